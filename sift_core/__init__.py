@@ -1,0 +1,53 @@
+"""The method: sign-fixed finetuning, exact merging, serving. Tensors in, tensors out.
+
+SIFT-Masks (Kuo et al., arXiv 2504.04626) on a fixed integer grid, so that removing a contributor
+gives the bits of a model that never had them. Read in this order: `signs`, `finetune`,
+`task_vector`, `merge`, `serve`.
+"""
+
+from sift_core.base import BaseModel, WarmStart, load_base, prepare_base
+from sift_core.canonical import sha256_of
+from sift_core.digest import LANES, linear_digest
+from sift_core.errors import SiftCoreError
+from sift_core.evaluate import Score, evaluate
+from sift_core.examples import Classification, Example, Generation, encode_examples
+from sift_core.files import read_mask, read_state, read_vector, write_atomically
+from sift_core.finetune import Finetuned, FinetuneSettings, finetune
+from sift_core.grid import Grid
+from sift_core.mask import Mask
+from sift_core.merge import MergeState
+from sift_core.serve import masked_weights, served_weights, weights_sha256
+from sift_core.signs import SignVector
+from sift_core.task_vector import TaskVector
+
+__all__ = [
+    "LANES",
+    "BaseModel",
+    "Classification",
+    "Example",
+    "FinetuneSettings",
+    "Finetuned",
+    "Generation",
+    "Grid",
+    "Mask",
+    "MergeState",
+    "Score",
+    "SiftCoreError",
+    "SignVector",
+    "TaskVector",
+    "WarmStart",
+    "encode_examples",
+    "evaluate",
+    "finetune",
+    "linear_digest",
+    "load_base",
+    "masked_weights",
+    "prepare_base",
+    "read_mask",
+    "read_state",
+    "read_vector",
+    "served_weights",
+    "sha256_of",
+    "weights_sha256",
+    "write_atomically",
+]

@@ -1,0 +1,195 @@
+"""The base model θ0: any Hugging Face causal LM or sequence classifier, by id or path."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+
+from sift_core.errors import ModelError
+from sift_core.examples import Example, encode_examples
+from sift_core.serve import Weights
+from sift_core.training import train
+
+_GGUF_QUANTIZATION = "quantization_config"
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Public data that trains a fresh classifier head once, before any contributor.
+
+    It belongs to the base model and is never subject to an opt-out; lineage records its origin.
+    """
+
+    examples: Sequence[Example]
+    epochs: int
+    learning_rate: float
+    batch_size: int = 16
+
+
+@dataclass
+class BaseModel:
+    """A loaded base model. `trainable` maps the names that finetuning may move to θ0 (a copy)."""
+
+    folder: Path
+    base_id: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    labels: tuple[str, ...]
+    trainable: Weights
+
+    @property
+    def entries(self) -> int:
+        """Parameters of the whole model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def trainable_entries(self) -> int:
+        """Parameters that finetuning may move: d of the sign vector."""
+        return sum(tensor.numel() for tensor in self.trainable.values())
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every trainable parameter."""
+        return {name: tuple(tensor.shape) for name, tensor in self.trainable.items()}
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The live parameters under `trainable`, by name."""
+        named = dict(self.model.named_parameters())
+        return {name: named[name] for name in self.trainable}
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Copy weights into the live model."""
+        for name, parameter in self.parameters().items():
+            parameter.copy_(weights[name])
+
+    @contextmanager
+    def serving(self, weights: Mapping[str, torch.Tensor]) -> Iterator[PreTrainedModel]:
+        """The live model with other weights; θ0 again afterwards."""
+        self.load(weights)
+        try:
+            yield self.model
+        finally:
+            self.load(self.trainable)
+
+
+def prepare_base(
+    source: str,
+    folder: Path,
+    labels: Sequence[str],
+    seed: int,
+    max_length: int,
+    warm_start: WarmStart | None = None,
+) -> None:
+    """Make the base model of a workspace: a plain folder that `from_pretrained` loads.
+
+    `source` is a Hugging Face id, a folder, or a `.gguf` file; `labels` empty means a causal LM,
+    otherwise a classifier whose head is drawn from `seed`. The same arguments give the same
+    weights. Raises ModelError.
+    """
+    set_seed(seed)
+    model, tokenizer = _fetch(source, labels)
+    if warm_start is not None:
+        encoded = encode_examples(warm_start.examples, tokenizer, labels, max_length)
+        steps = warm_start.epochs * -(-len(encoded) // warm_start.batch_size)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=warm_start.learning_rate)
+        train(model, encoded, optimizer, steps, warm_start.batch_size, seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load_base(
+    folder: Path, labels: Sequence[str], train_only: Sequence[str], device: str = "cpu"
+) -> BaseModel:
+    """Load a folder that `prepare_base` made and choose what finetuning may move.
+
+    Embeddings and the output head are frozen, as in the paper; of the rest, the parameters whose
+    names match a pattern of `train_only` (shell style, `*` for all) train. Raises ModelError
+    where nothing is left.
+    """
+    model, tokenizer = _fetch(str(folder), labels)
+    model.to(device)
+    frozen = _embeddings_and_head(model)
+    trainable = {}
+    for name, parameter in model.named_parameters():
+        chosen = any(fnmatch(name, pattern) for pattern in train_only)
+        parameter.requires_grad = chosen and id(parameter) not in frozen
+        if parameter.requires_grad:
+            trainable[name] = parameter.detach().clone()
+    if not trainable:
+        raise ModelError(
+            f"No parameter outside embeddings and head matches {list(train_only)}.",
+            remedy="set finetune.train_only in params.yaml to patterns such as '*.layer.5.*'.",
+        )
+    return BaseModel(folder, folder_sha256(folder), model, tokenizer, tuple(labels), trainable)
+
+
+def folder_sha256(folder: Path) -> str:
+    """SHA-256 over the names and digests of all files below a folder: the id of a base model."""
+    digest = hashlib.sha256()
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _fetch(source: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    place: dict[str, str] = {"pretrained_model_name_or_path": source}
+    if source.endswith(".gguf"):
+        path = Path(source)
+        place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+        if labels:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                **place,
+                dtype=torch.float32,
+                id2label=dict(enumerate(labels)),
+                label2id={label: index for index, label in enumerate(labels)},
+            )
+        else:
+            model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        first_line = re.split(r"[\n.]", str(error), maxsplit=1)[0]
+        raise ModelError(
+            f"Base model {source!r} does not load: {first_line}.",
+            remedy="name a Hugging Face id or a folder with config, tokenizer and safetensors.",
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return _plain(model) if "gguf_file" in place else model, tokenizer
+
+
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
+    """The same weights without the mark of the GGUF file, which refuses to be saved."""
+    config = type(model.config).from_dict(
+        {k: v for k, v in model.config.to_dict().items() if k != _GGUF_QUANTIZATION}
+    )
+    plain = type(model)(config)
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def _embeddings_and_head(model: PreTrainedModel) -> set[int]:
+    """The ids of all embedding parameters and of the language model's output head."""
+    modules = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    head = model.get_output_embeddings()
+    if head is not None:
+        modules.append(head)
+    return {id(parameter) for module in modules for parameter in module.parameters()}

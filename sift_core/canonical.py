@@ -1,0 +1,66 @@
+"""The one file form of masks, task vectors and merge states: canonical safetensors.
+
+Canonical means: the same content has the same bytes on every machine, so one SHA-256 names it.
+Tensors are stored under their parameter names; everything else is one JSON text under the
+metadata key `sift`. A reader re-encodes what it read and compares, so a file that hides anything
+(other padding bits, another order, a foreign key) is refused.
+
+| file   | tensor per parameter                                | metadata                          |
+|--------|-----------------------------------------------------|-----------------------------------|
+| mask   | uint8, bit i of the C-order mask in bit i%8 of i//8 | shapes, sign seed                 |
+| vector | float16 magnitudes of the set bits, all > 0         | grid bits, SHA-256 of its mask    |
+| merge  | int64 sums of the parameter's shape                 | grid bits, sign seed              |
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import safetensors.numpy as st
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from sift_core.errors import CodecError
+
+RESTORE = "restore the file with `dvc checkout`, then run `sift verify`."
+
+Tensors = dict[str, NDArray[Any]]
+
+
+def sha256_of(data: bytes) -> str:
+    """SHA-256 of bytes, hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode(form: str, tensors: Tensors, about: dict[str, Any]) -> bytes:
+    """The canonical file of `tensors` and what there is to say about them."""
+    # One metadata key: the order in which the format writes several is not specified.
+    text = json.dumps({"format": form, **about}, sort_keys=True, separators=(",", ":"))
+    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    return st.save(ordered, metadata={"sift": text})
+
+
+def decode(form: str, data: bytes, origin: str) -> tuple[Tensors, dict[str, Any]]:
+    """The inverse of `encode`; `origin` names the file in errors. Raises CodecError."""
+    try:
+        tensors = st.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        about = json.loads(header["__metadata__"]["sift"])
+        found = about.pop("format")
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise broken(origin, str(error) or type(error).__name__) from error
+    if found != form:
+        raise broken(origin, f"it is a {found!r}, not a {form!r}")
+    return tensors, about
+
+
+def require_canonical(canonical: bytes, data: bytes, origin: str) -> None:
+    """Raise CodecError unless the re-encoded content is the file, byte for byte."""
+    if canonical != data:
+        raise broken(origin, "its bytes are not the canonical form of its content")
+
+
+def broken(origin: str, why: str) -> CodecError:
+    """The error of a file that cannot be what lineage says it is."""
+    return CodecError(f"{origin} is truncated or altered: {why}.", remedy=RESTORE)

@@ -1,0 +1,145 @@
+"""One contributor's rows, and how they become tokens with a loss on the answer only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    DataCollatorForSeq2Seq,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerBase,
+)
+
+from sift_core.errors import DataError
+
+IGNORED = -100
+"""The label of a token without loss, the ecosystem's convention."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A text and the name of its class."""
+
+    text: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A conversation so far as (role, content) turns, and the answer to learn."""
+
+    turns: tuple[tuple[str, str], ...]
+    answer: str
+
+
+Example = Classification | Generation
+
+
+class Encoded(Dataset[dict[str, Any]]):
+    """Tokenized examples of one contributor, in the order given."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], collate: Any) -> None:
+        self.rows = rows
+        self.collate = collate
+        """Pads a list of rows to one batch of tensors (batch, longest)."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.rows[index]
+
+
+def encode_examples(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    max_length: int,
+) -> Encoded:
+    """Tokenize examples; `labels` are the class names in order, empty for generation.
+
+    Raises DataError for an unknown label, mixed tasks, or an answer that `max_length` cuts off.
+    """
+    rows = []
+    for example in examples:
+        if isinstance(example, Classification):
+            rows.append(_encode_text(example, tokenizer, labels, max_length))
+        else:
+            rows.append(_encode_answer(example, tokenizer, labels, max_length))
+    if labels:
+        return Encoded(rows, DataCollatorWithPadding(tokenizer))
+    return Encoded(rows, DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED))
+
+
+def _encode_text(
+    example: Classification,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    max_length: int,
+) -> dict[str, Any]:
+    if example.label not in labels:
+        raise DataError(
+            f"Label {example.label[:40]!r} is not one of {list(labels)}.",
+            remedy="correct the label, or list it under base.labels in params.yaml of a new "
+            "workspace.",
+        )
+    encoded = tokenizer(example.text, truncation=True, max_length=max_length)
+    return {**encoded, "labels": labels.index(example.label)}
+
+
+def _encode_answer(
+    example: Generation,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    max_length: int,
+) -> dict[str, Any]:
+    if labels:
+        raise DataError(
+            "A question with an answer cannot train a classifier.",
+            remedy="give rows with `text` and `label`, or use a causal language model.",
+        )
+    prompt = prompt_tokens(example.turns, tokenizer)
+    answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+    answer = [*answer, tokenizer.eos_token_id]
+    tokens = prompt + answer
+    if len(tokens) > max_length:
+        raise DataError(
+            f"A row has {len(tokens)} tokens, more than the {max_length} that are read.",
+            remedy="shorten the row, or raise base.max_length in params.yaml.",
+        )
+    return {
+        "input_ids": tokens,
+        "attention_mask": [1] * len(tokens),
+        "labels": [IGNORED] * len(prompt) + answer,
+    }
+
+
+def prompt_tokens(
+    turns: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """The tokens before the answer: the model's own chat template where it has one.
+
+    Without a template, the turns are joined by line breaks, as TOFU does for plain models.
+    """
+    if tokenizer.chat_template:
+        messages = [{"role": role, "content": content} for role, content in turns]
+        tokens = tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_dict=True
+        )
+        return cast(list[int], tokens["input_ids"])
+    text = "\n".join(content for _, content in turns) + "\n"
+    return cast(list[int], tokenizer(text)["input_ids"])
+
+
+def answer_log_probabilities(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean log-probability per answer token, shape (batch,).
+
+    `logits` is (batch, tokens, vocabulary) float, `labels` is (batch, tokens) int64 with IGNORED
+    outside the answer.
+    """
+    shifted, targets = logits[:, :-1].double(), labels[:, 1:]  # position i predicts token i + 1
+    answered = targets != IGNORED
+    picked = shifted.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return (picked * answered).sum(-1) / answered.sum(-1)

@@ -1,0 +1,104 @@
+"""Sign-fixed finetuning: one contributor, alone, from the base weights (arXiv 2504.04626, §3).
+
+After *each* optimizer step every entry of θ − θ0 that points against the sign vector is set back
+to 0. The paper's prose projects after the step, its pseudocode before, which would leave the last
+step unprojected: we follow the prose.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from sift_core.base import BaseModel
+from sift_core.examples import Encoded
+from sift_core.grid import Grid
+from sift_core.signs import SignVector
+from sift_core.task_vector import TaskVector
+from sift_core.training import train
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """How every contributor is finetuned. The defaults are the paper's for TOFU."""
+
+    learning_rate: float = 1e-4
+    steps: int = 20
+    batch_size: int = 20
+    full_batch_below: int = 128
+    """With fewer examples than this, each step sees all of them."""
+    seed: int = 0
+    max_grad_norm: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What one finetuning gives: the task vector and the loss at every step."""
+
+    vector: TaskVector
+    losses: list[float]
+
+
+class SignFix:
+    """Keeps θ − θ0 in the orthant of the sign vector, step by step, in any training loop.
+
+    The projection is a clamp: entry by entry, θ ≥ θ0 where v = +1 and θ ≤ θ0 where v = −1. NaN
+    stays NaN, so a broken run is seen. `base` holds θ0 by name, on the parameters' device.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        base: Mapping[str, torch.Tensor],
+        signs: SignVector,
+    ) -> None:
+        self._bounds = []
+        for name, parameter in parameters.items():
+            positive = torch.from_numpy(signs.positive(name, tuple(parameter.shape)))
+            positive = positive.to(parameter.device)
+            infinity = torch.full_like(base[name], torch.inf)
+            lowest = torch.where(positive, base[name], -infinity)
+            highest = torch.where(positive, infinity, base[name])
+            self._bounds.append((parameter, lowest, highest))
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+        """Project after every `optimizer.step()`, whoever calls it; detach with `.remove()`."""
+        return optimizer.register_step_post_hook(lambda *_: self.project())
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Set every entry that points against the sign vector back to θ0."""
+        for parameter, lowest, highest in self._bounds:
+            parameter.clamp_(lowest, highest)
+
+
+def finetune(
+    base: BaseModel, examples: Encoded, signs: SignVector, grid: Grid, settings: FinetuneSettings
+) -> Finetuned:
+    """Finetune one contributor from θ0; the live model is θ0 again afterwards.
+
+    Deterministic from (base, examples, signs, grid, settings) on one machine: it sees no other
+    contributor. Raises NonFiniteError, GridOverflowError; θ0 is restored then, too.
+    """
+    parameters = base.parameters()
+    optimizer = torch.optim.Adam(parameters.values(), lr=settings.learning_rate)
+    handle = SignFix(parameters, base.trainable, signs).attach(optimizer)
+    full_batch = len(examples) < settings.full_batch_below
+    batch_size = len(examples) if full_batch else settings.batch_size
+    try:
+        losses = train(
+            base.model,
+            examples,
+            optimizer,
+            settings.steps,
+            batch_size,
+            settings.seed,
+            settings.max_grad_norm,
+        )
+        vector = TaskVector.between(base.trainable, parameters, signs, grid)
+    finally:
+        handle.remove()
+        base.load(base.trainable)
+    return Finetuned(vector, losses)

@@ -1,0 +1,30 @@
+"""The global sign vector v ∈ {−1,+1}^d, drawn from a seed before and independent of any data."""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sift_core.counter import words
+
+_BITS_PER_WORD = 64
+
+
+@dataclass(frozen=True)
+class SignVector:
+    """The sign vector of a workspace; `seed` is all there is to store (arXiv 2504.04626, §3).
+
+    A mask can be independent of every other contributor only because v is fixed first, so the
+    seed belongs to the workspace's settings and never changes after the first finetuning.
+    """
+
+    seed: int
+
+    def positive(self, parameter: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Where v is +1, as bool of `shape`. Bit `i` of the stream is entry `i` in C order."""
+        entries = prod(shape)
+        needed = -(-entries // _BITS_PER_WORD)
+        stream = words("sign", self.seed, parameter, 0, needed).astype("<u8").view(np.uint8)
+        bits = np.unpackbits(stream, count=entries, bitorder="little")
+        return bits.view(np.bool_).reshape(shape)

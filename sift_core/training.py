@@ -1,0 +1,64 @@
+"""The ecosystem's own training loop, told to keep quiet, save nothing and be deterministic."""
+
+import tempfile
+from typing import cast
+
+import torch
+from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers.trainer_callback import PrinterCallback
+
+from sift_core.errors import NonFiniteError
+from sift_core.examples import Encoded
+
+
+def train(
+    model: PreTrainedModel,
+    examples: Encoded,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    max_grad_norm: float = 0.0,
+) -> list[float]:
+    """Train in place for `steps` optimizer steps at a constant rate; the loss of every step.
+
+    `max_grad_norm` 0 means no clipping. Raises NonFiniteError at a NaN or infinite loss.
+    """
+    with tempfile.TemporaryDirectory(prefix="sift-trainer-") as scratch:
+        on_gpu = model.device.type != "cpu"
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            max_steps=steps,
+            per_device_train_batch_size=batch_size,
+            lr_scheduler_type="constant",
+            max_grad_norm=max_grad_norm,
+            seed=seed,
+            use_cpu=not on_gpu,
+            full_determinism=on_gpu,  # the CPU kernels that train these models are deterministic
+            save_strategy="no",
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=on_gpu,
+        )
+        constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=examples,
+            data_collator=examples.collate,
+            optimizers=(optimizer, constant),
+        )
+        trainer.remove_callback(PrinterCallback)
+        set_seed(seed)
+        trainer.train()
+    losses = [cast(float, entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    for step, loss in enumerate(losses, start=1):
+        if not torch.isfinite(torch.tensor(loss)):
+            raise NonFiniteError(
+                f"The loss is {loss} at step {step} of {steps}.",
+                remedy="lower finetune.learning_rate, or look for broken rows in this "
+                "contributor's data.",
+            )
+    return losses
