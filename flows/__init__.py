@@ -1,0 +1,1 @@
+"""The work: Prefect flows and tasks, the doors to DVC, MLflow and git, and the `sift` command."""

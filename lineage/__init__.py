@@ -1,0 +1,95 @@
+"""What came from whom: the lineage store, its records and its errors.
+
+    store = LineageStore(workspace / "lineage.duckdb")
+    store.migrate()
+    with store.writer() as recorder:   # one transaction
+        recorder.add(Contributor(...))
+    with store.reader() as reader:     # read-only
+        reader.impact(contributor_key)
+
+Knows nothing of torch, Prefect, DVC or MLflow. docs/lineage.md describes every table and view.
+"""
+
+from lineage import opt_out
+from lineage.errors import (
+    LineageBusyError,
+    LineageConflictError,
+    LineageError,
+    LineageFileError,
+    LineageMissingError,
+    LineageNotFoundError,
+    LineageQueryError,
+    LineageRecordError,
+    LineageSchemaError,
+    LineageWriteError,
+    OptOutOrderError,
+)
+from lineage.reader import Reader
+from lineage.recorder import Recorder
+from lineage.records import (
+    BaseModelRecord,
+    Contributor,
+    DatasetVersion,
+    Environment,
+    Evaluation,
+    FinetuningRun,
+    Impact,
+    LaneCheck,
+    LinearDigest,
+    Member,
+    Membership,
+    MergeState,
+    ModelVersion,
+    NewState,
+    OptOutRequest,
+    OptOutStep,
+    PurgeObject,
+    Record,
+    Row,
+    Table,
+    TaskVector,
+    Trace,
+    TracedMember,
+)
+from lineage.store import LineageStore
+
+__all__ = [
+    "BaseModelRecord",
+    "Contributor",
+    "DatasetVersion",
+    "Environment",
+    "Evaluation",
+    "FinetuningRun",
+    "Impact",
+    "LaneCheck",
+    "LineageBusyError",
+    "LineageConflictError",
+    "LineageError",
+    "LineageFileError",
+    "LineageMissingError",
+    "LineageNotFoundError",
+    "LineageQueryError",
+    "LineageRecordError",
+    "LineageSchemaError",
+    "LineageStore",
+    "LineageWriteError",
+    "LinearDigest",
+    "Member",
+    "Membership",
+    "MergeState",
+    "ModelVersion",
+    "NewState",
+    "OptOutOrderError",
+    "OptOutRequest",
+    "OptOutStep",
+    "PurgeObject",
+    "Reader",
+    "Record",
+    "Recorder",
+    "Row",
+    "Table",
+    "TaskVector",
+    "Trace",
+    "TracedMember",
+    "opt_out",
+]

@@ -5,12 +5,12 @@ gives the bits of a model that never had them. Read in this order: `signs`, `fin
 `task_vector`, `merge`, `serve`.
 """
 
-from sift_core.base import BaseModel, WarmStart, load_base, prepare_base
+from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
 from sift_core.canonical import sha256_of
 from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
-from sift_core.examples import Classification, Example, Generation, encode_examples
+from sift_core.examples import Classification, Encoded, Example, Generation, encode_examples
 from sift_core.files import read_mask, read_state, read_vector, write_atomically
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
 from sift_core.grid import Grid
@@ -24,6 +24,7 @@ __all__ = [
     "LANES",
     "BaseModel",
     "Classification",
+    "Encoded",
     "Example",
     "FinetuneSettings",
     "Finetuned",
@@ -39,6 +40,7 @@ __all__ = [
     "encode_examples",
     "evaluate",
     "finetune",
+    "folder_sha256",
     "linear_digest",
     "load_base",
     "masked_weights",

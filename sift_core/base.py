@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -102,7 +103,7 @@ def prepare_base(
     weights. Raises ModelError.
     """
     set_seed(seed)
-    model, tokenizer = _fetch(source, labels)
+    model, tokenizer = _fetch(source, labels, new_head=bool(labels))
     if warm_start is not None:
         encoded = encode_examples(warm_start.examples, tokenizer, labels, max_length)
         steps = warm_start.epochs * -(-len(encoded) // warm_start.batch_size)
@@ -121,7 +122,7 @@ def load_base(
     names match a pattern of `train_only` (shell style, `*` for all) train. Raises ModelError
     where nothing is left.
     """
-    model, tokenizer = _fetch(str(folder), labels)
+    model, tokenizer = _fetch(str(folder), labels, new_head=False)
     model.to(device)
     frozen = _embeddings_and_head(model)
     trainable = {}
@@ -147,7 +148,9 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _fetch(source: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _fetch(
+    source: str, labels: Sequence[str], new_head: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     place: dict[str, str] = {"pretrained_model_name_or_path": source}
     if source.endswith(".gguf"):
         path = Path(source)
@@ -155,20 +158,29 @@ def _fetch(source: str, labels: Sequence[str]) -> tuple[PreTrainedModel, PreTrai
     try:
         tokenizer = AutoTokenizer.from_pretrained(**place)
         if labels:
-            model = AutoModelForSequenceClassification.from_pretrained(
+            model, report = AutoModelForSequenceClassification.from_pretrained(
                 **place,
                 dtype=torch.float32,
+                output_loading_info=True,
                 id2label=dict(enumerate(labels)),
                 label2id={label: index for index, label in enumerate(labels)},
             )
         else:
-            model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        first_line = re.split(r"[\n.]", str(error), maxsplit=1)[0]
+            model, report = AutoModelForCausalLM.from_pretrained(
+                **place, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        first_line = re.split(r"\n|\.\s|\.$", str(error), maxsplit=1)[0]
         raise ModelError(
             f"Base model {source!r} does not load: {first_line}.",
             remedy="name a Hugging Face id or a folder with config, tokenizer and safetensors.",
         ) from error
+    missing = sorted(report["missing_keys"])
+    if missing and not new_head:  # transformers would fill them with random numbers
+        raise ModelError(
+            f"Base model {source!r} lacks {len(missing)} parameters, first {missing[0]!r}.",
+            remedy="name a complete model; only causal language models have no `base.labels`.",
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -182,7 +194,8 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     )
     plain = type(model)(config)
     plain.load_state_dict(model.state_dict())
-    plain.generation_config = model.generation_config
+    if model.can_generate():
+        plain.generation_config = model.generation_config
     return plain
 
 

@@ -27,6 +27,9 @@ RESTORE = "restore the file with `dvc checkout`, then run `sift verify`."
 
 Tensors = dict[str, NDArray[Any]]
 
+MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading hostile metadata as numbers, names and shapes can raise."""
+
 
 def sha256_of(data: bytes) -> str:
     """SHA-256 of bytes, hex."""
@@ -37,7 +40,7 @@ def encode(form: str, tensors: Tensors, about: dict[str, Any]) -> bytes:
     """The canonical file of `tensors` and what there is to say about them."""
     # One metadata key: the order in which the format writes several is not specified.
     text = json.dumps({"format": form, **about}, sort_keys=True, separators=(",", ":"))
-    ordered = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
+    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
     return st.save(ordered, metadata={"sift": text})
 
 
@@ -48,7 +51,7 @@ def decode(form: str, data: bytes, origin: str) -> tuple[Tensors, dict[str, Any]
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = json.loads(header["__metadata__"]["sift"])
         found = about.pop("format")
-    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, RecursionError, *MALFORMED) as error:
         raise broken(origin, str(error) or type(error).__name__) from error
     if found != form:
         raise broken(origin, f"it is a {found!r}, not a {form!r}")

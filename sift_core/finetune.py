@@ -101,4 +101,5 @@ def finetune(
     finally:
         handle.remove()
         base.load(base.trainable)
+        base.model.eval()
     return Finetuned(vector, losses)

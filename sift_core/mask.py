@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.canonical import broken, decode, encode, require_canonical, sha256_of
+from sift_core.canonical import MALFORMED, broken, decode, encode, require_canonical, sha256_of
 
 _FORM = "mask/1"
 
@@ -55,10 +55,12 @@ class Mask:
         bits: dict[str, NDArray[np.bool_]] = {}
         try:
             for name, shape in about["shapes"].items():
+                if packed[name].size != -(-prod(shape) // 8):  # before memory is taken for it
+                    raise ValueError(f"{name!r} does not hold a bit per entry")
                 flat = np.unpackbits(packed[name], count=prod(shape), bitorder="little")
                 bits[name] = flat.view(np.bool_).reshape(shape)
             mask = cls(bits, int(about["sign_seed"]))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise broken(origin, str(error)) from error
         require_canonical(mask.to_bytes(), data, origin)
         return mask

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.canonical import broken, decode, encode, require_canonical
+from sift_core.canonical import MALFORMED, broken, decode, encode, require_canonical
 from sift_core.errors import GridOverflowError, MismatchError
 from sift_core.grid import LARGEST_INTEGER, Grid
 from sift_core.task_vector import TaskVector
@@ -51,16 +52,16 @@ class MergeState:
         """S from the stored vectors alone: the gold check. Streams, one vector in memory."""
         state = cls.zero(shapes, grid, sign_seed)
         for vector in vectors:
-            state._accumulate(vector, +1)
+            state.accumulate(vector)
         return state
 
     def add(self, vector: TaskVector) -> "MergeState":
         """S + τ as a new state. Raises MismatchError, GridOverflowError."""
-        return self._copy()._accumulate(vector, +1)
+        return self._copy().accumulate(vector)
 
     def subtract(self, vector: TaskVector) -> "MergeState":
         """S − τ as a new state: the bits of a sum that never had τ."""
-        return self._copy()._accumulate(vector, -1)
+        return self._copy().accumulate(vector, -1)
 
     def to_bytes(self) -> bytes:
         """The canonical file: int64 sums."""
@@ -76,7 +77,7 @@ class MergeState:
                 raise broken(origin, f"{name!r} is {values.dtype}, not int64")
         try:
             state = cls(sums, Grid(int(about["grid_bits"])), int(about["sign_seed"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise broken(origin, str(error)) from error
         require_canonical(state.to_bytes(), data, origin)
         return state
@@ -85,7 +86,8 @@ class MergeState:
         sums = {name: sums.copy() for name, sums in self.sums.items()}
         return MergeState(sums, self.grid, self.sign_seed)
 
-    def _accumulate(self, vector: TaskVector, direction: int) -> "MergeState":
+    def accumulate(self, vector: TaskVector, direction: Literal[1, -1] = 1) -> "MergeState":
+        """Add (or subtract) in place and return itself: how a long sum streams."""
         self._require_same_kind(vector)
         for name, integers in vector.integers():
             sums = self.sums[name]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sift_core.canonical import RESTORE, broken, decode, encode, require_canonical
+from sift_core.canonical import MALFORMED, RESTORE, broken, decode, encode, require_canonical
 from sift_core.errors import MismatchError, NonFiniteError
 from sift_core.grid import Grid
 from sift_core.mask import Mask
@@ -56,7 +56,7 @@ class TaskVector:
                     remedy="finetune with SignFix attached and the same sign seed.",
                 )
             units = grid.round(outward, name)
-            bits[name] = units > 0
+            bits[name] = np.asarray(units > 0)  # of one 0-d entry, NumPy makes a scalar
             magnitudes[name] = units[bits[name]]
         return cls(Mask(bits, signs.seed), magnitudes, grid)
 
@@ -91,7 +91,7 @@ class TaskVector:
             _require_magnitudes(name, values, int(np.count_nonzero(mask.bits[name])), origin)
         try:
             vector = cls(mask, magnitudes, Grid(int(about["grid_bits"])))
-        except (KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise broken(origin, str(error)) from error
         require_canonical(vector.to_bytes(), data, origin)
         return vector

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from sift_core.errors import NonFiniteError
+from sift_core.errors import DataError, NonFiniteError
 from sift_core.examples import Encoded
 
 
@@ -22,8 +22,14 @@ def train(
 ) -> list[float]:
     """Train in place for `steps` optimizer steps at a constant rate; the loss of every step.
 
-    `max_grad_norm` 0 means no clipping. Raises NonFiniteError at a NaN or infinite loss.
+    `max_grad_norm` 0 means no clipping. Raises NonFiniteError at a NaN or infinite loss, DataError
+    where there is nothing to train on or for.
     """
+    if steps < 1 or len(examples) == 0:  # the Trainer would read 0 steps as 3 epochs
+        raise DataError(
+            f"{steps} steps on {len(examples)} rows is no training.",
+            remedy="set the number of steps to 1 or more and give at least one row.",
+        )
     with tempfile.TemporaryDirectory(prefix="sift-trainer-") as scratch:
         on_gpu = model.device.type != "cpu"
         arguments = TrainingArguments(

@@ -1,0 +1,1 @@
+"""The doors: DVC, git and MLflow, each behind one small class."""

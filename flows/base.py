@@ -1,0 +1,125 @@
+"""The base model of a workspace: made once from params.yaml, before any contributor."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sift_core
+from flows.errors import UsageError
+from flows.readers import read_rows
+from flows.settings import WarmStartSettings
+from flows.workspace import Workspace
+from lineage import BaseModelRecord
+from sift_core import Classification, WarmStart
+
+_ORIGIN = "origin.json"
+"""Beside the weights: what the base was made from, so that it is made again only when that
+changes."""
+
+
+def ensure_base(workspace: Workspace) -> None:
+    """Make `base/` unless it is there already, made from the same settings.
+
+    Raises ModelError, DataError, UsageError; `base/` is then as it was.
+    """
+    origin = _origin(workspace)
+    if _stored_origin(workspace.base) == origin:
+        return
+    settings = workspace.settings.base
+    torch.set_num_threads(workspace.settings.finetune.threads)
+    with workspace.scratch("base") as scratch:
+        folder = scratch / "base"
+        sift_core.prepare_base(
+            settings.source,
+            folder,
+            settings.labels,
+            settings.seed,
+            settings.max_length,
+            _warm_start(workspace),
+        )
+        (folder / _ORIGIN).write_text(json.dumps(origin, indent=2, sort_keys=True) + "\n")
+        if workspace.base.exists():
+            workspace.base.rename(scratch / "replaced")
+        folder.rename(workspace.base)
+
+
+def load_base(workspace: Workspace) -> sift_core.BaseModel:
+    """Load the base and record it in lineage. Raises ModelError, UsageError."""
+    origin = _stored_origin(workspace.base)
+    if origin is None:
+        raise UsageError(f"{workspace.base} is missing.", remedy="run `sift build`.")
+    settings = workspace.settings
+    torch.set_num_threads(settings.finetune.threads)
+    base = sift_core.load_base(
+        workspace.base,
+        settings.base.labels,
+        settings.finetune.train_only,
+        settings.finetune.device,
+    )
+    with workspace.lineage.writer() as recorder:
+        recorder.add(
+            BaseModelRecord(
+                base_id=base.base_id,
+                source=settings.base.source,
+                entries=base.entries,
+                trainable_entries=base.trainable_entries,
+                warm_start=origin["warm_start"],
+                created_at=datetime.now(UTC),
+            )
+        )
+    return base
+
+
+def _origin(workspace: Workspace) -> dict[str, Any]:
+    settings = workspace.settings.base
+    warm_start = settings.warm_start
+    return {
+        "source": settings.source,
+        "labels": list(settings.labels),
+        "seed": settings.seed,
+        "max_length": settings.max_length,
+        "warm_start": warm_start
+        and {
+            "name": warm_start.name,
+            "licence": warm_start.licence,
+            "sha256": hashlib.sha256(_public_file(workspace, warm_start).read_bytes()).hexdigest(),
+            "epochs": warm_start.epochs,
+            "learning_rate": warm_start.learning_rate,
+        },
+    }
+
+
+def _stored_origin(folder: Path) -> dict[str, Any] | None:
+    path = folder / _ORIGIN
+    if not path.is_file():
+        return None
+    origin: dict[str, Any] = json.loads(path.read_text())
+    return origin
+
+
+def _warm_start(workspace: Workspace) -> WarmStart | None:
+    settings = workspace.settings.base.warm_start
+    if settings is None:
+        return None
+    examples = []
+    for where, row in read_rows(_public_file(workspace, settings)):
+        if not isinstance(row, dict) or not {"text", "label"} <= row.keys():
+            raise UsageError(
+                f"{where}: public data needs `text` and `label`.", remedy="mend this line."
+            )
+        examples.append(Classification(row["text"], row["label"]))
+    return WarmStart(examples, settings.epochs, settings.learning_rate)
+
+
+def _public_file(workspace: Workspace, settings: WarmStartSettings) -> Path:
+    path = (workspace.root / settings.data).resolve()
+    if not path.is_relative_to(workspace.root) or not path.is_file():
+        raise UsageError(
+            f"base.warm_start.data {settings.data!r} is not a file of the workspace.",
+            remedy="put the public data into the workspace and name it by a relative path.",
+        )
+    return path

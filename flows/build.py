@@ -1,0 +1,210 @@
+"""The `build` flow: contributors' data in, a registered model out.
+
+    base model → ingest → finetune (in shards) → merge → verify → evaluate → register → commit
+
+Every step is one function that can be called without Prefect, and knows from the stores whether
+it is done; so a killed build is simply run again.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.runtime import flow_run
+
+from flows.base import ensure_base
+from flows.evaluating import evaluate_state, write_metrics
+from flows.finetuning import Job, finetune_jobs, jobs, pending
+from flows.ingest import load_dataset
+from flows.merging import merge_members
+from flows.progress import listening, tracked
+from flows.registering import commit, promote, register
+from flows.tasks import sift_task
+from flows.verifying import Verification, verify_state
+from flows.workspace import Workspace
+from lineage import Evaluation, ModelVersion
+from lineage import MergeState as StateRecord
+
+
+@dataclass
+class BuildResult:
+    """What a build made, or found made."""
+
+    model: str
+    version: int
+    state_seq: int
+    state_sha256: str
+    contributors: int
+    finetuned: int
+    metrics: dict[str, float]
+    commit: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@flow(name="build", flow_run_name="build {workspace}", validate_parameters=True)
+def build(workspace: Path) -> BuildResult:
+    """Build the model of a workspace from its contributors; do again only what has changed.
+
+    `workspace` is the folder that `sift init` made.
+    """
+    place = Workspace.open(workspace)
+    with place.lock():
+        return _build(place)
+
+
+def _build(place: Workspace) -> BuildResult:
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "base model"):
+        prepare_base_model(place)
+    with _timed(seconds, "ingest"):
+        work = check_datasets(place)
+    with _timed(seconds, "finetune"):
+        finetuned = _finetune(place)
+    with _timed(seconds, "merge"):
+        state = merge(place, work)
+        check_exactness(place)
+    with _timed(seconds, "evaluate"):
+        rows, metrics = score(place, state)
+    with _timed(seconds, "register"):
+        version = register_version(place, state, metrics)
+    with _timed(seconds, "commit"):
+        head = commit_workspace(place, f"Build version {version.version}: {len(work)} members")
+    result = BuildResult(
+        model=version.name,
+        version=version.version,
+        state_seq=state.state_seq,
+        state_sha256=state.state_sha256,
+        contributors=len(work),
+        finetuned=finetuned,
+        metrics=metrics,
+        commit=head,
+        seconds=seconds,
+    )
+    _publish(result, rows)
+    return result
+
+
+def _finetune(place: Workspace) -> int:
+    todo = pending(place)
+    size = place.settings.build.shard_size
+    for start in range(0, len(todo), size):
+        finetune_shard(place, todo[start : start + size], start, len(todo))
+    return len(todo)
+
+
+@sift_task("base model", tags=[], retries=2)
+def prepare_base_model(place: Workspace) -> None:
+    """Make the base model unless it is there."""
+    ensure_base(place)
+
+
+@sift_task("ingest", tags=[])
+def check_datasets(place: Workspace) -> list[Job]:
+    """Check that every current dataset is the bytes that lineage recorded."""
+    work = jobs(place)
+    for job in tracked("Checking datasets", work, len(work)):
+        load_dataset(place, job.dataset)
+    return work
+
+
+@sift_task("finetune", tags=["finetune"], retries=2, run_name="finetune {start} of {total}")
+def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
+    """Finetune a shard of contributors, each alone; done ones are not done again on a retry."""
+    artifact = create_progress_artifact(
+        progress=0.0, key="finetune-progress", description=f"{total} contributors to finetune"
+    )
+
+    def show(_what: str, done: int, _total: int) -> None:
+        update_progress_artifact(artifact, progress=100.0 * (start + done) / total)
+
+    unfinished = {job.run_id for job in pending(place)}
+    with listening(show):
+        finetune_jobs(place, [job for job in shard if job.run_id in unfinished], flow_run.get_id())
+
+
+@sift_task("merge", tags=[])
+def merge(place: Workspace, work: Sequence[Job]) -> StateRecord:
+    """Sum the members' task vectors and make the sum current."""
+    return merge_members(place, work)
+
+
+@sift_task("verify", tags=["exactness"])
+def check_exactness(place: Workspace) -> Verification:
+    """Rebuild and compare before anything is registered. Raises ExactnessError."""
+    verification = verify_state(place)
+    verification.require()
+    return verification
+
+
+@sift_task("evaluate", tags=[])
+def score(place: Workspace, state: StateRecord) -> tuple[list[Evaluation], dict[str, float]]:
+    """Score base, merged and masked weights for every member."""
+    rows = evaluate_state(place, state)
+    return rows, write_metrics(place, state)
+
+
+@sift_task("register", tags=["mlflow"], retries=2)
+def register_version(
+    place: Workspace, state: StateRecord, metrics: dict[str, float]
+) -> ModelVersion:
+    """Register the verified state in MLflow and make it the champion."""
+    version = register(place, state, metrics)
+    promote(place, version)
+    return version
+
+
+@sift_task("commit", tags=["dvc"], retries=2)
+def commit_workspace(place: Workspace, message: str) -> str:
+    """Record the workspace in DVC and git and push it to the remote."""
+    return commit(place, message)
+
+
+def _publish(result: BuildResult, rows: list[Evaluation]) -> None:
+    # Prefect's store is not ours to erase from, so its tables name contributors by key only.
+    by_contributor: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        line = by_contributor.setdefault(row.contributor_key, {"contributor": row.contributor_key})
+        line[f"{row.setting} {row.split}"] = round(row.value, 4)
+    create_table_artifact(
+        key="contributors",
+        table=list(by_contributor.values()),
+        description=f"Quality by contributor, state {result.state_seq}",
+    )
+    lines = [f"| {name} | {value:.4f} |" for name, value in result.metrics.items()]
+    create_markdown_artifact(
+        key="build-summary",
+        markdown="\n".join(
+            [
+                f"# {result.model} version {result.version}",
+                f"{result.contributors} contributors, {result.finetuned} finetuned in this run.",
+                f"Merge state `{result.state_sha256}` (number {result.state_seq}), "
+                f"commit `{result.commit}`.",
+                "",
+                "| metric | value |",
+                "| --- | --- |",
+                *lines,
+            ]
+        ),
+        description="What this build made",
+    )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[phase] = round(time.monotonic() - started, 2)

@@ -1,0 +1,123 @@
+"""`sift contributors`: whose data is here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import JsonOption, WorkspaceOption, example, group
+from flows.cli.render import print_json, print_table, say
+from lineage import DatasetVersion
+
+app = group("Add and look at contributors and their data.")
+
+
+@app.command(epilog=example("sift contributors add reviews.jsonl"))
+def add(
+    files: Annotated[
+        list[Path], typer.Argument(help="JSON Lines, CSV or Parquet; see docs/commands.md.")
+    ],
+    workspace: WorkspaceOption = Path(),
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the rows of contributors already here.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Validate files of rows and make them their contributors' datasets."""
+    from flows.ingest import add_contributors
+    from flows.workspace import Workspace
+
+    added = add_contributors(Workspace.open(workspace), files, replace=replace)
+    if json:
+        print_json([vars(row) for row in added])
+        return
+    print_table(
+        "Contributors",
+        ["contributor", "status", "train rows", "held-out rows"],
+        [(row.contributor, row.status, row.train_rows, row.test_rows) for row in added],
+        right=2,
+    )
+    if any(row.status != "unchanged" for row in added):
+        say("Next: sift build")
+
+
+@app.command("list", epilog=example("sift contributors list --json"))
+def list_all(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+    """List the contributors who are here."""
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lineage.reader() as reader:
+        table = reader.sql(
+            "SELECT external_id, contributor_key, train_rows, test_rows, added_at, status "
+            "FROM contributors WHERE erased_at IS NULL ORDER BY external_id"
+        )
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        f"{len(rows)} contributors",
+        ["contributor", "key", "status", "train rows", "held-out rows"],
+        [
+            (
+                row["external_id"],
+                row["contributor_key"][:12] + "…",
+                row["status"],
+                row["train_rows"],
+                row["test_rows"],
+            )
+            for row in rows
+        ],
+        right=3,
+    )
+
+
+@app.command(epilog=example("sift contributors show tully"))
+def show(
+    contributor: Annotated[str, typer.Argument(help="The contributor's id.")],
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Show one contributor: data, task vector, and quality in the current model."""
+    from flows.evaluating import SETTINGS
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        impact = reader.impact(key)
+        current = reader.current_state()
+        rows = reader.evaluations(current.state_seq) if current else []
+    quality = {
+        f"{row.setting} {row.split}": row.value for row in rows if row.contributor_key == key
+    }
+    if json:
+        print_json({"impact": impact.model_dump(mode="json"), "quality": quality})
+        return
+    vector = impact.vectors[-1] if impact.vectors else None
+    facts: list[tuple[str, object]] = [
+        ("key", key),
+        ("data versions", len(impact.datasets)),
+        ("rows (train + held out)", _rows(impact.datasets)),
+        ("task vector", vector.vector_sha256[:16] + "…" if vector else "not built"),
+        ("moved entries", f"{vector.nonzero} of {vector.entries}" if vector else None),
+        ("bytes on disk", vector.vector_bytes + vector.mask_bytes if vector else None),
+        ("in model versions", ", ".join(str(row.version) for row in impact.versions) or "none"),
+    ]
+    print_table(contributor, ["what", "value"], facts, right=2)
+    if quality:
+        print_table(
+            "Quality in the current model",
+            ["weights", "held in", "held out"],
+            [
+                (name, quality.get(f"{name} held_in"), quality.get(f"{name} held_out"))
+                for name in SETTINGS
+            ],
+        )
+
+
+def _rows(datasets: Sequence[DatasetVersion]) -> str:
+    last = datasets[-1] if datasets else None
+    return f"{last.train_rows} + {last.test_rows}" if last else "none"

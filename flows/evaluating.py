@@ -1,0 +1,152 @@
+"""How good a merge state is for every contributor it serves, as rows, metrics and a plot."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Any, Literal
+
+import numpy as np
+
+import sift_core
+from flows.base import load_base
+from flows.ingest import load_dataset
+from flows.merging import read_mask, read_state
+from flows.progress import tracked
+from flows.rows import to_example
+from flows.workspace import Workspace
+from lineage import DatasetVersion, Evaluation, Member
+from lineage import MergeState as StateRecord
+from sift_core import BaseModel, Encoded, Mask
+from sift_core.serve import Weights
+
+Setting = Literal["base", "merged", "masked"]
+SETTINGS: tuple[Setting, ...] = ("base", "merged", "masked")
+SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
+PERCENTILES = range(0, 101, 10)
+
+
+def evaluate_state(
+    workspace: Workspace, state: StateRecord, departed: DatasetVersion | None = None
+) -> list[Evaluation]:
+    """Score a state for all its members, and record it; the rows of that state.
+
+    Base and merged weights and the contributor's own masked weights are each scored on the rows
+    that trained the contributor (held in) and on those that did not (held out). `departed` is the
+    dataset of a contributor who is leaving: they are served unmasked, like anyone else.
+    Members scored before are not scored again.
+    """
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+        known = {row.contributor_key for row in reader.evaluations(state.state_seq)}
+        datasets = {row.contributor_key: row for row in reader.current_datasets()}
+    todo = [member for member in members if member.contributor_key not in known]
+    if todo or (departed and departed.contributor_key not in known):
+        base = load_base(workspace)
+        served = sift_core.served_weights(
+            base.trainable, read_state(workspace, state), len(members)
+        )
+        for member in tracked("Evaluating", todo, len(todo)):
+            mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
+            record = datasets[member.contributor_key]
+            _record(workspace, _score(workspace, base, served, mask, record, state))
+        if departed and departed.contributor_key not in known:
+            _record(workspace, _score(workspace, base, served, None, departed, state))
+    with workspace.lineage.reader() as reader:
+        return reader.evaluations(state.state_seq)
+
+
+def write_metrics(workspace: Workspace, state: StateRecord) -> dict[str, float]:
+    """Write `metrics.json` and `plots/quality.csv` from the recorded evaluations of a state.
+
+    Both go into git, so both hold aggregates of members only, never one contributor's number.
+    Returns the metrics.
+    """
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+        rows = reader.evaluations(state.state_seq)
+    metrics = {"contributors": float(len(members)), **aggregate(members, rows)}
+    text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
+    sift_core.write_atomically(workspace.root / "metrics.json", text.encode())
+    plot = _percentiles(members, rows)
+    sift_core.write_atomically(workspace.root / "plots" / "quality.csv", plot.encode())
+    return metrics
+
+
+def aggregate(members: Sequence[Member], rows: Sequence[Evaluation]) -> dict[str, float]:
+    """The mean over members and the mean of the worst decile, by setting and split."""
+    metrics = {}
+    for (setting, split), values in sorted(_by_setting(members, rows).items()):
+        ordered = np.sort(values)
+        worst = ordered[: max(1, len(ordered) // 10)]
+        metrics[f"{setting}.{split}.mean"] = round(float(ordered.mean()), 6)
+        metrics[f"{setting}.{split}.worst_decile"] = round(float(worst.mean()), 6)
+    return metrics
+
+
+def _by_setting(
+    members: Sequence[Member], rows: Sequence[Evaluation]
+) -> Mapping[tuple[str, str], list[float]]:
+    keys = {member.contributor_key for member in members}
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        if row.contributor_key in keys:
+            values[row.setting, row.split].append(row.value)
+    return values
+
+
+def _percentiles(members: Sequence[Member], rows: Sequence[Evaluation]) -> str:
+    values = _by_setting(members, rows)
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["percentile", *SETTINGS])
+    for percentile in PERCENTILES if members else ():
+        scores = [np.percentile(values[setting, "held_out"], percentile) for setting in SETTINGS]
+        writer.writerow([percentile, *(f"{score:.6f}" for score in scores)])
+    return out.getvalue()
+
+
+def _score(
+    workspace: Workspace,
+    base: BaseModel,
+    served: Weights,
+    mask: Mask | None,
+    record: DatasetVersion,
+    state: StateRecord,
+) -> Iterator[Evaluation]:
+    dataset = load_dataset(workspace, record)
+    weights: dict[Setting, Weights] = {"base": base.trainable, "merged": served}
+    if mask is not None:
+        weights["masked"] = sift_core.masked_weights(base.trainable, served, mask)
+    for split, rows in zip(SPLITS, (dataset.train, dataset.test), strict=True):
+        examples = _encode(workspace, base, rows)
+        for setting, chosen in weights.items():
+            with base.serving(chosen) as model:
+                score = sift_core.evaluate(model, examples)
+            yield Evaluation(
+                state_seq=state.state_seq,
+                contributor_key=record.contributor_key,
+                setting=setting,
+                split=split,
+                metric=score.metric,
+                value=score.value,
+                row_count=score.rows,
+                evaluated_at=datetime.now(UTC),
+            )
+
+
+def _encode(workspace: Workspace, base: BaseModel, rows: list[dict[str, Any]]) -> Encoded:
+    return sift_core.encode_examples(
+        [to_example(row) for row in rows],
+        base.tokenizer,
+        base.labels,
+        workspace.settings.base.max_length,
+    )
+
+
+def _record(workspace: Workspace, rows: Iterator[Evaluation]) -> None:
+    finished = list(rows)
+    with workspace.lineage.writer() as recorder:
+        recorder.add_all(finished)

@@ -1,0 +1,246 @@
+"""One sign-fixed finetuning per contributor: what is still to do, and doing it."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sift_core
+from flows.base import load_base
+from flows.ingest import load_dataset
+from flows.progress import tracked
+from flows.rows import to_example
+from flows.settings import Settings
+from flows.workspace import Workspace
+from lineage import DatasetVersion, Environment, FinetuningRun, LinearDigest, TaskVector
+from sift_core import Grid, SignVector
+
+_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One finetuning: a dataset, and the run that its inputs name."""
+
+    dataset: DatasetVersion
+    run_id: str
+
+
+def jobs(workspace: Workspace) -> list[Job]:
+    """The run of every contributor who belongs in the merge, in order of contributor key.
+
+    Whoever an opt-out has removed already does not come back, even while their rows still wait
+    to be destroyed.
+    """
+    base_id = sift_core.folder_sha256(workspace.base)
+    with workspace.lineage.reader() as reader:
+        datasets = reader.current_datasets()
+        removed = reader.removed_contributors()
+    return [
+        Job(dataset, _run_id(dataset, base_id, workspace.settings))
+        for dataset in sorted(datasets, key=lambda dataset: dataset.contributor_key)
+        if dataset.contributor_key not in removed
+    ]
+
+
+def pending(workspace: Workspace) -> list[Job]:
+    """The jobs whose vector is not recorded, or whose files are not the recorded bytes."""
+    with workspace.lineage.reader() as reader:
+        vectors = {vector.run_id: vector for vector in reader.task_vectors()}
+    return [
+        job
+        for job in jobs(workspace)
+        if job.run_id not in vectors or not _is_stored(workspace, vectors[job.run_id])
+    ]
+
+
+def finetune_jobs(
+    workspace: Workspace, work: Sequence[Job], flow_run_id: str | None = None
+) -> None:
+    """Finetune contributors one after another; the base model is loaded once.
+
+    Each contributor is recorded as soon as their files are written, so an interrupted shard goes
+    on where it stopped. Raises the errors of `sift_core.finetune`; others stay recorded.
+    """
+    if not work:
+        return
+    settings = workspace.settings
+    base = load_base(workspace)
+    environment = _environment(settings)
+    with workspace.lineage.writer() as recorder:
+        recorder.add(environment)
+    for job in tracked("Finetuning", work, len(work)):
+        _finetune(workspace, base, job, environment, flow_run_id)
+
+
+def _finetune(
+    workspace: Workspace,
+    base: sift_core.BaseModel,
+    job: Job,
+    environment: Environment,
+    flow_run_id: str | None,
+) -> None:
+    settings, key = workspace.settings, job.dataset.contributor_key
+    started = datetime.now(UTC)
+    dataset = load_dataset(workspace, job.dataset)
+    examples = sift_core.encode_examples(
+        [to_example(row) for row in dataset.train],
+        base.tokenizer,
+        base.labels,
+        settings.base.max_length,
+    )
+    result = sift_core.finetune(
+        base,
+        examples,
+        SignVector(settings.exactness.sign_seed),
+        Grid(settings.exactness.grid_bits),
+        _method_settings(settings),
+    )
+    vector = result.vector
+    vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
+    lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
+    sift_core.write_atomically(workspace.mask_file(key), mask_bytes)
+    sift_core.write_atomically(workspace.vector_file(key), vector_bytes)
+    now = datetime.now(UTC)
+    vector_sha256 = sift_core.sha256_of(vector_bytes)
+    with workspace.lineage.writer() as recorder:
+        recorder.add(
+            FinetuningRun(
+                run_id=job.run_id,
+                contributor_key=key,
+                dataset_sha256=job.dataset.sha256,
+                base_id=base.base_id,
+                environment_id=environment.environment_id,
+                parameters=_parameters(settings),
+                seed=settings.finetune.seed,
+                steps=settings.finetune.steps,
+                first_loss=result.losses[0],
+                last_loss=result.losses[-1],
+                started_at=started,
+                finished_at=now,
+                flow_run_id=flow_run_id,
+            )
+        )
+        recorder.add(
+            TaskVector(
+                run_id=job.run_id,
+                contributor_key=key,
+                vector_sha256=vector_sha256,
+                mask_sha256=vector.mask.sha256,
+                vector_md5=_md5(vector_bytes),
+                mask_md5=_md5(mask_bytes),
+                vector_bytes=len(vector_bytes),
+                mask_bytes=len(mask_bytes),
+                entries=vector.mask.entries,
+                nonzero=vector.mask.nonzero,
+                created_at=now,
+            )
+        )
+        recorder.add_all(
+            LinearDigest(subject=vector_sha256, lane=lane, value=value)
+            for lane, value in enumerate(lanes)
+        )
+
+
+def _method_settings(settings: Settings) -> sift_core.FinetuneSettings:
+    ours = settings.finetune
+    return sift_core.FinetuneSettings(
+        learning_rate=ours.learning_rate,
+        steps=ours.steps,
+        batch_size=ours.batch_size,
+        full_batch_below=ours.full_batch_below,
+        seed=ours.seed,
+        max_grad_norm=ours.max_grad_norm,
+    )
+
+
+def _parameters(settings: Settings) -> dict[str, Any]:
+    """All that a task vector depends on, beside the base model and the contributor's rows."""
+    return {
+        **asdict(_method_settings(settings)),
+        "train_only": list(settings.finetune.train_only),
+        "threads": settings.finetune.threads,
+        "device": settings.finetune.device,
+        "max_length": settings.base.max_length,
+        "grid_bits": settings.exactness.grid_bits,
+        "sign_seed": settings.exactness.sign_seed,
+        "digest_seed": settings.exactness.digest_seed,
+    }
+
+
+def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:
+    inputs = {
+        "contributor": dataset.contributor_key,
+        "dataset": dataset.sha256,
+        "base": base_id,
+        "parameters": _parameters(settings),
+    }
+    return sift_core.sha256_of(json.dumps(inputs, sort_keys=True).encode())
+
+
+def _is_stored(workspace: Workspace, vector: TaskVector) -> bool:
+    files = (
+        (workspace.vector_file(vector.contributor_key), vector.vector_sha256),
+        (workspace.mask_file(vector.contributor_key), vector.mask_sha256),
+    )
+    return all(
+        path.is_file() and sift_core.sha256_of(path.read_bytes()) == sha256
+        for path, sha256 in files
+    )
+
+
+def _environment(settings: Settings) -> Environment:
+    facts: dict[str, Any] = {
+        "code_version": _code_version(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()} {_processor()}",
+        "device": _device(settings.finetune.device),
+        "threads": settings.finetune.threads,
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+    text = json.dumps(facts, sort_keys=True)
+    return Environment(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
+
+
+def _processor() -> str:
+    """The processor's name: kernels, and so the last bits of a finetuning, depend on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _device(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
+@cache
+def _code_version() -> str:
+    """The installed version, with the commit where the code runs from a git checkout."""
+    released = version("sift-masks")
+    here = Path(__file__).parent.parent
+    if not (here / "pyproject.toml").is_file():
+        return released
+    result = subprocess.run(  # noqa: S603
+        ["git", "-C", str(here), "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commit = result.stdout.strip()
+    return f"{released}+{commit}" if result.returncode == 0 and commit else released
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()

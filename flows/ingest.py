@@ -1,0 +1,242 @@
+"""Contributors' files in, validated and content-addressed datasets out.
+
+Everything is checked before anything is written; a refused file changes nothing.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.errors import UsageError
+from flows.readers import read_rows
+from flows.rows import LabelledRow, Row, parse_row
+from flows.settings import Settings
+from flows.workspace import Workspace
+from lineage import Contributor, DatasetVersion, Recorder
+from sift_core import write_atomically
+
+Status = Literal["added", "replaced", "unchanged"]
+
+
+@dataclass
+class Dataset:
+    """The rows of one contributor in canonical form."""
+
+    external_id: str
+    key: str
+    train: list[dict[str, Any]] = field(default_factory=list)
+    test: list[dict[str, Any]] = field(default_factory=list)
+    task: Literal["classification", "generation"] = "generation"
+
+    def to_bytes(self) -> bytes:
+        """The stored file: JSON Lines, keys sorted, training rows first."""
+        rows = [{"split": "train", **row} for row in self.train]
+        rows += [{"split": "test", **row} for row in self.test]
+        return "".join(_canonical(row) + "\n" for row in rows).encode()
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of one contributor in `add_contributors`."""
+
+    contributor: str
+    key: str
+    status: Status
+    train_rows: int
+    test_rows: int
+
+
+def add_contributors(
+    workspace: Workspace, files: Sequence[Path], *, replace: bool = False
+) -> list[Added]:
+    """Validate files of rows and make them the current datasets of their contributors.
+
+    A contributor whose rows are unchanged stays as they are; one with other rows is refused
+    unless `replace`. Raises UsageError with the line and the remedy; then nothing has changed.
+    """
+    datasets = read_datasets(workspace, files)
+    with workspace.lock():
+        with workspace.lineage.reader() as reader:
+            current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
+            leaving = {row.contributor_key for row in reader.requests()}
+        for dataset in datasets:
+            if dataset.key in leaving:
+                raise UsageError(
+                    f"Contributor {dataset.external_id!r} opted out.",
+                    remedy="leave their rows out; an opt-out is final in this release.",
+                )
+        plan = [(dataset, _status(dataset, current, replace)) for dataset in datasets]
+        _store(
+            workspace,
+            [(dataset, status) for dataset, status in plan if status != "unchanged"],
+            current,
+        )
+    return [Added(d.external_id, d.key, status, len(d.train), len(d.test)) for d, status in plan]
+
+
+def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
+    """Read and check files of rows; one dataset per contributor, in order of id."""
+    rows: dict[str, list[Row]] = {}
+    spellings: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    for path in files:
+        for where, fields in read_rows(path):
+            row = _checked(where, fields, workspace.settings)
+            if row.contributor not in keys:
+                keys[row.contributor] = _key(workspace, where, row.contributor)
+            key = keys[row.contributor]
+            if spellings.setdefault(key, row.contributor) != row.contributor:
+                raise UsageError(
+                    f"{where}: contributor {row.contributor!r} is the same as "
+                    f"{spellings[key]!r} in another Unicode spelling.",
+                    remedy="write an id in one way.",
+                )
+            rows.setdefault(key, []).append(row)
+    settings = workspace.settings.data
+    datasets = []
+    for key, own in sorted(rows.items(), key=lambda item: spellings[item[0]]):
+        name = spellings[key]
+        if len(own) < settings.min_rows:
+            raise UsageError(
+                f"Contributor {name!r} has {len(own)} row, fewer than {settings.min_rows}: one "
+                "trains, one is held out.",
+                remedy="add rows for this contributor, or leave them out.",
+            )
+        datasets.append(_split(name, key, own, settings.held_out))
+    return datasets
+
+
+def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
+    """The stored rows of a contributor. Raises DatasetAlteredError where the bytes differ."""
+    path = workspace.data_file(record.contributor_key)
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != record.sha256:
+        raise UsageError(
+            f"{path} is not the dataset that lineage knows.",
+            remedy="restore it with `dvc checkout data`, or add the contributor's file again with "
+            "`sift contributors add --replace`.",
+        )
+    dataset = Dataset("", record.contributor_key, task=record.task)
+    for line in data.decode().splitlines():
+        row = json.loads(line)
+        (dataset.train if row.pop("split") == "train" else dataset.test).append(row)
+    return dataset
+
+
+def _checked(where: str, fields: Any, settings: Settings) -> Row:
+    try:
+        row = parse_row(fields)
+    except ValueError as error:
+        raise UsageError(
+            f"{where}: {error}.", remedy="mend this line; nothing was added."
+        ) from None
+    labels = settings.base.labels
+    if isinstance(row, LabelledRow) != bool(labels):
+        wanted = "text and label" if labels else "a question and an answer"
+        raise UsageError(
+            f"{where}: this workspace learns from rows with {wanted}.",
+            remedy="give such rows, or set base.labels in params.yaml of a new workspace.",
+        )
+    if isinstance(row, LabelledRow) and row.label not in labels:
+        raise UsageError(
+            f"{where}: label {row.label[:40]!r} is not one of {', '.join(labels)}.",
+            remedy="correct the label, or list it under base.labels of a new workspace.",
+        )
+    return row
+
+
+def _key(workspace: Workspace, where: str, external_id: str) -> str:
+    try:
+        return workspace.key_of(external_id)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.facts}", remedy=error.remedy) from None
+
+
+def _split(name: str, key: str, rows: Iterable[Row], held_out: float) -> Dataset:
+    """Hold out the groups whose digests come first, so a split depends on the rows alone."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        content = _canonical(row.canonical())
+        groups.setdefault(_digest(row.group or content), []).append(row)
+    ordered = [groups[digest] for digest in sorted(groups)]
+    if len(ordered) < 2:
+        raise UsageError(
+            f"All rows of contributor {name!r} are one group: nothing could be held out.",
+            remedy="give rows of at least two different texts (or values of `item`).",
+        )
+    total = sum(len(group) for group in ordered)
+    wanted = max(1, math.floor(total * held_out))
+    dataset = Dataset(name, key)
+    for index, group in enumerate(ordered):
+        last = index == len(ordered) - 1
+        target = dataset.test if len(dataset.test) < wanted and not last else dataset.train
+        target.extend(row.canonical() for row in group)
+    if "label" in dataset.train[0]:
+        dataset.task = "classification"
+    return dataset
+
+
+def _status(dataset: Dataset, current: dict[str, str], replace: bool) -> Status:
+    stored = current.get(dataset.key)
+    if stored is None:
+        return "added"
+    if stored == hashlib.sha256(dataset.to_bytes()).hexdigest():
+        return "unchanged"
+    if not replace:
+        raise UsageError(
+            f"Contributor {dataset.external_id!r} is already here with other rows.",
+            remedy="replace their rows with `sift contributors add --replace FILE`.",
+        )
+    return "replaced"
+
+
+def _store(
+    workspace: Workspace, plan: list[tuple[Dataset, Status]], current: dict[str, str]
+) -> None:
+    now = datetime.now(UTC)
+    with workspace.lineage.writer() as recorder:
+        for dataset, status in plan:
+            data = dataset.to_bytes()
+            _record(recorder, dataset, status, data, current, now)
+            write_atomically(workspace.data_file(dataset.key), data)
+
+
+def _record(
+    recorder: Recorder,
+    dataset: Dataset,
+    status: Status,
+    data: bytes,
+    current: dict[str, str],
+    now: datetime,
+) -> None:
+    if status == "added":
+        recorder.add(
+            Contributor(contributor_key=dataset.key, external_id=dataset.external_id, added_at=now)
+        )
+    else:
+        recorder.supersede_dataset(dataset.key, current[dataset.key], now)
+    recorder.add(
+        DatasetVersion(
+            contributor_key=dataset.key,
+            sha256=hashlib.sha256(data).hexdigest(),
+            md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            bytes=len(data),
+            train_rows=len(dataset.train),
+            test_rows=len(dataset.test),
+            task=dataset.task,
+            added_at=now,
+        )
+    )
+
+
+def _canonical(row: dict[str, Any]) -> str:
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,44 @@
+"""Progress of long work, shown by whoever is watching.
+
+Work says how far it is; a terminal, a Prefect artifact or nobody at all listens.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Listener(Protocol):
+    """Hears how many of `total` items of one kind of work are done."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Called before the first item and after each."""
+
+
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Let `listener` hear all progress within."""
+    token = _listeners.set((*_listeners.get(), listener))
+    try:
+        yield
+    finally:
+        _listeners.reset(token)
+
+
+def tracked(what: str, items: Iterable[Item], total: int) -> Iterator[Item]:
+    """Iterate, telling listeners after each item that it is done."""
+    _tell(what, 0, total)
+    for done, item in enumerate(items, start=1):
+        yield item
+        _tell(what, done, total)
+
+
+def _tell(what: str, done: int, total: int) -> None:
+    for listener in _listeners.get():
+        listener(what, done, total)

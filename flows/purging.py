@@ -1,0 +1,171 @@
+"""Destroying what must be destroyed, and looking for each of it again.
+
+S_old − S_new *is* τ_u: so with the contributor's rows, vector and mask go every superseded merge
+state and model version that contained them. The new version is already champion and committed
+before the first byte goes. The list of objects is kept in lineage; a killed purge goes on with it.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.doors.dvc import StoredObject
+from flows.doors.mlflow import StoredModel
+from flows.errors import FlowError
+from flows.merging import current_state_or_none
+from flows.registering import commit
+from flows.removal import Removal
+from lineage import Impact, PurgeObject
+
+WORKSPACE = "workspace"
+
+
+class StillThereError(FlowError):
+    """An object was destroyed and is found again."""
+
+
+def purge(removal: Removal) -> None:
+    """Destroy every artifact of the contributor; record each, and that each is absent.
+
+    Raises StillThereError, DvcError, ModelStoreError; the request then stays before `purged`, and
+    running it again goes on.
+    """
+    with removal.workspace.lineage.reader() as reader:
+        impact = reader.impact(removal.key)
+    _purge_workspace(removal, impact)
+    built = current_state_or_none(removal.workspace) is not None
+    head = commit(removal.workspace, f"Opt out: {removal.request_id}") if built else None
+    shared = _purge_dvc(removal, impact)
+    _purge_mlflow(removal, impact)
+    _forget(removal, impact)
+    removal.done("purged", {"commit": head, "kept_because_shared": shared})
+
+
+def _purge_workspace(removal: Removal, impact: Impact) -> None:
+    place, key = removal.workspace, removal.key
+    files = {
+        place.data_file(key): "dataset",
+        place.vector_file(key): "vector",
+        place.mask_file(key): "mask",
+    }
+    current = current_state_or_none(place)
+    keep = place.state_file(current.state_sha256) if current else None
+    files |= {path: "merge_state" for path in place.merge.iterdir() if path != keep}
+    found = [(path, kind) for path, kind in files.items() if path.exists()]
+    _plan(
+        removal,
+        [
+            _object(removal, WORKSPACE, kind, _relative(removal, path), path.stat().st_size)
+            for path, kind in found
+        ],
+    )
+    for path, _ in found:
+        path.unlink()
+    # From here on nothing that reads lineage asks for these files any more.
+    with place.lineage.writer() as recorder:
+        recorder.mark_artifacts_destroyed(
+            datetime.now(UTC), datasets=[(key, row.sha256) for row in impact.datasets]
+        )
+    _settle(removal, {WORKSPACE}, lambda row: not (place.root / row.locator).exists())
+
+
+def _purge_dvc(removal: Removal, impact: Impact) -> list[str]:
+    """Cache and remote, by content. What another contributor needs too survives; its digests."""
+    dvc = removal.workspace.dvc
+    kinds = {row.md5: "dataset" for row in impact.datasets}
+    kinds |= {row.vector_md5: "vector" for row in impact.vectors}
+    kinds |= {row.mask_md5: "mask" for row in impact.vectors}
+    kinds |= {row.md5: "merge_state" for row in impact.states}
+    live = dvc.live_objects()
+    shared = sorted(kinds.keys() & live)
+    held = [stored for stored in dvc.holders(kinds) if stored.md5 not in live]
+    _plan(
+        removal,
+        [
+            _object(
+                removal,
+                stored.place,
+                kinds.get(stored.md5, "dvc_directory"),
+                stored.md5,
+                stored.bytes,
+            )
+            for stored in held
+        ],
+    )
+    dvc.destroy(held)
+    _settle(
+        removal,
+        {"dvc-cache", "dvc-remote"},
+        lambda row: dvc.is_absent(StoredObject(row.place, row.locator, "", row.bytes or 0)),
+    )
+    return shared
+
+
+def _purge_mlflow(removal: Removal, impact: Impact) -> None:
+    mlflow = removal.workspace.mlflow
+    held = mlflow.holders(row.version for row in impact.versions)
+    _plan(
+        removal,
+        [
+            _object(removal, stored.place, "model_version", stored.locator, stored.bytes)
+            for stored in held
+        ],
+    )
+    mlflow.destroy(held)
+    _settle(
+        removal,
+        {"mlflow-registry", "mlflow-model", "mlflow-run"},
+        lambda row: mlflow.is_absent(StoredModel(row.place, row.locator, row.bytes or 0)),
+    )
+
+
+def _forget(removal: Removal, impact: Impact) -> None:
+    """Lineage keeps digests and the keyed hash; the name goes."""
+    current = current_state_or_none(removal.workspace)
+    now = datetime.now(UTC)
+    with removal.workspace.lineage.writer() as recorder:
+        recorder.mark_artifacts_destroyed(
+            now,
+            runs=[row.run_id for row in impact.vectors],
+            states=[row.state_seq for row in impact.states if row != current],
+            versions=[(row.name, row.version) for row in impact.versions],
+        )
+        recorder.mark_erased(removal.key, now)
+
+
+def _plan(removal: Removal, objects: Iterable[PurgeObject]) -> None:
+    with removal.workspace.lineage.writer() as recorder:
+        recorder.plan_purge(objects)
+
+
+def _object(removal: Removal, place: str, kind: str, locator: str, size: int | None) -> PurgeObject:
+    return PurgeObject(
+        request_id=removal.request_id,
+        place=place,
+        kind=kind,
+        locator=locator,
+        bytes=size,
+        planned_at=datetime.now(UTC),
+    )
+
+
+def _settle(removal: Removal, places: set[str], absent: Callable[[Any], bool]) -> None:
+    """Look for every planned object of these places again, and record that it is gone."""
+    with removal.workspace.lineage.reader() as reader:
+        rows = [row for row in reader.purge_objects(removal.request_id) if row.place in places]
+    now = datetime.now(UTC)
+    for row in rows:
+        if not absent(row):
+            raise StillThereError(
+                f"{row.kind} {row.locator} is still in {row.place}.",
+                remedy=f"see who holds it, then run `sift opt-out run {removal.request_id}`.",
+            )
+    with removal.workspace.lineage.writer() as recorder:
+        for row in rows:
+            recorder.mark_destroyed(removal.request_id, row.place, row.locator, now)
+            recorder.mark_absent(removal.request_id, row.place, row.locator, now)
+
+
+def _relative(removal: Removal, path: Path) -> str:
+    return path.relative_to(removal.workspace.root).as_posix()

@@ -1,0 +1,46 @@
+"""Dependencies that phone home or chatter are told not to, before they are imported.
+
+Telemetry is off by default; a variable that the user has set wins.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+_OFF = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Runs and their logs go to Prefect's store; the terminal belongs to the person at it.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_CLI_PROMPT": "false",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def hush() -> None:
+    """Set the variables above; call before importing Prefect, DVC, MLflow or transformers."""
+    for name, value in _OFF.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def keep_prefect_inside(workspace: Path) -> None:
+    """Let Prefect keep its runs in the workspace, unless the user points it elsewhere.
+
+    Without a server configured, a flow starts a temporary one on the loopback interface.
+    Call before importing Prefect.
+    """
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
+
+
+def prefect_home(workspace: Path) -> Path:
+    """Where a workspace keeps Prefect's database."""
+    return workspace.resolve() / ".sift" / "prefect"

@@ -1,0 +1,145 @@
+"""A merge state becomes a registered model version, then the champion, then a commit."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sift_core
+from flows.base import load_base
+from flows.errors import FlowError
+from flows.merging import read_mask, read_state
+from flows.serving.card import MaskRef, ModelCard
+from flows.workspace import Workspace
+from lineage import Member, ModelVersion
+from lineage import MergeState as StateRecord
+from sift_core import BaseModel
+from sift_core.serve import Weights
+
+_IN_GIT = (
+    "params.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    "base.dvc",
+    "data.dvc",
+    "metrics.json",
+    "plots/quality.csv",
+)
+
+
+def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]) -> ModelVersion:
+    """Register the served weights of a state in MLflow and in lineage; not champion yet.
+
+    The artifact is the plain folder of the unmasked model and a card that names masks by digest.
+    Called again for the same state, it finds the version it made.
+    """
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+        known = [row for row in reader.model_versions() if row.state_seq == state.state_seq]
+    if known:
+        return known[-1]
+    base = load_base(workspace)
+    with workspace.scratch("served") as folder:
+        served = sift_core.served_weights(
+            base.trainable, read_state(workspace, state), len(members)
+        )
+        save_model(base, served, folder)
+        card = _card(workspace, state, members, base, sift_core.weights_sha256(served))
+        registered = workspace.mlflow.register(folder, card, metrics, {})
+    version = ModelVersion(
+        name=workspace.mlflow.name,
+        version=registered.version,
+        state_seq=state.state_seq,
+        served_sha256=card.served_sha256,
+        mlflow_run_id=registered.run_id,
+        mlflow_model_id=registered.model_id,
+        registered_at=datetime.now(UTC),
+    )
+    with workspace.lineage.writer() as recorder:
+        recorder.add(version)
+    return version
+
+
+def promote(workspace: Workspace, version: ModelVersion) -> None:
+    """Make a verified version the champion, in MLflow and in lineage."""
+    workspace.mlflow.set_champion(version.version)
+    with workspace.lineage.writer() as recorder:
+        recorder.set_champion(version.name, version.version, datetime.now(UTC))
+
+
+def commit(workspace: Workspace, message: str) -> str:
+    """Record the workspace in DVC, push it to the remote, and commit its digests to git.
+
+    Returns the commit. With nothing new, it is the last one.
+    """
+    workspace.dvc.add("base", "data")
+    workspace.dvc.commit_stages()
+    workspace.dvc.push()
+    workspace.git.add([name for name in _IN_GIT if (workspace.root / name).is_file()])
+    return workspace.git.commit(message)
+
+
+def export(workspace: Workspace, folder: Path, external_id: str | None) -> tuple[Path, str]:
+    """Write the champion, masked for one contributor or unmasked, as a `from_pretrained` folder.
+
+    Returns the folder and the SHA-256 of its weights. Raises FlowError where the folder is not
+    empty, nothing is registered, or the contributor is not a member.
+    """
+    with workspace.lineage.reader() as reader:
+        champion = reader.champion(workspace.settings.model.name)
+        if champion is None:
+            raise FlowError("There is no champion yet.", remedy="run `sift build`.")
+        state = reader.state(champion.state_seq)
+        members = {member.contributor_key: member for member in reader.members(state.state_seq)}
+    member = None
+    if external_id is not None:
+        member = members.get(workspace.key_of(external_id))
+        if member is None:
+            raise FlowError(
+                f"Contributor {external_id!r} is not in version {champion.version}.",
+                remedy="leave --contributor out to export the unmasked model; "
+                "`sift contributors list` shows who is in.",
+            )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FlowError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
+    base = load_base(workspace)
+    weights = sift_core.served_weights(base.trainable, read_state(workspace, state), len(members))
+    if member is not None:
+        mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
+        weights = sift_core.masked_weights(base.trainable, weights, mask)
+    save_model(base, weights, folder)
+    return folder, sift_core.weights_sha256(weights)
+
+
+def save_model(base: BaseModel, weights: Weights, folder: Path) -> None:
+    """Save the base model with other weights as a plain Hugging Face folder."""
+    with base.serving(weights) as model:
+        model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
+
+
+def _card(
+    workspace: Workspace,
+    state: StateRecord,
+    members: list[Member],
+    base: BaseModel,
+    served_sha256: str,
+) -> ModelCard:
+    settings = workspace.settings
+    return ModelCard(
+        name=settings.model.name,
+        task="classification" if base.labels else "generation",
+        base_id=base.base_id,
+        workspace=str(workspace.root),
+        state_seq=state.state_seq,
+        state_sha256=state.state_sha256,
+        served_sha256=served_sha256,
+        members={
+            member.contributor_key: MaskRef(
+                mask_sha256=member.mask_sha256, mask_md5=member.mask_md5
+            )
+            for member in members
+        },
+        sign_seed=settings.exactness.sign_seed,
+        grid_bits=settings.exactness.grid_bits,
+        labels=list(base.labels),
+        max_length=settings.base.max_length,
+    )

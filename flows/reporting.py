@@ -1,0 +1,105 @@
+"""The compliance report of an opt-out: what was asked, found, removed, checked, and not claimed."""
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import sift_core
+from flows.workspace import Workspace
+from lineage import OptOutStep, PurgeObject
+
+CLAIMED = (
+    "The contribution of this contributor to the merge is gone, as if it had never been made: the "
+    "merge state is byte for byte the sum of the remaining contributors' task vectors, rebuilt "
+    "from the stored vectors alone.",
+    "Every object listed under 'destroyed' was looked for again after its destruction and was "
+    "absent.",
+)
+NOT_CLAIMED = (
+    "That a fact is gone: another contributor may have given the same one, and the public base "
+    "model may know it.",
+    "Copies outside this workspace and its DVC remote: backups, exports, downloads.",
+    "Unused pages of the lineage database and the operating system's free disk blocks.",
+    "git history and lineage keep digests and a keyed hash of the contributor, never rows, "
+    "vectors or the name.",
+    "This is evidence of a procedure that can be run again, not a proof about weights.",
+)
+REPEAT = (
+    "sift verify",
+    'sift lineage sql "SELECT * FROM digest_check ORDER BY state_seq DESC, lane LIMIT 4"',
+    "sift lineage sql \"SELECT * FROM purge_evidence WHERE request_id = '{request_id}'\"",
+)
+
+
+def write_report(workspace: Workspace, request_id: str) -> Path:
+    """Write `reports/<request>/report.json` and `report.html`; the folder.
+
+    The report names the contributor by key only. The HTML is one file without scripts or links,
+    and everything in it is escaped.
+    """
+    report = collect(workspace, request_id)
+    folder = workspace.reports / request_id
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    html = _environment().get_template("report.html.j2").render(report=report)
+    sift_core.write_atomically(folder / "report.html", html.encode())
+    sift_core.write_atomically(folder / "report.json", text.encode())
+    return folder
+
+
+def collect(workspace: Workspace, request_id: str) -> dict[str, Any]:
+    """All that a report says, as plain JSON values."""
+    with workspace.lineage.reader() as reader:
+        request = reader.request(request_id)
+        steps = reader.steps(request_id)
+        objects = reader.purge_objects(request_id)
+    details = {step.step: step.details for step in steps}
+    return {
+        "format": "opt-out-report/1",
+        "request_id": request_id,
+        "contributor_key": request.contributor_key,
+        "basis": request.basis,
+        "received_at": request.received_at.isoformat(),
+        "written_at": datetime.now(UTC).isoformat(),
+        "model": workspace.settings.model.name,
+        "timeline": [_moment(step) for step in steps],
+        "found": details["identified"],
+        "removal": details["removed"],
+        "verification": details["verified"],
+        "quality": details["evaluated"],
+        "registered": details["registered"],
+        "destroyed": [_evidence(row) for row in objects],
+        "kept_because_shared": details["purged"]["kept_because_shared"],
+        "claimed": list(CLAIMED),
+        "not_claimed": list(NOT_CLAIMED),
+        "repeat": [command.format(request_id=request_id) for command in REPEAT],
+    }
+
+
+def _moment(step: OptOutStep) -> dict[str, str]:
+    return {"step": step.step, "at": step.at.isoformat()}
+
+
+def _evidence(row: PurgeObject) -> dict[str, Any]:
+    return {
+        "place": row.place,
+        "kind": row.kind,
+        "locator": row.locator,
+        "bytes": row.bytes,
+        "destroyed_at": row.destroyed_at and row.destroyed_at.isoformat(),
+        "absent_at": row.absent_at and row.absent_at.isoformat(),
+    }
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

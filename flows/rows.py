@@ -1,0 +1,115 @@
+"""What a row of a contributor's file may look like, and its one canonical form."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sift_core import Classification, Example, Generation
+
+MAX_CHARACTERS = 1_000_000
+Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    contributor: str
+    group: str | None = Field(default=None, alias="item")
+    """Rows of one group are never split between training and held out."""
+
+
+class LabelledRow(_Row):
+    """A text with its class."""
+
+    text: Text
+    label: Text
+
+    def canonical(self) -> dict[str, Any]:
+        """The stored form."""
+        return {"text": self.text, "label": self.label}
+
+
+class AnsweredRow(_Row):
+    """A question with its answer, or a prompt with its completion."""
+
+    prompt: Text
+    completion: Text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _question_and_answer(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "question" in fields:
+            renamed = {"prompt": fields.get("question"), "completion": fields.get("answer")}
+            return {**fields, **renamed}
+        return fields
+
+    def canonical(self) -> dict[str, Any]:
+        """The stored form: a conversation of one turn, and the answer."""
+        return {"turns": [["user", self.prompt]], "answer": self.completion}
+
+
+class Message(BaseModel):
+    """One turn of a chat, as the ecosystem writes it."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class ChatRow(_Row):
+    """A chat; its last turn is the assistant's and is what is learned."""
+
+    messages: Annotated[list[Message], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _ends_with_the_answer(self) -> "ChatRow":
+        if self.messages[-1].role != "assistant":
+            raise ValueError("the last message must be the assistant's")
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """The stored form."""
+        *turns, answer = self.messages
+        return {"turns": [[turn.role, turn.content] for turn in turns], "answer": answer.content}
+
+
+Row = LabelledRow | AnsweredRow | ChatRow
+_KINDS: dict[str, tuple[type[Row], tuple[str, ...]]] = {
+    "label": (LabelledRow, ("text", "label")),
+    "answer": (AnsweredRow, ("question", "answer")),
+    "completion": (AnsweredRow, ("prompt", "completion")),
+    "messages": (ChatRow, ("messages",)),
+}
+
+
+def parse_row(fields: Any) -> Row:
+    """One row of any accepted kind. Raises ValueError with one line that says what is wrong."""
+    if not isinstance(fields, dict):
+        raise ValueError("it is not an object with fields")
+    for marker, (kind, needed) in _KINDS.items():
+        if fields.get(marker) is not None:
+            missing = [name for name in ("contributor", *needed) if fields.get(name) is None]
+            if missing:
+                raise ValueError(f"field {missing[0]!r} is missing")
+            return _validated(kind, fields)
+    raise ValueError(
+        "it needs `contributor` and one of: text + label, question + answer, prompt + completion, "
+        "messages"
+    )
+
+
+def _validated(kind: type[Row], fields: dict[str, Any]) -> Row:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"field {field!r}: {first['msg']}" if field else first["msg"]) from None
+
+
+def to_example(stored: dict[str, Any]) -> Example:
+    """A stored row as the method takes it."""
+    if "label" in stored:
+        return Classification(stored["text"], stored["label"])
+    return Generation(tuple((role, text) for role, text in stored["turns"]), stored["answer"])

@@ -1,0 +1,53 @@
+"""The model card: what one registered model version is made of, and where its masks are kept.
+
+It names contributors by key only and holds no mask: whoever has a model version alone can serve
+it unmasked, and needs the workspace, which an opt-out empties, to serve a contributor's mask.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+ContributorKey = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class MaskRef(BaseModel):
+    """Which mask file belongs to a member: both digests of the file's bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mask_sha256: Sha256
+    mask_md5: Md5
+
+
+class ModelCard(BaseModel):
+    """Everything that serving a version needs to know besides its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format_version: Literal[1] = 1
+    name: str
+    task: Literal["classification", "generation"]
+    base_id: Sha256
+    base_folder: str = "base"  # relative to the workspace, or absolute
+    workspace: str  # absolute folder; SIFT_WORKSPACE overrides it where the model is served
+    state_seq: int = Field(ge=1)
+    state_sha256: Sha256
+    served_sha256: Sha256
+    members: dict[ContributorKey, MaskRef]
+    sign_seed: int
+    grid_bits: int
+    labels: list[str] = []  # classification: the name of each class, in the order of the logits
+    max_length: int = Field(ge=1)  # tokens
+
+    @classmethod
+    def read(cls, path: Path) -> "ModelCard":
+        """Read `card.json`. Raises pydantic.ValidationError where it is not a card."""
+        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write(self, path: Path) -> None:
+        """Write `card.json`, the same bytes for the same card."""
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

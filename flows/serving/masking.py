@@ -1,0 +1,143 @@
+"""From a contributor's id to the model that serves them.
+
+A member of the version gets w where their mask is set and θ0 elsewhere; anyone else, someone who
+opted out included, gets the served weights w as they are. A member whose mask cannot be had is an
+error: serving the member unmasked would look like an answer and be another model.
+"""
+
+import copy
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+
+import torch
+from transformers import PreTrainedModel
+
+from flows.identity import contributor_key, read_secret
+from flows.serving.card import MaskRef, ModelCard
+from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissingError
+from flows.serving.loading import load_model
+from sift_core import Mask, masked_weights, sha256_of, weights_sha256
+from sift_core.base import folder_sha256
+
+WORKSPACE_VARIABLE = "SIFT_WORKSPACE"
+KEPT_MODELS = 2
+_RELOAD = "load the champion (`models:/<name>@champion`): this version may have been superseded."
+
+
+class MaskedModels:
+    """The models of one version: the unmasked one, and the last few masked ones.
+
+    A masked model shares every frozen parameter with the unmasked one, so it costs as much memory
+    as the parameters under its mask. Safe to call from several threads.
+    """
+
+    def __init__(self, card: ModelCard, unmasked: PreTrainedModel, kept: int = KEPT_MODELS) -> None:
+        self.card = card
+        self.unmasked = unmasked
+        self._kept = kept
+        self._masked: OrderedDict[str, PreTrainedModel] = OrderedDict()
+        self._base: dict[str, torch.Tensor] | None = None
+        self._lock = Lock()
+
+    def serving(self, external_id: str) -> PreTrainedModel:
+        """Return the model that serves a contributor; the empty id is nobody.
+
+        Raises UsageError for an id outside the grammar, and the errors of `flows.serving.errors`.
+        """
+        if not external_id:
+            return self.unmasked
+        key = contributor_key(read_secret(self._workspace()), external_id)
+        reference = self.card.members.get(key)
+        if reference is None:
+            return self.unmasked
+        with self._lock:
+            if key not in self._masked:
+                self._masked[key] = self._build(key, reference)
+            self._masked.move_to_end(key)
+            while len(self._masked) > self._kept:
+                self._masked.popitem(last=False)
+            return self._masked[key]
+
+    def _workspace(self) -> Path:
+        """Return the workspace: SIFT_WORKSPACE, else the folder the version was registered from."""
+        folder = Path(os.environ.get(WORKSPACE_VARIABLE) or self.card.workspace)
+        if not (folder / ".sift").is_dir():
+            raise WorkspaceMissingError(
+                f"{folder} is not the workspace of {self.card.name}: it has no .sift folder.",
+                remedy=f"set {WORKSPACE_VARIABLE} to the workspace, or predict without "
+                "`contributor` for the unmasked model.",
+            )
+        return folder
+
+    def _build(self, key: str, reference: MaskRef) -> PreTrainedModel:
+        mask = find_mask(self._workspace(), key, reference)
+        live = dict(self.unmasked.named_parameters())
+        base = self._base_parameters()
+        served = {name: live[name].detach() for name in mask.bits if name in live}
+        if weights_sha256(served) != self.card.served_sha256:
+            raise AlteredError(
+                f"The served weights of {self.card.name} state {self.card.state_seq} are not the "
+                "ones that were registered.",
+                remedy="register the merge state again with `sift build`.",
+            )
+        weights = masked_weights({name: base[name] for name in served}, served, mask)
+        # deepcopy takes what its memo holds instead of copying: new tensors under the mask, the
+        # unmasked model's own everywhere else.
+        taken: dict[int, object] = {
+            id(tensor): torch.nn.Parameter(weights[name], requires_grad=False)
+            if name in weights
+            else tensor
+            for name, tensor in [*live.items(), *self.unmasked.named_buffers()]
+        }
+        return copy.deepcopy(self.unmasked, taken)
+
+    def _base_parameters(self) -> dict[str, torch.Tensor]:
+        if self._base is None:
+            folder = self._workspace() / self.card.base_folder
+            if not folder.is_dir() or folder_sha256(folder) != self.card.base_id:
+                raise AlteredError(
+                    f"{folder} is not the base model that {self.card.name} was built on.",
+                    remedy="restore it with `dvc checkout base` in the workspace.",
+                )
+            model = load_model(folder, self.card.task)
+            self._base = {name: value.detach() for name, value in model.named_parameters()}
+        return self._base
+
+
+def find_mask(workspace: Path, key: str, reference: MaskRef) -> Mask:
+    """Return the very mask that a version was registered with, from the workspace or its cache.
+
+    The file `masks/<key>.safetensors` has moved on where the contributor was finetuned again since
+    then; the DVC cache still has the older one by its MD5. Raises MaskMissingError, AlteredError.
+    """
+    current = workspace / "masks" / f"{key}.safetensors"
+    found = False
+    for path in _places(workspace, current, reference):
+        found = True
+        data = path.read_bytes()
+        if sha256_of(data) == reference.mask_sha256:
+            return Mask.from_bytes(data, str(path))
+    if found:
+        raise AlteredError(
+            f"{current} is not the mask that this version was registered with, and the DVC cache "
+            "does not have that one.",
+            remedy=f"restore it with `dvc pull masks` in the workspace, or {_RELOAD}",
+        )
+    raise MaskMissingError(
+        f"The mask of contributor {key} is neither in {current.parent} nor in the DVC cache.",
+        remedy=f"restore it with `dvc pull masks` in the workspace, or {_RELOAD}",
+    )
+
+
+def _places(workspace: Path, current: Path, reference: MaskRef) -> Iterator[Path]:
+    if current.is_file():
+        yield current
+    if (workspace / ".dvc").is_dir():
+        from flows.doors.dvc import Dvc  # a second to import, and rarely needed
+
+        cached = Dvc(workspace).object_path(reference.mask_md5)
+        if cached is not None:
+            yield cached

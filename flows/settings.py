@@ -1,0 +1,126 @@
+"""`params.yaml` as types: what a workspace was told to do."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from flows.errors import UsageError
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """What the model is called."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+
+class WarmStartSettings(_Section):
+    """Public data that trains a fresh classifier head once. Never subject to an opt-out."""
+
+    data: Name
+    """JSON Lines of `text` and `label`, a path inside the workspace."""
+    name: Name
+    licence: Name
+    epochs: Annotated[int, Field(ge=1)] = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class BaseSettings(_Section):
+    """Which base model, and how it is made."""
+
+    source: Name
+    labels: tuple[Name, ...] = ()
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    max_length: Annotated[int, Field(ge=4)] = 256
+    warm_start: WarmStartSettings | None = None
+
+    @property
+    def task(self) -> str:
+        """`classification` where there are labels, else `generation`."""
+        return "classification" if self.labels else "generation"
+
+
+class ExactnessSettings(_Section):
+    """The grid and the seeds that exactness rests on."""
+
+    grid_bits: Annotated[int, Field(ge=8, le=60)] = 24
+    sign_seed: Annotated[int, Field(ge=0, lt=2**63)]
+    digest_seed: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class DataSettings(_Section):
+    """How contributors' rows are split and when there are too few."""
+
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_rows: Annotated[int, Field(ge=2)] = 2
+
+
+class FinetuneSettings(_Section):
+    """How every contributor is finetuned."""
+
+    train_only: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    steps: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 20
+    full_batch_below: Annotated[int, Field(ge=0)] = 128
+    max_grad_norm: Annotated[float, Field(ge=0)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    threads: Annotated[int, Field(ge=1)] = 2
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+
+
+class BuildSettings(_Section):
+    """How the work is handed out."""
+
+    shard_size: Annotated[int, Field(ge=1)] = 8
+
+
+class Settings(_Section):
+    """All of `params.yaml`."""
+
+    model: ModelSettings
+    base: BaseSettings
+    exactness: ExactnessSettings
+    data: DataSettings = DataSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    build: BuildSettings = BuildSettings()
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check `params.yaml`. Raises UsageError naming the first wrong field."""
+    try:
+        raw = YAML(typ="safe").load(path)
+        return Settings.model_validate(raw)
+    except YAMLError as error:
+        raise UsageError(
+            f"{path} is not YAML: {' '.join(str(error).split())}.",
+            remedy="mend the line it names; `sift init --help` shows how to start afresh.",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UsageError(
+            f"{path}: {field}: {first['msg']}.",
+            remedy="correct this field; the comments in params.yaml say what each one takes.",
+        ) from error
+
+
+def write_settings(template: Path, target: Path, changes: dict[str, dict[str, Any]]) -> None:
+    """Copy `template` to `target` with some values changed; its comments stay."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    document = yaml.load(template)
+    for section, values in changes.items():
+        for field, value in values.items():
+            document[section][field] = value
+    with target.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)

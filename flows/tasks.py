@@ -1,0 +1,50 @@
+"""What all our Prefect tasks have in common."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.errors import FlowError
+from lineage import LineageError
+from sift_core import SiftCoreError
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+_RETRY_DELAY_SECONDS = 5
+
+
+def sift_task(
+    name: str, *, tags: list[str], retries: int = 0, run_name: str | None = None
+) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
+    """A Prefect task of this platform.
+
+    Nothing is cached or persisted by Prefect: our own stores know what is done, and results would
+    be pickled. A retry is for the outside world only, see `is_transient`.
+    """
+    return task(
+        name=name,
+        tags=["sift", *tags],
+        task_run_name=run_name,
+        retries=retries,
+        retry_delay_seconds=_RETRY_DELAY_SECONDS,
+        retry_condition_fn=is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+def is_transient(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether trying again can help: never after an error that we raised on purpose.
+
+    A mismatch of bits, bad data or a wrong setting is the same at the second try.
+    """
+    try:
+        state.result()
+    except (FlowError, LineageError, SiftCoreError):
+        return False
+    except Exception:  # noqa: BLE001  the outside world's error; the retry decides
+        return True
+    return False

@@ -1,0 +1,165 @@
+"""Exactness, shown: everything that can be checked again about the current model."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+
+import sift_core
+from flows.base import load_base
+from flows.errors import FlowError
+from flows.merging import current_state, read_members, read_state, rebuild
+from flows.workspace import Workspace
+from lineage import LineageError
+from lineage import MergeState as StateRecord
+from sift_core import SiftCoreError
+
+
+class ExactnessError(FlowError):
+    """Two things that must be the same bits are not."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what was found."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one merge state."""
+
+    state_seq: int
+    state_sha256: str
+    members: int
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "checks": [asdict(c) for c in self.checks], "passed": self.passed}
+
+    def require(self) -> None:
+        """Raise ExactnessError naming the first check that failed."""
+        for check in self.checks:
+            if not check.passed:
+                raise ExactnessError(
+                    f"Check {check.name!r} failed: {check.found}",
+                    remedy="nothing was registered or destroyed; restore the altered file with "
+                    "`dvc checkout` and run this again.",
+                )
+
+
+def verify_state(workspace: Workspace) -> Verification:
+    """Check the current merge state against what it is the sum of.
+
+    The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
+    are summed by the SQL that docs/lineage.md prints.
+    """
+    state = current_state(workspace)
+    with workspace.lineage.reader() as reader:
+        members = len(reader.members(state.state_seq))
+    checks = (
+        _check("base model", lambda: _base(workspace, state)),
+        _check("merge rebuilt from vectors", lambda: _rebuilt(workspace, state)),
+        _check("linear digests in SQL", lambda: _digests(workspace, state)),
+    )
+    return Verification(state.state_seq, state.state_sha256, members, checks)
+
+
+def verify(workspace: Workspace) -> Verification:
+    """Check the current merge state, and that the champion serves it."""
+    found = verify_state(workspace)
+    champion = _check("champion", lambda: _champion(workspace, current_state(workspace)))
+    return Verification(
+        found.state_seq, found.state_sha256, found.members, (*found.checks, champion)
+    )
+
+
+def _check(name: str, look: Callable[[], str]) -> Check:
+    # A check that cannot be made has failed; anything but our own errors is a defect and goes up.
+    try:
+        return Check(name, True, look())
+    except (FlowError, SiftCoreError, LineageError) as error:
+        return Check(name, False, error.facts)
+
+
+def _base(workspace: Workspace, state: StateRecord) -> str:
+    found = sift_core.folder_sha256(workspace.base)
+    if found != state.base_id:
+        raise ExactnessError(
+            f"base/ is {found[:16]}…, the merge was made on {state.base_id[:16]}….",
+            remedy="run `dvc checkout base`.",
+        )
+    return f"SHA-256 {found[:16]}… as recorded"
+
+
+def _rebuilt(workspace: Workspace, state: StateRecord) -> str:
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    read_state(workspace, state)
+    rebuilt = rebuild(workspace, read_members(workspace, members))
+    found = sift_core.sha256_of(rebuilt.to_bytes())
+    if found != state.state_sha256:
+        raise ExactnessError(
+            f"the sum of {len(members)} vectors is {found[:16]}…, lineage recorded "
+            f"{state.state_sha256[:16]}….",
+            remedy="run `sift build` to merge again from the vectors.",
+        )
+    return f"the sum of {len(members)} stored vectors is {found[:16]}…, bit for bit"
+
+
+def _digests(workspace: Workspace, state: StateRecord) -> str:
+    with workspace.lineage.reader() as reader:
+        lanes = reader.digest_check(state.state_seq)
+    unequal = [lane.lane for lane in lanes if not lane.equal]
+    if unequal:
+        raise ExactnessError(
+            f"lanes {unequal} of the members' digests do not sum to the state's.",
+            remedy="find the altered row by the query in docs/lineage.md.",
+        )
+    return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"
+
+
+def _champion(workspace: Workspace, state: StateRecord) -> str:
+    name = workspace.settings.model.name
+    with workspace.lineage.reader() as reader:
+        recorded = reader.champion(name)
+        members = len(reader.members(state.state_seq))
+    served = workspace.mlflow.champion()
+    if recorded is None or recorded.version != served or recorded.state_seq != state.state_seq:
+        raise ExactnessError(
+            f"MLflow serves version {served}, lineage says "
+            f"{recorded.version if recorded else None}, the current state is "
+            f"{state.state_seq}.",
+            remedy="run `sift build` to register the current state.",
+        )
+    base = load_base(workspace)
+    weights = sift_core.served_weights(base.trainable, read_state(workspace, state), members)
+    computed = sift_core.weights_sha256(weights)
+    folder = workspace.mlflow.served_folder(recorded.version)
+    stored = _stored_weights_sha256(folder, set(base.trainable))
+    if not computed == stored == recorded.served_sha256:
+        raise ExactnessError(
+            f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
+            f"recorded {recorded.served_sha256[:16]}….",
+            remedy="run `sift build` to register the current state.",
+        )
+    return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
+
+
+def _stored_weights_sha256(folder: Path, names: set[str]) -> str:
+    weights = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        stored = safetensors.torch.load_file(path)
+        weights.update({name: tensor for name, tensor in stored.items() if name in names})
+    return sift_core.weights_sha256(weights)

@@ -1,0 +1,236 @@
+"""A workspace: one folder that holds everything of one model, and the doors into it.
+
+Nothing outside this folder is written, so deleting the folder deletes everything.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from flows.doors.dvc import Dvc
+from flows.doors.git import Git
+from flows.doors.mlflow import Mlflow
+from flows.errors import FlowError, UsageError
+from flows.identity import contributor_key, create_secret, read_secret
+from flows.settings import Settings, load_settings, write_settings
+from lineage import LineageStore
+
+_TEMPLATES = ("params.yaml", "dvc.yaml")
+_GITIGNORE = """\
+# Files of contributors never enter git: DVC keeps them, git keeps their digests.
+*
+!.gitignore
+!/params.yaml
+!/dvc.yaml
+!/dvc.lock
+!/base.dvc
+!/data.dvc
+!/metrics.json
+!/plots/
+!/plots/quality.csv
+!/.dvc/
+!/.dvc/config
+!/.dvc/.gitignore
+!/.dvcignore
+"""
+
+
+class WorkspaceBusyError(FlowError):
+    """Another process is changing this workspace."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths, settings and stores of one workspace. Opening one reads nothing but settings."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> "Workspace":
+        """The workspace at `root`. Raises UsageError where there is none."""
+        root = root.resolve()
+        if not (root / "params.yaml").is_file() or not (root / ".sift").is_dir():
+            raise UsageError(
+                f"{root} is not a workspace.",
+                remedy="name one with --workspace, or make one with `sift init PATH`.",
+            )
+        return cls(root)
+
+    @classmethod
+    def create(cls, root: Path, changes: dict[str, dict[str, Any]]) -> "Workspace":
+        """Make a new workspace in an empty or missing folder; `changes` edit its params.yaml.
+
+        Raises UsageError where the folder holds anything, or a setting is wrong; then nothing is
+        left behind.
+        """
+        root = root.resolve()
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise UsageError(f"{root} is not empty.", remedy="name a new or an empty folder.")
+        existed = root.exists()
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            workspace = cls(root)
+            workspace._furnish(changes)
+        except BaseException:
+            _empty(root, remove=not existed)
+            raise
+        return workspace
+
+    def _furnish(self, changes: dict[str, dict[str, Any]]) -> None:
+        for name in _TEMPLATES:
+            source = template(name)
+            if name == "params.yaml":
+                write_settings(source, self.root / name, changes)
+            else:
+                shutil.copyfile(source, self.root / name)
+        load_settings(self.root / "params.yaml")
+        for folder in (self.temporary, self.data, self.vectors, self.masks, self.merge):
+            folder.mkdir(parents=True)
+        git = Git.init(self.root)
+        Dvc.init(self.root, self.root / "remote")
+        (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
+        create_secret(self.root)
+        self.lineage.migrate()
+        git.add([".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", *_TEMPLATES])
+        git.commit("Start the workspace")
+
+    # ---- paths -------------------------------------------------------------------------------
+
+    @property
+    def base(self) -> Path:
+        """The base model, a plain Hugging Face folder."""
+        return self.root / "base"
+
+    @property
+    def data(self) -> Path:
+        """Validated rows, one file per contributor."""
+        return self.root / "data"
+
+    @property
+    def vectors(self) -> Path:
+        """Magnitudes of task vectors, one file per contributor."""
+        return self.root / "vectors"
+
+    @property
+    def masks(self) -> Path:
+        """Masks, one file per contributor."""
+        return self.root / "masks"
+
+    @property
+    def merge(self) -> Path:
+        """The current merge state, named by its SHA-256."""
+        return self.root / "merge"
+
+    @property
+    def temporary(self) -> Path:
+        """Things under way; whatever is here after a run is rubbish."""
+        return self.root / ".sift" / "tmp"
+
+    @property
+    def reports(self) -> Path:
+        """One folder per opt-out request."""
+        return self.root / "reports"
+
+    def data_file(self, key: str) -> Path:
+        """The rows of one contributor."""
+        return self.data / f"{key}.jsonl"
+
+    def vector_file(self, key: str) -> Path:
+        """The task vector of one contributor."""
+        return self.vectors / f"{key}.safetensors"
+
+    def mask_file(self, key: str) -> Path:
+        """The mask of one contributor."""
+        return self.masks / f"{key}.safetensors"
+
+    def state_file(self, state_sha256: str) -> Path:
+        """A merge state."""
+        return self.merge / f"{state_sha256}.safetensors"
+
+    # ---- doors -------------------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """`params.yaml`, read once. Raises UsageError."""
+        return load_settings(self.root / "params.yaml")
+
+    @cached_property
+    def lineage(self) -> LineageStore:
+        """The lineage store."""
+        return LineageStore(self.root / "lineage.duckdb")
+
+    @cached_property
+    def git(self) -> Git:
+        """The git repository of the workspace."""
+        return Git(self.root)
+
+    @cached_property
+    def dvc(self) -> Dvc:
+        """The DVC repository of the workspace."""
+        return Dvc(self.root)
+
+    @cached_property
+    def mlflow(self) -> Mlflow:
+        """The MLflow store of the workspace."""
+        return Mlflow(self.root, self.settings.model.name)
+
+    def key_of(self, external_id: str) -> str:
+        """The contributor key of an id. Raises UsageError where it is not an id."""
+        return contributor_key(read_secret(self.root), external_id)
+
+    # ---- changing it -------------------------------------------------------------------------
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only process that changes this workspace. Raises WorkspaceBusyError at once.
+
+        The operating system lets go of the lock when a process dies, so none is ever left over.
+        """
+        lock = FileLock(self.root / ".sift" / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise WorkspaceBusyError(
+                f"Another process is changing {self.root}.",
+                remedy="wait for it to end, then run this command again.",
+            ) from error
+        try:
+            _empty(self.temporary, remove=False)
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def scratch(self, purpose: str) -> Iterator[Path]:
+        """An empty folder inside the workspace that is gone afterwards."""
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        folder = Path(mkdtemp(prefix=f"{purpose}-", dir=self.temporary))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def template(name: str) -> Path:
+    """A file that a new workspace starts with: packed beside us, or at the repository's root."""
+    packed = Path(__file__).parent / "template" / name
+    return packed if packed.is_file() else Path(__file__).parent.parent / name
+
+
+def _empty(folder: Path, *, remove: bool) -> None:
+    if not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if remove:
+        folder.rmdir()

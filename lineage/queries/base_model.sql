@@ -1,0 +1,1 @@
+SELECT * FROM base_model WHERE base_id = $base_id

@@ -1,0 +1,3 @@
+UPDATE model_version
+SET champion_from = $at
+WHERE name = $name AND version = $version

@@ -1,0 +1,2 @@
+SELECT * FROM model_version
+WHERE name = $name AND champion_from IS NOT NULL AND champion_to IS NULL

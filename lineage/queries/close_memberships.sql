@@ -1,0 +1,8 @@
+UPDATE membership
+SET to_seq = $state_seq, valid_to = $at
+WHERE to_seq IS NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM incoming_member
+        WHERE incoming_member.contributor_key = membership.contributor_key
+            AND incoming_member.run_id = membership.run_id
+    )

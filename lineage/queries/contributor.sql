@@ -1,0 +1,1 @@
+SELECT * FROM contributor WHERE contributor_key = $contributor_key

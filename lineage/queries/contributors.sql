@@ -1,0 +1,1 @@
+SELECT * FROM contributor ORDER BY contributor_key

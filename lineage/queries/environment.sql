@@ -1,0 +1,1 @@
+SELECT * FROM environment WHERE environment_id = $environment_id

@@ -1,0 +1,3 @@
+SELECT * FROM merge_state
+WHERE state_seq IN (SELECT state_seq FROM merge_members WHERE contributor_key = $contributor_key)
+ORDER BY state_seq

@@ -1,0 +1,1 @@
+SELECT * FROM model_version WHERE name = $name AND version = $version

@@ -1,0 +1,1 @@
+SELECT * FROM model_version ORDER BY name, version

@@ -1,0 +1,1 @@
+SELECT CAST(json_serialize_sql($text) AS VARCHAR) AS parsed

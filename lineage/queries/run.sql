@@ -1,0 +1,1 @@
+SELECT * FROM finetuning_run WHERE run_id = $run_id

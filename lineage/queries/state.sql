@@ -1,0 +1,1 @@
+SELECT * FROM merge_state WHERE state_seq = $state_seq

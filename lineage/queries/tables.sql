@@ -1,0 +1,4 @@
+SELECT table_name
+FROM duckdb_tables()
+WHERE database_name = current_database() AND schema_name = 'main' AND NOT temporary
+ORDER BY table_name

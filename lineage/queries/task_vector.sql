@@ -1,0 +1,1 @@
+SELECT * FROM task_vector WHERE run_id = $run_id

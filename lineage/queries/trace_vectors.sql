@@ -1,0 +1,2 @@
+SELECT * FROM task_vector
+WHERE run_id IN (SELECT run_id FROM merge_members WHERE state_seq = $state_seq)

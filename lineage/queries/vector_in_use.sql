@@ -1,0 +1,1 @@
+SELECT contributor_key FROM membership WHERE run_id = $run_id AND to_seq IS NULL

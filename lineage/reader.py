@@ -1,0 +1,263 @@
+"""What can be asked of the lineage store, as records.
+
+Asking for one thing by its name raises LineageNotFoundError if there is none. What may rightly
+not be there yet (`current_…`, `finished_…`, `open_…`, `champion`) is None instead.
+"""
+
+from typing import Any, TypeVar
+
+import duckdb
+
+from lineage import opt_out
+from lineage.audit_sql import require_harmless
+from lineage.errors import LineageNotFoundError, LineageQueryError
+from lineage.records import (
+    BaseModelRecord,
+    Contributor,
+    DatasetVersion,
+    Environment,
+    Evaluation,
+    FinetuningRun,
+    Impact,
+    LaneCheck,
+    Member,
+    MergeState,
+    ModelVersion,
+    OptOutRequest,
+    OptOutStep,
+    PurgeObject,
+    Record,
+    Table,
+    TaskVector,
+    Trace,
+    TracedMember,
+)
+from lineage.statements import run
+
+SomeRecord = TypeVar("SomeRecord", bound=Record)
+
+
+class Reader:
+    """Reads records; made by `LineageStore.reader()`."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    # Contributors and their data
+
+    def contributors(self) -> list[Contributor]:
+        """Return all contributors, erased ones included, by key."""
+        return self._list(Contributor, "contributors")
+
+    def contributor(self, contributor_key: str) -> Contributor:
+        """Return one contributor."""
+        return self._one(
+            Contributor,
+            "contributor",
+            f"contributor {contributor_key}",
+            contributor_key=contributor_key,
+        )
+
+    def current_datasets(self) -> list[DatasetVersion]:
+        """Return the current dataset version of each contributor who has one, by key."""
+        return self._list(DatasetVersion, "current_datasets")
+
+    def dataset_versions(self, contributor_key: str) -> list[DatasetVersion]:
+        """Return every dataset version of a contributor, oldest first."""
+        return self._list(DatasetVersion, "dataset_versions", contributor_key=contributor_key)
+
+    # Finetunings
+
+    def base_model(self, base_id: str) -> BaseModelRecord:
+        """Return one base model."""
+        return self._one(BaseModelRecord, "base_model", f"base model {base_id}", base_id=base_id)
+
+    def environment(self, environment_id: str) -> Environment:
+        """Return one environment."""
+        return self._one(
+            Environment,
+            "environment",
+            f"environment {environment_id}",
+            environment_id=environment_id,
+        )
+
+    def run(self, run_id: str) -> FinetuningRun:
+        """Return one finetuning run."""
+        return self._one(FinetuningRun, "run", f"finetuning run {run_id}", run_id=run_id)
+
+    def finished_run(self, run_id: str) -> FinetuningRun | None:
+        """Return the run if its task vector still exists, so that it need not be done again."""
+        return self._maybe(FinetuningRun, "finished_run", run_id=run_id)
+
+    def task_vector(self, run_id: str) -> TaskVector:
+        """Return the task vector of one run, destroyed or not."""
+        return self._one(TaskVector, "task_vector", f"task vector {run_id}", run_id=run_id)
+
+    def task_vectors(self) -> list[TaskVector]:
+        """Return every task vector that was not destroyed."""
+        return self._list(TaskVector, "task_vectors")
+
+    # Merge states
+
+    def current_state(self) -> MergeState | None:
+        """Return the current merge state, None before the first merge."""
+        return self._maybe(MergeState, "current_state")
+
+    def state(self, state_seq: int) -> MergeState:
+        """Return one merge state."""
+        return self._one(MergeState, "state", f"merge state {state_seq}", state_seq=state_seq)
+
+    def members(self, state_seq: int) -> list[Member]:
+        """Return the members of a merge state by key; an empty list for a state without any."""
+        self.state(state_seq)
+        return self._list(Member, "members", state_seq=state_seq)
+
+    def digest_check(self, state_seq: int) -> list[LaneCheck]:
+        """Compare, lane by lane, the members' digests with the state's: the SQL of the docs.
+
+        Raises LineageNotFoundError if no digest is recorded at all, so that nothing passes for
+        want of anything to check.
+        """
+        self.state(state_seq)
+        lanes = self._list(LaneCheck, "digest_check", state_seq=state_seq)
+        if not lanes:
+            raise LineageNotFoundError(
+                f"merge state {state_seq} has no linear digest to check.",
+                remedy="record the digest of the state and of its members' task vectors.",
+            )
+        return lanes
+
+    def evaluations(self, state_seq: int) -> list[Evaluation]:
+        """Return the evaluations of a merge state."""
+        return self._list(Evaluation, "evaluations", state_seq=state_seq)
+
+    # Model versions
+
+    def model_versions(self) -> list[ModelVersion]:
+        """Return all model versions by name and number, destroyed ones included."""
+        return self._list(ModelVersion, "model_versions")
+
+    def model_version(self, name: str, version: int) -> ModelVersion:
+        """Return one model version."""
+        return self._one(
+            ModelVersion,
+            "model_version",
+            f"version {version} of model {name}",
+            name=name,
+            version=version,
+        )
+
+    def champion(self, name: str) -> ModelVersion | None:
+        """Return the version of this model that is served now."""
+        return self._maybe(ModelVersion, "champion", name=name)
+
+    # Across the tables
+
+    def impact(self, contributor_key: str) -> Impact:
+        """Return everything that contains, or was made from, this contributor's data."""
+        key = {"contributor_key": contributor_key}
+        return Impact(
+            contributor=self.contributor(contributor_key),
+            datasets=tuple(self.dataset_versions(contributor_key)),
+            runs=tuple(self._list(FinetuningRun, "impact_runs", **key)),
+            vectors=tuple(self._list(TaskVector, "impact_vectors", **key)),
+            states=tuple(self._list(MergeState, "impact_states", **key)),
+            versions=tuple(self._list(ModelVersion, "impact_versions", **key)),
+        )
+
+    def trace(self, name: str, version: int) -> Trace:
+        """Follow a model version back to base, members, runs, data and environments."""
+        model = self.model_version(name, version)
+        state = self.state(model.state_seq)
+        seq = {"state_seq": state.state_seq}
+        contributors = self._list(Contributor, "trace_contributors", **seq)
+        runs = {run.contributor_key: run for run in self._list(FinetuningRun, "trace_runs", **seq)}
+        vectors = {v.contributor_key: v for v in self._list(TaskVector, "trace_vectors", **seq)}
+        datasets = {d.contributor_key: d for d in self._list(DatasetVersion, "trace_data", **seq)}
+        places = {e.environment_id: e for e in self._list(Environment, "trace_environments", **seq)}
+        return Trace(
+            version=model,
+            state=state,
+            base=self.base_model(state.base_id),
+            members=tuple(
+                TracedMember(
+                    contributor=who,
+                    run=runs[who.contributor_key],
+                    vector=vectors[who.contributor_key],
+                    dataset=datasets[who.contributor_key],
+                    environment=places[runs[who.contributor_key].environment_id],
+                )
+                for who in contributors
+            ),
+        )
+
+    # Opt-outs
+
+    def requests(self) -> list[OptOutRequest]:
+        """Return all opt-out requests, oldest first."""
+        return self._list(OptOutRequest, "requests")
+
+    def request(self, request_id: str) -> OptOutRequest:
+        """Return one opt-out request."""
+        return self._one(
+            OptOutRequest, "request", f"opt-out request {request_id}", request_id=request_id
+        )
+
+    def steps(self, request_id: str) -> list[OptOutStep]:
+        """Return the steps of a request that are done, in their order."""
+        return self._list(OptOutStep, "steps", request_id=request_id)
+
+    def next_step(self, request_id: str) -> str | None:
+        """Return the step a request stands before, None when it has ended."""
+        self.request(request_id)
+        return opt_out.next_step([recorded.step for recorded in self.steps(request_id)])
+
+    def open_request(self, contributor_key: str) -> OptOutRequest | None:
+        """Return the contributor's request that has not ended, if there is one."""
+        requests = self._list(
+            OptOutRequest, "requests_of_contributor", contributor_key=contributor_key
+        )
+        return next((one for one in requests if self.next_step(one.request_id)), None)
+
+    def removed_contributors(self) -> set[str]:
+        """Return the keys of all contributors whom an opt-out has taken out of the merge."""
+        rows = run(self._connection, "removed_contributors")
+        return {row["contributor_key"] for row in rows}
+
+    def purge_objects(self, request_id: str) -> list[PurgeObject]:
+        """Return the objects a request must destroy, by place and locator."""
+        return self._list(PurgeObject, "purge_objects", request_id=request_id)
+
+    # Auditors
+
+    def sql(self, text: str) -> Table:
+        """Answer one SELECT. It can neither write nor read any file.
+
+        Raises LineageQueryError for anything else and for SQL that is wrong.
+        """
+        try:
+            require_harmless(self._connection, text)
+            cursor = self._connection.execute(text)
+            rows = cursor.fetchall()
+        except duckdb.Error as error:
+            raise LineageQueryError(
+                f"the SQL failed: {str(error).splitlines()[0]}.",
+                remedy="the tables and views are described in docs/lineage.md.",
+            ) from error
+        return Table(columns=tuple(column[0] for column in cursor.description), rows=tuple(rows))
+
+    def _list(self, record: type[SomeRecord], query: str, /, **values: object) -> list[SomeRecord]:
+        return [record(**row) for row in run(self._connection, query, **values)]
+
+    def _maybe(self, record: type[SomeRecord], query: str, /, **values: Any) -> SomeRecord | None:
+        rows = self._list(record, query, **values)
+        return rows[0] if rows else None
+
+    def _one(self, record: type[SomeRecord], query: str, what: str, /, **values: Any) -> SomeRecord:
+        found = self._maybe(record, query, **values)
+        if found is None:
+            raise LineageNotFoundError(
+                f"the lineage store has no {what}.",
+                remedy="see what there is: sift status, sift contributors list.",
+            )
+        return found

@@ -1,0 +1,71 @@
+"""SQL files in, rows out: the border between DuckDB and the records.
+
+DuckDB's TIMESTAMP carries no zone, and its TIMESTAMP WITH TIME ZONE needs an extension. The store
+therefore keeps UTC without a zone, and this module is the one place that adds and strips it.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import duckdb
+
+from lineage.records import Row
+
+
+@cache
+def query(name: str) -> str:
+    """Return the text of `queries/<name>.sql`."""
+    return (files("lineage") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection, name: str, /, **values: object
+) -> list[dict[str, Any]]:
+    """Run a named query with `$name` parameters; return its rows as dicts of Python values."""
+    return run_text(connection, query(name), **values)
+
+
+def run_text(
+    connection: duckdb.DuckDBPyConnection, text: str, /, **values: object
+) -> list[dict[str, Any]]:
+    """Run SQL text as `run` does."""
+    cursor = connection.execute(text, {name: _to_store(value) for name, value in values.items()})
+    names = [column[0] for column in cursor.description]
+    is_json = [str(column[1]) == "JSON" for column in cursor.description]
+    return [
+        {
+            name: _from_store(value, as_json)
+            for name, value, as_json in zip(names, row, is_json, strict=True)
+        }
+        for row in cursor.fetchall()
+    ]
+
+
+def as_json(rows: Iterable[Row | dict[str, Any]]) -> str:
+    """Return rows as one JSON array: the fast way to hand DuckDB many of them in one parameter."""
+    plain = (row.model_dump() if isinstance(row, Row) else row for row in rows)
+    return json.dumps(list(plain), allow_nan=False, default=_json_default)
+
+
+def _json_default(value: object) -> str:
+    if isinstance(value, datetime):
+        return str(_to_store(value).isoformat())
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _to_store(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
+
+
+def _from_store(value: Any, is_json: bool) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC)
+    if is_json and value is not None:
+        return json.loads(value)
+    return value

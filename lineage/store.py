@@ -1,0 +1,191 @@
+"""The lineage store: one DuckDB file, short connections, one writer at a time."""
+
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import duckdb
+
+from lineage import schema
+from lineage.errors import (
+    LineageBusyError,
+    LineageFileError,
+    LineageMissingError,
+    LineageWriteError,
+)
+from lineage.reader import Reader
+from lineage.recorder import Recorder
+from lineage.rewriting import copy_live_rows
+
+Config = dict[str, str | bool | int | float | list[str]]
+
+# Nothing but the store's own file is ever read or written: no other files, no extensions, no
+# Python variables that happen to be called like a table, no spill files with personal data.
+_SEALED: Config = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+    # DuckDB's smallest block. Many small tables: with the default a store of ten contributors
+    # would take 13 MB instead of 1.5.
+    "default_block_size": "16384",
+    "lock_configuration": "true",
+}
+_RETRY_SECONDS = 0.02
+
+# DuckDB keeps other processes out while one writes, but lets threads of one process write side
+# by side. One lock a file makes those take turns too.
+_WRITERS: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+
+
+class LineageStore:
+    """Opens short connections to the store at `path`, waiting up to `wait_seconds` for each.
+
+    Open it, do one thing, close it: whoever writes keeps everyone else out, readers too.
+    """
+
+    def __init__(self, path: Path, wait_seconds: float = 10.0) -> None:
+        # Absolute, so that no name is taken for one of DuckDB's special ones (":memory:", "md:").
+        self.path = path.absolute()
+        self.wait_seconds = wait_seconds
+
+    def migrate(self) -> None:
+        """Create the store, or bring it up to this version; then make its views anew.
+
+        All or nothing. Raises LineageSchemaError if the store does not fit this version.
+        """
+        with self._transaction() as connection:
+            schema.migrate(connection)
+
+    @contextmanager
+    def writer(self) -> Iterator[Recorder]:
+        """Give a Recorder within one transaction: kept as a whole, or not at all on any error.
+
+        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError, and
+        LineageWriteError when the database cannot write (a full disk).
+        """
+        self._require_file()
+        with self._transaction() as connection:
+            schema.require_current(connection)
+            yield Recorder(connection)
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """Give a Reader on a read-only connection; nobody writes while it is open.
+
+        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError.
+        """
+        self._require_file()
+        deadline = time.monotonic() + self.wait_seconds
+        with closing(self._open(True, _SEALED, deadline)) as connection:
+            try:
+                schema.require_current(connection)
+                yield Reader(connection)
+            except duckdb.Error as error:
+                raise self._unreadable(error) from error
+
+    def rewrite(self) -> None:
+        """Write the file afresh from its live rows, so that erased values leave its bytes too.
+
+        Run it after `Recorder.mark_erased`. The new file is complete, checked and on the disk
+        before it takes the old one's name; a killed process leaves the old file as it was. Raises
+        as `writer` does.
+        """
+        self._require_file()
+        fresh = self.path.with_name(f".{self.path.name}.rewrite")
+        leftovers = (fresh, fresh.with_name(f"{fresh.name}.wal"))
+        # Not sealed, for this connection opens a second file; it runs no SQL but ours.
+        with self._exclusive(_SEALED | {"enable_external_access": "true"}) as connection:
+            schema.require_current(connection)
+            _remove(leftovers)
+            try:
+                LineageStore(fresh).migrate()
+                copy_live_rows(connection, fresh)
+                _settle_on_disk(fresh)
+                # While our connection is open nobody else can write to the file that goes.
+                fresh.replace(self.path)
+            finally:
+                _remove(leftovers)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        # Closing a connection rolls back what was not committed, also after errors that leave
+        # DuckDB unable to run ROLLBACK.
+        with self._exclusive() as connection:
+            connection.begin()
+            yield connection
+            connection.commit()
+
+    @contextmanager
+    def _exclusive(self, config: Config = _SEALED) -> Iterator[duckdb.DuckDBPyConnection]:
+        deadline = time.monotonic() + self.wait_seconds
+        turn = _WRITERS[self.path]
+        if not turn.acquire(timeout=max(0.0, self.wait_seconds)):
+            raise self._busy("another thread of this process is writing")
+        try:
+            with closing(self._open(False, config, deadline)) as connection:
+                yield connection
+        except duckdb.Error as error:
+            raise LineageWriteError(
+                f"the lineage store {self.path} could not be written: {_first_line(error)}",
+                remedy="nothing of this step was kept; free disk space or correct the cause,"
+                " then run the command again.",
+            ) from error
+        finally:
+            turn.release()
+
+    def _open(self, read_only: bool, config: Config, deadline: float) -> duckdb.DuckDBPyConnection:
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only, config=config)
+            except duckdb.Error as error:
+                if not _is_busy(error):
+                    raise self._unreadable(error) from error
+                if time.monotonic() >= deadline:
+                    raise self._busy(_first_line(error)) from error
+                time.sleep(_RETRY_SECONDS)
+
+    def _require_file(self) -> None:
+        if not self.path.is_file():
+            raise LineageMissingError(
+                f"there is no lineage store at {self.path}.",
+                remedy="run `sift init PATH` first, or name the workspace with --workspace.",
+            )
+
+    def _unreadable(self, error: duckdb.Error) -> LineageFileError:
+        return LineageFileError(
+            f"{self.path} cannot be read as a lineage store: {_first_line(error)}",
+            remedy="restore the file from a backup, or check its permissions.",
+        )
+
+    def _busy(self, facts: str) -> LineageBusyError:
+        return LineageBusyError(
+            f"the lineage store {self.path} was in use for {self.wait_seconds:g} s ({facts}).",
+            remedy="wait for the other command to end, or stop it, then try again.",
+        )
+
+
+def _is_busy(error: duckdb.Error) -> bool:
+    text = str(error)
+    # The first: another process. The second: another connection of this process, which reads
+    # while we want to write or the other way round.
+    return "Could not set lock" in text or "different configuration" in text
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def _settle_on_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]

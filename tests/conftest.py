@@ -1,0 +1,49 @@
+"""What all tests share: no network, no telemetry, tiny models, goldens that can be renewed."""
+
+import os
+
+# Before any import of what reads them.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    DO_NOT_TRACK="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    PREFECT_LOGGING_LEVEL="WARNING",
+    DVC_NO_ANALYTICS="1",
+    TOKENIZERS_PARALLELISM="false",
+)
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import tiny
+
+torch.set_num_threads(1)  # two cores are shared, and these models are too small for two threads
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-goldens",
+        action="store_true",
+        help="rewrite the golden files with what the code gives now; read the diff before commit",
+    )
+
+
+@pytest.fixture(scope="session")
+def update_goldens(pytestconfig: pytest.Config) -> bool:
+    """Whether golden files are to be rewritten instead of compared."""
+    return bool(pytestconfig.getoption("--update-goldens"))
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny encoder to pass to `prepare_base(..., labels=tiny.LABELS)`."""
+    return tiny.tiny_classifier(tmp_path_factory.mktemp("tiny-classifier"))
+
+
+@pytest.fixture(scope="session")
+def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny causal language model without a chat template."""
+    return tiny.tiny_causal(tmp_path_factory.mktemp("tiny-causal"))

@@ -1,0 +1,24 @@
+"""What the doors' tests share."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+
+def md5(content: bytes) -> str:
+    """Return the name under which DVC stores a file with this content."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of nobody: no git identity, no DVC settings, nothing of the developer's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(home / name))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    return home

@@ -1,0 +1,244 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow.pyfunc import PythonModelContext
+from pydantic import ValidationError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from flows.doors.dvc import Dvc
+from flows.doors.git import Git
+from flows.errors import UsageError
+from flows.serving.card import ModelCard
+from flows.serving.errors import (
+    AlteredError,
+    MaskMissingError,
+    PromptTooLongError,
+    WorkspaceMissingError,
+)
+from flows.serving.loading import load_model
+from flows.serving.model import SiftModel
+from tests.flows.served import MEMBERS, TEXTS, Served, remake_elsewhere
+
+ANN, BOB = MEMBERS
+
+
+def loaded(served: Served) -> SiftModel:
+    card = served.root / "card.json"
+    served.card.write(card)
+    model = SiftModel()
+    model.load_context(
+        PythonModelContext({"served": str(served.folder), "card": str(card)}, model_config=None)
+    )
+    return model
+
+
+def classify(model: SiftModel, contributor: str | None = None) -> pd.DataFrame:
+    params = None if contributor is None else {"contributor": contributor}
+    return model.predict(None, pd.DataFrame({"text": TEXTS}), params)
+
+
+def expected_parameters(served: Served, member: str) -> dict[str, torch.Tensor]:
+    """θ0 + (m ⊙ S)/T written out by hand."""
+    base = dict(load_model(served.root / "base", served.card.task).named_parameters())
+    merged = dict(load_model(served.folder, served.card.task).named_parameters())
+    bits = served.masks[member].bits
+    wanted = {}
+    for name, theta in base.items():
+        values = theta.detach().numpy().copy()
+        if name in bits:
+            values[bits[name]] = merged[name].detach().numpy()[bits[name]]
+        wanted[name] = torch.from_numpy(values)
+    return wanted
+
+
+def parameters(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    return {name: value.detach() for name, value in model.named_parameters()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_member_is_served_under_their_own_mask_bit_for_bit(served: Served, member: str) -> None:
+    model = loaded(served)
+    assert same(
+        parameters(model.models.serving(member)), expected_parameters(served, member)
+    )
+
+
+@pytest.mark.parametrize("nobody", [None, "", "a stranger"])
+def test_anyone_else_is_served_unmasked(served: Served, nobody: str | None) -> None:
+    model = loaded(served)
+    plain = parameters(load_model(served.folder, "classification"))
+    assert same(parameters(model.models.serving(nobody or "")), plain)
+    assert classify(model, nobody).equals(classify(model))
+
+
+def test_someone_who_opted_out_is_served_unmasked_even_if_a_mask_lay_around(
+    served: Served,
+) -> None:
+    members = {key: ref for key, ref in served.card.members.items() if key != served.key(ANN)}
+    served.card = served.card.model_copy(update={"members": members})
+    model = loaded(served)
+    assert classify(model, ANN).equals(classify(model))
+    assert not classify(model, BOB).equals(classify(model))
+
+
+def test_labels_and_scores_are_those_of_the_plain_model(served: Served) -> None:
+    answer = classify(loaded(served))
+    tokenizer = AutoTokenizer.from_pretrained(served.folder)
+    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = load_model(served.folder, "classification")(**batch).logits
+    chances = torch.softmax(logits.double(), -1).numpy()
+    assert list(answer["label"]) == [served.card.labels[i] for i in chances.argmax(-1)]
+    np.testing.assert_allclose(answer["score"], chances.max(-1), rtol=1e-6)
+
+
+def test_masked_models_share_what_no_mask_covers_and_leave_the_unmasked_one_alone(
+    served: Served,
+) -> None:
+    model = loaded(served)
+    before = {name: value.clone() for name, value in parameters(model.models.unmasked).items()}
+    masked = dict(model.models.serving(ANN).named_parameters())
+    covered = served.masks[ANN].bits
+    for name, parameter in model.models.unmasked.named_parameters():
+        assert (masked[name] is parameter) == (name not in covered)
+    assert same(parameters(model.models.unmasked), before)
+
+
+def test_only_a_few_masked_models_are_kept(served: Served) -> None:
+    models = loaded(served).models
+    models._kept = 1
+    first = models.serving(ANN)
+    assert models.serving(ANN) is first
+    models.serving(BOB)
+    assert list(models._masked) == [served.key(BOB)]
+    assert same(parameters(models.serving(ANN)), parameters(first))
+
+
+@pytest.mark.parametrize("hostile", ["../../x", "'; drop table", "x" * 500, "😀", "a\x00b", "-rf"])
+def test_a_hostile_id_is_refused_and_not_served(served: Served, hostile: str) -> None:
+    with pytest.raises(UsageError, match="contributor id"):
+        classify(loaded(served), hostile)
+
+
+def test_a_missing_mask_is_an_error_and_never_unmasked(served: Served) -> None:
+    served.mask_path(ANN).unlink()
+    model = loaded(served)
+    with pytest.raises(MaskMissingError, match="dvc pull"):
+        classify(model, ANN)
+    classify(model, BOB)
+
+
+@pytest.mark.parametrize("spoil", ["truncated", "altered", "another's"])
+def test_an_altered_mask_is_an_error_and_never_unmasked(served: Served, spoil: str) -> None:
+    path = served.mask_path(ANN)
+    data = path.read_bytes()
+    spoiled = {
+        "truncated": data[:-7],
+        "altered": data[:-1] + bytes([data[-1] ^ 1]),
+        "another's": served.mask_path(BOB).read_bytes(),
+    }
+    path.write_bytes(spoiled[spoil])
+    with pytest.raises(AlteredError, match="not the mask"):
+        classify(loaded(served), ANN)
+
+
+def test_an_altered_base_is_an_error(served: Served) -> None:
+    with (served.root / "base" / "config.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(AlteredError, match="base model"):
+        classify(loaded(served), ANN)
+
+
+def test_altered_served_weights_are_an_error(served: Served) -> None:
+    shutil.copy(served.root / "base" / "model.safetensors", served.folder / "model.safetensors")
+    with pytest.raises(AlteredError, match="served weights"):
+        classify(loaded(served), ANN)
+
+
+def test_without_the_workspace_only_nobody_is_served(served: Served, tmp_path: Path) -> None:
+    served.card = served.card.model_copy(update={"workspace": str(tmp_path / "gone")})
+    model = loaded(served)
+    assert len(classify(model)) == len(TEXTS)
+    with pytest.raises(WorkspaceMissingError, match="SIFT_WORKSPACE"):
+        classify(model, ANN)
+
+
+def test_a_variable_says_where_the_workspace_is_now(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = classify(loaded(served), ANN)
+    moved = remake_elsewhere(served, tmp_path / "moved")
+    shutil.rmtree(served.root / "masks")
+    monkeypatch.setenv("SIFT_WORKSPACE", str(moved.root))
+    assert classify(loaded(served), ANN).equals(wanted)
+
+
+def test_a_mask_that_has_moved_on_is_found_in_the_dvc_cache(
+    served: Served, tmp_path: Path
+) -> None:
+    served = remake_elsewhere(served, tmp_path / "with dvc")
+    Git.init(served.root)
+    dvc = Dvc.init(served.root, served.root.parent / "remote")
+    dvc.add("masks")
+    wanted = classify(loaded(served), ANN)
+    served.mask_path(ANN).write_bytes(served.mask_path(BOB).read_bytes())
+    assert classify(loaded(served), ANN).equals(wanted)
+    served.mask_path(ANN).unlink()
+    assert classify(loaded(served), ANN).equals(wanted)
+
+
+def test_a_completion_is_the_greedy_one_of_the_weights_under_the_mask(
+    served_generator: Served,
+) -> None:
+    model = loaded(served_generator)
+    prompts = pd.DataFrame({"prompt": ["where is the city ?", "who"]}, index=[7, 9])
+    answer = model.predict(None, prompts, {"contributor": ANN, "max_new_tokens": 6})
+    assert list(answer.index) == [7, 9]
+
+    tokenizer = AutoTokenizer.from_pretrained(served_generator.folder)
+    plain = AutoModelForCausalLM.from_pretrained(served_generator.folder, dtype="auto")
+    plain.load_state_dict(expected_parameters(served_generator, ANN), strict=False)
+    for prompt, completion in zip(prompts["prompt"], answer["completion"], strict=True):
+        given = tokenizer(prompt + "\n", return_tensors="pt")
+        written = plain.generate(
+            **given, max_new_tokens=6, do_sample=False, pad_token_id=tokenizer.eos_token_id
+        )[0, given["input_ids"].shape[1] :]
+        assert completion == tokenizer.decode(written, skip_special_tokens=True)
+    unmasked = model.predict(None, prompts, {"contributor": "", "max_new_tokens": 6})
+    assert not unmasked.equals(answer)
+
+
+def test_a_prompt_that_does_not_fit_is_refused(served_generator: Served) -> None:
+    prompts = pd.DataFrame({"prompt": ["the " * 60]})
+    with pytest.raises(PromptTooLongError, match="max_new_tokens"):
+        loaded(served_generator).predict(None, prompts)
+
+
+def test_a_card_is_read_back_and_holds_keys_only(served: Served, tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    served.card.write(path)
+    assert ModelCard.read(path) == served.card
+    assert not any(member in path.read_text() for member in MEMBERS)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("format_version", 2),
+        ("task", "poetry"),
+        ("state_sha256", "not a digest"),
+        ("members", {"Ann Lee": {"mask_sha256": "a" * 64, "mask_md5": "b" * 32}}),
+        ("unknown", 1),
+    ],
+)
+def test_what_is_not_a_card_is_refused(served: Served, field: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        ModelCard.model_validate(served.card.model_dump() | {field: value})

@@ -1,0 +1,97 @@
+"""The linear digest adds up like the integers it digests, and notices every change."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sift_core import LANES, MergeState, TaskVector, linear_digest
+from sift_core.digest import _CHUNK
+from tests.sift_core import philox
+from tests.sift_core.builders import GRID, SEED, SHAPES, vectors
+
+MODULUS = 2**64
+DIGEST_SEED = 11
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+def digest(tensors: dict[str, np.ndarray], seed: int = DIGEST_SEED) -> tuple[int, ...]:
+    return linear_digest(tensors.items(), seed)
+
+
+def naive(tensors: dict[str, list[int]], seed: int) -> tuple[int, ...]:
+    """docs/method.md, word by word, in Python integers."""
+    lanes = [0] * LANES
+    for name, entries in tensors.items():
+        for j, x in enumerate(entries):
+            for lane in range(LANES):
+                r = philox.word("digest", seed, name, j * LANES + lane) | 1
+                lanes[lane] = (lanes[lane] + r * x) % MODULUS
+    return tuple(lanes)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.lists(INT64, max_size=9), max_size=3), INT64)
+def test_the_digest_is_the_documented_sum(tensors: dict[str, list[int]], seed: int) -> None:
+    arrays = {name: np.array(entries, np.int64) for name, entries in tensors.items()}
+    assert digest(arrays, seed) == naive(tensors, seed)
+
+
+@given(vectors(most=12))
+def test_members_add_up_to_the_merge(members: list[TaskVector]) -> None:
+    state = MergeState.rebuild(members, SHAPES, GRID, SEED)
+    parts = [linear_digest(member.integers(), DIGEST_SEED) for member in members]
+    total = tuple(sum(lane) % MODULUS for lane in zip(*parts, strict=True))
+    assert total == digest(state.sums)
+
+
+def test_of_no_members_it_is_zero() -> None:
+    assert digest(MergeState.zero(SHAPES, GRID, SEED).sums) == (0,) * LANES
+
+
+@given(st.data())
+def test_one_changed_entry_changes_every_lane(data: st.DataObject) -> None:
+    entries = np.array(data.draw(st.lists(INT64, min_size=1, max_size=30)), np.int64)
+    changed = entries.copy()
+    position = data.draw(st.integers(0, entries.size - 1))
+    changed[position] ^= np.int64(data.draw(INT64.filter(bool)))
+    ours, theirs = digest({"p": entries}), digest({"p": changed})
+    assert all(one != other for one, other in zip(ours, theirs, strict=True))
+
+
+def test_parameters_or_entries_that_change_places_are_noticed() -> None:
+    one, other = np.arange(1, 9), np.arange(11, 19)
+    assert digest({"a": one, "b": other}) != digest({"a": other, "b": one})
+    assert digest({"a": one}) != digest({"b": one})
+    assert digest({"a": one}) != digest({"a": one[::-1]})
+
+
+def test_another_seed_is_another_digest() -> None:
+    entries = {"p": np.arange(1, 9)}
+    ours, theirs = digest(entries), digest(entries, DIGEST_SEED + 1)
+    assert all(one != other for one, other in zip(ours, theirs, strict=True))
+
+
+def test_order_of_parameters_and_memory_layout_do_not_matter() -> None:
+    tensors = {"a": np.arange(12).reshape(3, 4), "b": np.array(7)}
+    backwards = {"b": np.array(7), "a": np.asfortranarray(tensors["a"])}
+    assert digest(tensors) == digest(backwards)
+
+
+def test_chunks_meet_without_a_seam() -> None:
+    entries = np.random.default_rng(0).integers(-(2**62), 2**62, _CHUNK * 2 + 3)
+    first, second = entries.copy(), entries.copy()
+    first[_CHUNK - 1 :] = 0
+    second[: _CHUNK - 1] = 0
+    parts = zip(digest({"p": first}), digest({"p": second}), strict=True)
+    assert tuple(sum(lane) % MODULUS for lane in parts) == digest({"p": entries})
+    for position in (0, _CHUNK - 1, _CHUNK, 2 * _CHUNK, entries.size - 1):
+        alone = np.zeros_like(entries)
+        alone[position] = 1
+        word = philox.word("digest", DIGEST_SEED, "p", position * LANES + 3)
+        assert digest({"p": alone})[3] == word | 1
+
+
+def test_lanes_are_integers_that_fit_an_unsigned_column() -> None:
+    lanes = digest({"p": np.full(1000, -1)})
+    assert len(lanes) == LANES and len(set(lanes)) == LANES
+    assert all(type(lane) is int and 0 <= lane < MODULUS for lane in lanes)
