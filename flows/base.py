@@ -48,10 +48,15 @@ def ensure_base(workspace: Workspace) -> None:
 
 
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
-    """Load the base and record it in lineage. Raises ModelError, UsageError."""
+    """Load the base and record it in lineage.
+
+    Raises ModelError, and UsageError where it is missing or params.yaml asks for another one: with
+    its labels in another order, the same weights would mean something else.
+    """
     origin = _stored_origin(workspace.base)
-    if origin is None:
-        raise UsageError(f"{workspace.base} is missing.", remedy="run `sift build`.")
+    if origin is None or origin != _origin(workspace):
+        found = "is missing" if origin is None else "was made from other settings than params.yaml"
+        raise UsageError(f"{workspace.base} {found}.", remedy="run `sift build`.")
     settings = workspace.settings
     torch.set_num_threads(settings.finetune.threads)
     base = sift_core.load_base(

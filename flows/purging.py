@@ -121,7 +121,7 @@ def _purge_mlflow(removal: Removal, impact: Impact) -> None:
 
 
 def _forget(removal: Removal, impact: Impact) -> None:
-    """Lineage keeps digests and the keyed hash; the name goes."""
+    """Lineage keeps digests and the keyed hash; the name goes, from the file's free pages too."""
     current = current_state_or_none(removal.workspace)
     now = datetime.now(UTC)
     with removal.workspace.lineage.writer() as recorder:
@@ -132,6 +132,7 @@ def _forget(removal: Removal, impact: Impact) -> None:
             versions=[(row.name, row.version) for row in impact.versions],
         )
         recorder.mark_erased(removal.key, now)
+    removal.workspace.lineage.rewrite()
 
 
 def _plan(removal: Removal, objects: Iterable[PurgeObject]) -> None:

@@ -8,6 +8,7 @@ one transaction; so a process killed anywhere is run again and ends in the same 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import sift_core
@@ -57,7 +58,7 @@ class Removal:
     workspace: Workspace
     request_id: str
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The contributor key of the request."""
         with self.workspace.lineage.reader() as reader:

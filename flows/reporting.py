@@ -23,7 +23,7 @@ NOT_CLAIMED = (
     "That a fact is gone: another contributor may have given the same one, and the public base "
     "model may know it.",
     "Copies outside this workspace and its DVC remote: backups, exports, downloads.",
-    "Unused pages of the lineage database and the operating system's free disk blocks.",
+    "The operating system's free disk blocks.",
     "git history and lineage keep digests and a keyed hash of the contributor, never rows, "
     "vectors or the name.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
@@ -80,7 +80,7 @@ def collect(workspace: Workspace, request_id: str) -> dict[str, Any]:
 
 
 def _moment(step: OptOutStep) -> dict[str, str]:
-    return {"step": step.step, "at": step.at.isoformat()}
+    return {"step": step.step, "at": step.done_at.isoformat()}
 
 
 def _evidence(row: PurgeObject) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class WarmStartSettings(_Section):
     name: Name
     licence: Name
     epochs: Annotated[int, Field(ge=1)] = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
 
 
 class BaseSettings(_Section):
@@ -67,7 +67,7 @@ class FinetuneSettings(_Section):
     """How every contributor is finetuned."""
 
     train_only: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     steps: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 20
     full_batch_below: Annotated[int, Field(ge=0)] = 128

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 
 import sift_core
 from flows.base import load_base
@@ -160,6 +161,12 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
 def _stored_weights_sha256(folder: Path, names: set[str]) -> str:
     weights = {}
     for path in sorted(folder.glob("*.safetensors")):
-        stored = safetensors.torch.load_file(path)
+        try:
+            stored = safetensors.torch.load_file(path)
+        except SafetensorError as error:
+            raise ExactnessError(
+                f"the registered weights do not load: {error}.",
+                remedy="run `sift build` to register the current state again.",
+            ) from error
         weights.update({name: tensor for name, tensor in stored.items() if name in names})
     return sift_core.weights_sha256(weights)

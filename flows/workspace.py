@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from flows.doors.dvc import Dvc
 from flows.doors.git import Git
-from flows.doors.mlflow import Mlflow
 from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageStore
+
+if TYPE_CHECKING:
+    from flows.doors.dvc import Dvc
+    from flows.doors.mlflow import Mlflow
 
 _TEMPLATES = ("params.yaml", "dvc.yaml")
 _GITIGNORE = """\
@@ -94,6 +96,8 @@ class Workspace:
         for folder in (self.temporary, self.data, self.vectors, self.masks, self.merge):
             folder.mkdir(parents=True)
         git = Git.init(self.root)
+        from flows.doors.dvc import Dvc
+
         Dvc.init(self.root, self.root / "remote")
         (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
         create_secret(self.root)
@@ -172,13 +176,17 @@ class Workspace:
         return Git(self.root)
 
     @cached_property
-    def dvc(self) -> Dvc:
+    def dvc(self) -> "Dvc":
         """The DVC repository of the workspace."""
+        from flows.doors.dvc import Dvc  # a second of imports that most commands do not need
+
         return Dvc(self.root)
 
     @cached_property
-    def mlflow(self) -> Mlflow:
+    def mlflow(self) -> "Mlflow":
         """The MLflow store of the workspace."""
+        from flows.doors.mlflow import Mlflow  # as above
+
         return Mlflow(self.root, self.settings.model.name)
 
     def key_of(self, external_id: str) -> str:

@@ -40,7 +40,8 @@ def require_harmless(connection: duckdb.DuckDBPyConnection, text: str) -> None:
     except RecursionError:
         raise LineageQueryError("the SQL is nested too deeply.", remedy=_REMEDY) from None
     if tree["error"]:
-        raise LineageQueryError(f"the SQL was refused: {tree['error_message']}.", remedy=_REMEDY)
+        reason = tree["error_message"].rstrip(".")
+        raise LineageQueryError(f"the SQL was refused: {reason}.", remedy=_REMEDY)
     if len(tree["statements"]) != 1:
         raise LineageQueryError(
             f"the SQL has {len(tree['statements'])} statements where one is expected.",

@@ -50,8 +50,9 @@ class LineageStore:
     """
 
     def __init__(self, path: Path, wait_seconds: float = 10.0) -> None:
-        # Absolute, so that no name is taken for one of DuckDB's special ones (":memory:", "md:").
-        self.path = path.absolute()
+        # Absolute, so that no name is taken for one of DuckDB's special ones (":memory:", "md:");
+        # resolved, so that two names of one file share one lock.
+        self.path = path.resolve()
         self.wait_seconds = wait_seconds
 
     def migrate(self) -> None:

@@ -15,10 +15,15 @@ os.environ.update(
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from tests import tiny
+
+# No deadline: on a shared machine a slow example says nothing about the code.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 torch.set_num_threads(1)  # two cores are shared, and these models are too small for two threads
 

@@ -114,6 +114,6 @@ def status(
         print_table(
             request_id,
             ["step", "at (UTC)"],
-            [(step.step, step.at) for step in steps[request_id]],
+            [(step.step, step.done_at) for step in steps[request_id]],
             right=2,
         )

@@ -19,14 +19,13 @@ import os
 
 # Read once, when mlflow is imported: this house phones nobody.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
 
 import contextlib
 import logging
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -36,18 +35,21 @@ from typing import Any, Literal
 import mlflow.pyfunc
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, LoggedModelStatus, Metric, Run, ViewType
+from mlflow.entities import LoggedModelStatus, Metric, ViewType
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.utils.file_utils import local_file_uri_to_path
 from packaging.version import Version
 from sqlalchemy import URL
 
-from flows.errors import FlowError
-from flows.serving.card import ModelCard
+from flows.errors import FlowError, UsageError
+from flows.serving.card import DEFAULT_NEW_TOKENS, ModelCard
 
 CHAMPION = "champion"
 TAG_STATE = "sift.state_sha256"
@@ -65,6 +67,7 @@ _REQUIREMENTS = (
     "torch",
     "transformers",
 )
+_VERSION_TABLES = ("model_version_tags", "registered_model_aliases", "model_versions")
 _BUSY_SECONDS = 20.0
 
 
@@ -90,7 +93,7 @@ _SHAPES = {
         column="prompt",
         example="A prompt to complete.",
         outputs=(("completion", DataType.string),),
-        params=(_CONTRIBUTOR, ParamSpec("max_new_tokens", DataType.long, 64)),
+        params=(_CONTRIBUTOR, ParamSpec("max_new_tokens", DataType.long, DEFAULT_NEW_TOKENS)),
     ),
 }
 
@@ -136,10 +139,15 @@ class Mlflow:
 
     def __init__(self, root: Path, name: str) -> None:
         self.root = root.resolve()
+        if local_file_uri_to_path(str(self.root)) != str(self.root):
+            raise UsageError(
+                f"MLflow reads a percent sign with two hex digits in {self.root} as an escape.",
+                remedy="move the workspace to a folder whose name has none.",
+            )
         self.name = name
         self.database = self.root / "mlflow.db"
         self.artifacts = self.root / "mlruns"
-        self.tracking_uri = URL.create("sqlite", database=str(self.database)).render_as_string()
+        self.tracking_uri = _sqlite(self.database)
 
     # -- registering -----------------------------------------------------------------------------
 
@@ -188,7 +196,7 @@ class Mlflow:
             )
             client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
             client.set_terminated(run_id)
-            if self.name not in {known.name for known in client.search_registered_models()}:
+            if _found(client.get_registered_model, self.name) is None:
                 client.create_registered_model(self.name)
             created = client.create_model_version(
                 self.name,
@@ -212,10 +220,8 @@ class Mlflow:
         if not self.database.exists():
             return None
         with self._store(f"look up the champion of {self.name}") as client:
-            for model in client.search_registered_models():
-                if model.name == self.name and CHAMPION in model.aliases:
-                    return int(model.aliases[CHAMPION])
-        return None
+            model = _found(client.get_registered_model, self.name)
+        return int(model.aliases[CHAMPION]) if model and CHAMPION in model.aliases else None
 
     def versions(self) -> list[int]:
         """Return the numbers of all registered versions, oldest first."""
@@ -225,6 +231,12 @@ class Mlflow:
         """Return a version's tags. Raises ModelStoreError for a version that does not exist."""
         with self._store(f"read the tags of version {number} of {self.name}") as client:
             return dict(client.get_model_version(self.name, str(number)).tags)
+
+    def served_folder(self, number: int) -> Path:
+        """Return the folder of a version's unmasked model, as it was registered."""
+        model_id = self.version_tags(number)[TAG_MODEL]
+        stored = StoredModel("mlflow-model", model_id, 0)
+        return self._folder(stored) / "artifacts" / "artifacts" / "served"
 
     def find_by_tag(self, state_sha256: str, state_seq: int | None = None) -> Registered | None:
         """Return the version of a merge state, the newest where there are several, or None.
@@ -256,29 +268,25 @@ class Mlflow:
         return held + self.leftovers()
 
     def leftovers(self) -> list[StoredModel]:
-        """Return the models and runs of ours that no version points to."""
+        """Return the models and runs of ours that no version points to, those in the bin too.
+
+        And the rows of versions that somebody deleted by MLflow's own means: they are out of sight
+        and still name the model. One that is newer than all versions stays until it is not, since
+        MLflow would give its number again.
+        """
         if not self.database.exists():
             return []
         rows = [_registered(row) for row in self._rows()]
+        newest = max((row.version for row in rows), default=0)
         with self._store(f"look for leftovers of {self.name}") as client:
-            experiment = client.get_experiment_by_name(self.name)
-            if experiment is None:
-                return []
-            here = [experiment.experiment_id]
-            runs = [run for run in _all_runs(client, here) if TAG_STATE in run.data.tags]
-            # A model in MLflow's bin is in no search, yet all its bytes are there.
-            bin_ = [
-                tracking_store(client).get_logged_model(model_id, allow_deleted=True)
-                for model_id in tracking_store(client)._get_deleted_logged_models()
+            found = [
+                StoredModel("mlflow-registry", str(number), 0)
+                for number in self._deleted_versions()
+                if number < newest
             ]
-            models = [
-                model
-                for model in [*_all_models(client, here), *bin_]
-                if model.experiment_id == experiment.experiment_id and TAG_STATE in model.tags
-            ]
+            found += [self._stored("mlflow-model", locator) for locator in self._models(client)]
+            found += [self._stored("mlflow-run", locator) for locator in self._runs(client)]
         kept = {row.model_id for row in rows} | {row.run_id for row in rows}
-        found = [self._stored("mlflow-model", model.model_id) for model in models]
-        found += [self._stored("mlflow-run", run.info.run_id) for run in runs]
         return [stored for stored in found if stored.locator not in kept]
 
     def destroy(self, stored: Iterable[StoredModel]) -> None:
@@ -310,9 +318,9 @@ class Mlflow:
         For a model or a run that means its id is nowhere in the database file either, free pages
         and journals included; a version's number is looked for in the registry's tables.
         """
-        if not self.database.exists():
-            return not self._folder(stored).exists()
         if stored.place == "mlflow-registry":
+            if not self.database.exists():
+                return True
             with self._store(f"look for version {stored.locator} of {self.name}"):
                 return self._version_rows(int(stored.locator)) == 0
         if self._folder(stored).exists():
@@ -329,6 +337,8 @@ class Mlflow:
 
     @cached_property
     def _client(self) -> MlflowClient:
+        if not self.database.exists():
+            self._make_database()
         # Asked first by ourselves: MLflow tries a file that is no database for 100 seconds.
         with contextlib.closing(self._connect()) as connection:
             connection.execute("PRAGMA schema_version")
@@ -346,17 +356,55 @@ class Mlflow:
                     "command again; it goes on where it stopped.",
                 ) from error
 
+    def _make_database(self) -> None:
+        """Make MLflow's tables under another name: its migrations do not survive a kill."""
+        draft = self.root / ".sift" / "tmp" / "mlflow.db"
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        store = SqlAlchemyStore(_sqlite(draft), self.artifacts.as_uri())
+        store.engine.dispose()
+        draft.replace(self.database)
+
     def _rows(self) -> list[ModelVersion]:
+        """Return our versions; one that a user registered under the same name is none of them."""
         if not self.database.exists():  # a question makes no store
             return []
         with self._store(f"list the versions of {self.name}") as client:
-            rows, token = [], None
-            while True:
-                page = client.search_model_versions(page_token=token)
-                rows += [row for row in page if row.name == self.name]
-                token = page.token
-                if not token:
-                    return rows
+            rows = _all_pages(client.search_model_versions)
+            return [row for row in rows if row.name == self.name and TAG_MODEL in row.tags]
+
+    def _models(self, client: MlflowClient) -> list[str]:
+        experiment = client.get_experiment_by_name(self.name)
+        if experiment is None:
+            return []
+        store = _tracking_store(client)
+        here = [experiment.experiment_id]
+        # A model in MLflow's bin is in no search, yet all its bytes are there.
+        binned = [
+            store.get_logged_model(model_id, allow_deleted=True)
+            for model_id in store._get_deleted_logged_models()
+        ]
+        return [
+            model.model_id
+            for model in [*_all_pages(client.search_logged_models, experiment_ids=here), *binned]
+            if model.experiment_id in here and TAG_STATE in model.tags
+        ]
+
+    def _runs(self, client: MlflowClient) -> list[str]:
+        experiment = client.get_experiment_by_name(self.name)
+        if experiment is None:
+            return []
+        here = [experiment.experiment_id]
+        runs = _all_pages(client.search_runs, experiment_ids=here, run_view_type=ViewType.ALL)
+        return [run.info.run_id for run in runs if TAG_STATE in run.data.tags]
+
+    def _deleted_versions(self) -> list[int]:
+        with contextlib.closing(self._connect()) as connection:
+            rows = connection.execute(
+                "SELECT version FROM model_versions WHERE name = ? AND current_stage = ?",
+                (self.name, STAGE_DELETED_INTERNAL),
+            )
+            return sorted(number for (number,) in rows)
 
     def _experiment(self, client: MlflowClient) -> str:
         found = client.get_experiment_by_name(self.name)
@@ -394,7 +442,7 @@ class Mlflow:
     def _destroy_version(self, number: int) -> None:
         # MLflow's delete_model_version leaves the tags and a row that names the model's folder.
         with contextlib.closing(self._connect()) as connection, connection:
-            for table in ("model_version_tags", "registered_model_aliases", "model_versions"):
+            for table in _VERSION_TABLES:
                 connection.execute(
                     f"DELETE FROM {table} WHERE name = ? AND version = ?",  # noqa: S608
                     (self.name, number),
@@ -407,7 +455,7 @@ class Mlflow:
                     f"SELECT count(*) FROM {table} WHERE name = ? AND version = ?",  # noqa: S608
                     (self.name, number),
                 ).fetchone()[0]
-                for table in ("model_version_tags", "registered_model_aliases", "model_versions")
+                for table in _VERSION_TABLES
             )
 
     def _sweep_folder(self, item: StoredModel) -> None:
@@ -425,49 +473,44 @@ class Mlflow:
         return sqlite3.connect(self.database, timeout=_BUSY_SECONDS)
 
 
-def tracking_store(client: MlflowClient) -> Any:
-    """Return the SQL store behind a client: only it can delete for good, as `mlflow gc` does."""
+def _sqlite(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _tracking_store(client: MlflowClient) -> Any:
+    """Return the SQL store behind a client: only it deletes for good, as `mlflow gc` does."""
     return client._tracking_client.store
 
 
 def _destroy_model(client: MlflowClient, model_id: str) -> None:
-    store = tracking_store(client)
-    try:
-        model = store.get_logged_model(model_id, allow_deleted=True)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return
-        raise
-    get_artifact_repository(model.artifact_location).delete_artifacts()
-    store._hard_delete_logged_model(model_id)
+    store = _tracking_store(client)
+    if model := _found(store.get_logged_model, model_id, allow_deleted=True):
+        get_artifact_repository(model.artifact_location).delete_artifacts()
+        store._hard_delete_logged_model(model_id)
 
 
 def _destroy_run(client: MlflowClient, run_id: str) -> None:
-    store = tracking_store(client)
+    store = _tracking_store(client)
+    if run := _found(store.get_run, run_id):
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts()
+        store._hard_delete_run(run_id)
+
+
+def _found(look: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return what a look-up returns, None where MLflow says that there is no such thing."""
     try:
-        run = store.get_run(run_id)
+        return look(*args, **kwargs)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
         raise
-    get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-    store._hard_delete_run(run_id)
 
 
-def _all_runs(client: MlflowClient, experiments: list[str]) -> list[Run]:
-    found, token = [], None
+def _all_pages(search: Callable[..., Any], **kwargs: Any) -> list[Any]:
+    found: list[Any] = []
+    token = None
     while True:
-        page = client.search_runs(experiments, run_view_type=ViewType.ALL, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
-
-
-def _all_models(client: MlflowClient, experiments: list[str]) -> list[LoggedModel]:
-    found, token = [], None
-    while True:
-        page = client.search_logged_models(experiments, page_token=token)
+        page = search(**kwargs, page_token=token)
         found += page
         token = page.token
         if not token:

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DEFAULT_NEW_TOKENS = 64  # generation: the longest answer where the caller does not say
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 ContributorKey = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]

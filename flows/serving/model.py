@@ -13,14 +13,13 @@ import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import PreTrainedModel
 
-from flows.serving.card import ModelCard
+from flows.serving.card import DEFAULT_NEW_TOKENS, ModelCard
 from flows.serving.errors import PromptTooLongError
 from flows.serving.loading import load_model, load_tokenizer
 from flows.serving.masking import MaskedModels
 from sift_core.examples import prompt_tokens
 
 BATCH = 32
-DEFAULT_NEW_TOKENS = 64
 
 
 class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not read

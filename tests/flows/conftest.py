@@ -22,7 +22,7 @@ def _generator(tmp_path_factory: pytest.TempPathFactory, tiny_causal: Path) -> S
 @pytest.fixture
 def served(tmp_path: Path, _classifier: Served) -> Served:
     """A workspace with a merged classifier, under a path that needs quoting everywhere."""
-    return remake_elsewhere(_classifier, tmp_path / "work spaçe %41")
+    return remake_elsewhere(_classifier, tmp_path / "work spaçe")
 
 
 @pytest.fixture

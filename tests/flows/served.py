@@ -36,9 +36,7 @@ class Served:
     def at(self, state_seq: int, state_sha256: str | None = None) -> ModelCard:
         """The card of another merge state."""
         state_sha256 = state_sha256 or f"{state_seq:064x}"
-        return self.card.model_copy(
-            update={"state_seq": state_seq, "state_sha256": state_sha256}
-        )
+        return self.card.model_copy(update={"state_seq": state_seq, "state_sha256": state_sha256})
 
 
 def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]) -> Served:
@@ -64,7 +62,10 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         data = masks[member].to_bytes()
         key = contributor_key(secret, member)
         (root / "masks" / f"{key}.safetensors").write_bytes(data)
-        references[key] = MaskRef(mask_sha256=sha256_of(data), mask_md5=hashlib.md5(data, usedforsecurity=False).hexdigest())
+        references[key] = MaskRef(
+            mask_sha256=sha256_of(data),
+            mask_md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        )
     card = ModelCard(
         name="films",
         task=task,

@@ -164,15 +164,17 @@ def merge(recorder: Recorder, members: Mapping[str, str], how: str, day: float) 
         for number in range(LANES)
     )
     recorder.add_all(
-        Evaluation(
-            state_seq=state_seq,
-            contributor_key=key(name),
-            setting=setting,
-            split=split,
-            metric="accuracy",
-            value=value,
-            row_count=6,
-            evaluated_at=at(day),
+        Evaluation.model_validate(
+            {
+                "state_seq": state_seq,
+                "contributor_key": key(name),
+                "setting": setting,
+                "split": split,
+                "metric": "accuracy",
+                "value": value,
+                "row_count": 6,
+                "evaluated_at": at(day),
+            }
         )
         for name in members
         for split in ("held_in", "held_out")

@@ -13,6 +13,7 @@ from tests.lineage.population import (
     MODEL,
     at,
     contribute,
+    empty_store,
     finetuning,
     key,
     merge,
@@ -30,19 +31,26 @@ histories = st.lists(
 )
 
 
+@pytest.fixture(scope="session")
+def all_finetuned(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    store = empty_store(tmp_path_factory.mktemp("finetuned") / "lineage.duckdb")
+    with store.writer() as recorder:
+        recorder.add_all([BASE, ENVIRONMENT])
+        recorder.add_all(
+            record for name in NAMES for data in DATA for record in finetuning(name, data, day=1)
+        )
+    return store.path.read_bytes()
+
+
 @settings(max_examples=25, deadline=None)
 @given(history=histories)
 def test_any_history_of_joining_leaving_and_replacing_is_remembered(
-    _empty: bytes, history: list[dict[str, str]]
+    all_finetuned: bytes, history: list[dict[str, str]]
 ) -> None:
     with TemporaryDirectory() as folder:
         store = LineageStore(Path(folder) / "lineage.duckdb")
-        store.path.write_bytes(_empty)
+        store.path.write_bytes(all_finetuned)
         with store.writer() as recorder:
-            recorder.add_all([BASE, ENVIRONMENT])
-            for name in NAMES:
-                for data in DATA:
-                    recorder.add_all(finetuning(name, data, day=1))
             for number, members in enumerate(history, start=1):
                 runs = {key(name): run_id(name, data) for name, data in members.items()}
                 how = "rebuild" if number == 1 else "update"

@@ -17,8 +17,9 @@ from mlflow import MlflowClient
 
 from flows.doors import mlflow as door
 from flows.doors.mlflow import LiveModelError, Mlflow, ModelStoreError, Registered
+from flows.errors import UsageError
 from flows.serving.card import ModelCard
-from tests.flows.served import MEMBERS, TEXTS, Served
+from tests.flows.served import MEMBERS, TEXTS, Served, remake_elsewhere
 
 ANN, BOB = MEMBERS
 METRICS = {"accuracy.masked": 0.9, "accuracy.merged": 0.7}
@@ -74,7 +75,7 @@ def rows(models: Mlflow) -> dict[str, int]:
         names = [
             name
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
-            if name not in ("alembic_version", "experiments", "registered_models")
+            if name not in ("alembic_version", "experiments", "registered_models", "workspaces")
         ]
         counted = {
             name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
@@ -115,6 +116,7 @@ def test_the_served_folder_in_the_model_is_a_plain_hugging_face_folder(
     models: Mlflow, served: Served
 ) -> None:
     kept = model_folder(models, register(models, served)) / "artifacts" / "served"
+    assert kept == models.served_folder(1)
     assert files(kept) == files(served.folder)
     for name in files(kept):
         assert (kept / name).read_bytes() == (served.folder / name).read_bytes()
@@ -282,10 +284,7 @@ def test_a_register_killed_anywhere_ends_in_one_version_when_run_again(
     assert [path.name for path in (models.artifacts / "models").iterdir()] == [registered.model_id]
     counted = rows(fresh)
     assert (counted["runs"], counted["logged_models"], counted["model_versions"]) == (1, 1, 1)
-    fresh.set_champion(1)
-    with pointed_at(fresh):
-        model = mlflow.pyfunc.load_model("models:/films@champion")
-        assert len(model.predict(pd.DataFrame({"text": TEXTS}))) == len(TEXTS)
+    assert files(fresh.served_folder(1)) == files(served.folder)
 
 
 @pytest.mark.parametrize("step", ["_write_model", "finalize_logged_model", "create_model_version"])
@@ -301,7 +300,7 @@ def test_leftovers_of_a_kill_are_found_with_any_version_and_are_really_destroyed
     assert not any(models.is_absent(item) for item in left)
     models.destroy(left)
     assert all(models.is_absent(item) for item in left)
-    assert models.leftovers() == [] and rows(models).keys() <= {"registered_model_tags"}
+    assert models.leftovers() == [] and rows(models) == {}
 
 
 def test_a_model_in_mlflows_bin_is_found_with_all_its_bytes(models: Mlflow, served: Served) -> None:
@@ -314,6 +313,49 @@ def test_a_model_in_mlflows_bin_is_found_with_all_its_bytes(models: Mlflow, serv
     assert models.leftovers() == left
     models.destroy(left)
     assert all(models.is_absent(item) for item in left)
+
+
+def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed(
+    models: Mlflow, served: Served
+) -> None:
+    first = register(models, served)
+    client = MlflowClient(models.tracking_uri, models.tracking_uri)
+    client.delete_model_version("films", str(first.version))
+    assert [item.place for item in models.leftovers()] == ["mlflow-model", "mlflow-run"]
+    second = models.register(served.folder, served.at(2), METRICS, {})
+    assert second.version == first.version + 1
+    held = models.holders([first.version])
+    assert [(item.place, item.locator) for item in held] == [("mlflow-registry", "1")]
+    models.destroy(held)
+    assert models.is_absent(held[0]) and models.leftovers() == []
+    content = models.database.read_bytes()
+    assert SAID.encode() not in content and first.model_id.encode() not in content
+
+
+def test_a_version_that_a_user_registered_under_the_same_name_is_left_alone(
+    models: Mlflow, served: Served
+) -> None:
+    register(models, served)
+    client = MlflowClient(models.tracking_uri, models.tracking_uri)
+    client.create_model_version("films", source=str(served.folder))
+    models.set_champion(register(models, served, served.at(2)).version)
+    models.destroy(models.holders([1, 2]))
+    assert models.versions() == [3]
+    assert client.get_model_version("films", "2").source == str(served.folder)
+
+
+def test_a_kill_while_the_store_is_made_leaves_no_half_store(served: Served) -> None:
+    models = Mlflow(served.root, "films")
+
+    def dying(*_: object) -> None:
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        with pytest.raises(KilledError):
+            register(models, served)
+    assert not models.database.exists() and models.versions() == []
+    assert register(models, served).version == 1
 
 
 def test_a_killed_register_leaves_no_weights_in_the_systems_temporary_folder(
@@ -365,7 +407,7 @@ def test_a_destroyed_version_is_nowhere_and_the_champion_goes_on(
     content = models.database.read_bytes()
     for trace in (old.run_id, old.model_id, "films state 1", SAID, served.card.state_sha256):
         assert trace.encode() not in content
-    assert "films state 2".encode() in content
+    assert b"films state 2" in content
     assert models.database.stat().st_size <= size
     with pointed_at(models):
         model = mlflow.pyfunc.load_model("models:/films@champion")
@@ -389,7 +431,7 @@ def test_a_version_number_is_never_given_twice(models: Mlflow, served: Served) -
 
 @pytest.mark.parametrize("stops_after", [0, 1, 2])
 def test_a_destroy_killed_anywhere_ends_in_absence_when_run_again(
-    models: Mlflow, served: Served, stops_after: int, monkeypatch: pytest.MonkeyPatch
+    models: Mlflow, served: Served, stops_after: int
 ) -> None:
     old, _ = superseded(models, served)
     held = models.holders([old.version])
@@ -437,6 +479,27 @@ def test_runs_that_are_not_ours_are_left_alone(models: Mlflow, served: Served) -
     models.destroy(models.holders([1]))
     assert client.get_run(theirs).info.lifecycle_stage == "active"
     assert client.get_run(in_the_bin).info.lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize("name", ["with 'quotes\"", "100% <b>", "日本語", "a;b&c", "a#b", "a?b"])
+def test_a_workspace_in_an_odd_folder_serves(
+    served: Served, empty_database: Path, tmp_path: Path, name: str
+) -> None:
+    odd = remake_elsewhere(served, tmp_path / name)
+    shutil.copy(empty_database, odd.root / "mlflow.db")
+    models = Mlflow(odd.root, "films")
+    old, _ = superseded(models, odd)
+    held = models.holders([old.version])
+    models.destroy(held)
+    assert all(models.is_absent(item) for item in held)
+    with pointed_at(models):
+        model = mlflow.pyfunc.load_model("models:/films@champion")
+        assert len(model.predict(pd.DataFrame({"text": TEXTS}), params={"contributor": ANN})) == 3
+
+
+def test_a_folder_that_mlflow_cannot_load_from_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="move the workspace"):
+        Mlflow(tmp_path / "a%41", "films")
 
 
 def test_a_damaged_store_is_one_clear_error(tmp_path: Path) -> None:

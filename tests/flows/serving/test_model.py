@@ -66,9 +66,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_is_served_under_their_own_mask_bit_for_bit(served: Served, member: str) -> None:
     model = loaded(served)
-    assert same(
-        parameters(model.models.serving(member)), expected_parameters(served, member)
-    )
+    assert same(parameters(model.models.serving(member)), expected_parameters(served, member))
 
 
 @pytest.mark.parametrize("nobody", [None, "", "a stranger"])
@@ -181,9 +179,7 @@ def test_a_variable_says_where_the_workspace_is_now(
     assert classify(loaded(served), ANN).equals(wanted)
 
 
-def test_a_mask_that_has_moved_on_is_found_in_the_dvc_cache(
-    served: Served, tmp_path: Path
-) -> None:
+def test_a_mask_that_has_moved_on_is_found_in_the_dvc_cache(served: Served, tmp_path: Path) -> None:
     served = remake_elsewhere(served, tmp_path / "with dvc")
     Git.init(served.root)
     dvc = Dvc.init(served.root, served.root.parent / "remote")
