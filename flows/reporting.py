@@ -23,6 +23,7 @@ NOT_CLAIMED = (
     "That a fact is gone: another contributor may have given the same one, and the public base "
     "model may know it.",
     "Copies outside this workspace and its DVC remote: backups, exports, downloads.",
+    "Model servers that were running: they hold what they loaded until they are restarted.",
     "The operating system's free disk blocks.",
     "git history and lineage keep digests and a keyed hash of the contributor, never rows, "
     "vectors or the name.",
