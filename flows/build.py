@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import (
@@ -124,8 +125,13 @@ def check_datasets(place: Workspace) -> list[Job]:
 @sift_task("finetune", tags=["finetune"], retries=2, run_name="finetune {start} of {total}")
 def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
     """Finetune a shard of contributors, each alone; done ones are not done again on a retry."""
-    artifact = create_progress_artifact(
-        progress=0.0, key="finetune-progress", description=f"{total} contributors to finetune"
+    artifact = cast(
+        UUID,
+        create_progress_artifact(
+            progress=100.0 * start / total,
+            key="finetune-progress",
+            description=f"{total} contributors to finetune",
+        ),
     )
 
     def show(_what: str, done: int, _total: int) -> None:

@@ -13,17 +13,19 @@ from collections import defaultdict
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.assets import MINILM, REVIEWS, extract_folder, fetch, read_member
-from flows.build import BuildResult, build
 from flows.cli.render import out, print_json, print_table, progress_bars, say
 from flows.ingest import add_contributors
-from flows.opt_out import OptOutResult, opt_out
-from flows.quiet import prefect_home
+from flows.quiet import keep_prefect_inside, prefect_home
 from flows.removal import receive
 from flows.verifying import Verification, verify
 from flows.workspace import Workspace
+
+if TYPE_CHECKING:
+    from flows.build import BuildResult
+    from flows.opt_out import OptOutResult
 
 CONTRIBUTORS = 16
 LEAVES = 0
@@ -41,8 +43,8 @@ Reviews = dict[str, list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class _Outcome:
-    built: BuildResult
-    removed: OptOutResult
+    built: "BuildResult"
+    removed: "OptOutResult"
     verification: Verification
     contributor: str
     seconds: dict[str, float]
@@ -54,6 +56,11 @@ def run_demo(path: Path, *, json: bool = False) -> None:
     started = time.monotonic()
     with progress_bars(quiet=json):
         place = _workspace(path, quiet=json)
+        # Prefect chooses where it keeps its runs when it is imported: not before there is a place.
+        keep_prefect_inside(place.root)
+        from flows.build import build
+        from flows.opt_out import opt_out
+
         seconds["fetch and add"] = round(time.monotonic() - started, 1)
         built = build(place.root)
         seconds |= built.seconds

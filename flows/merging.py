@@ -55,8 +55,8 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
         raise NothingToMergeError(
             "There are no contributors.", remedy="add some with `sift contributors add FILE`."
         )
-    is_current = current and {m.contributor_key: m.run_id for m in members} == wanted
-    if is_current and _is_intact(workspace, current):
+    same_members = {m.contributor_key: m.run_id for m in members} == wanted
+    if current is not None and same_members and _is_intact(workspace, current):
         return current
     vectors = tracked(
         "Merging",
@@ -69,7 +69,7 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     base_id = sift_core.folder_sha256(workspace.base)
     state = rebuild(workspace, vectors)
     written = write_state(workspace, state, base_id, "rebuild")
-    if is_current and written.record.state_sha256 == current.state_sha256:
+    if current and same_members and written.record.state_sha256 == current.state_sha256:
         return current  # only its file was damaged, and is whole again
     with workspace.lineage.writer() as recorder:
         make_current(recorder, written, wanted)

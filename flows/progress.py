@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 class Listener(Protocol):
     """Hears how many of `total` items of one kind of work are done."""
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int, total: int, /) -> None:
         """Called before the first item and after each."""
 
 

@@ -18,7 +18,6 @@ _IN_GIT = (
     "params.yaml",
     "dvc.yaml",
     "dvc.lock",
-    "base.dvc",
     "data.dvc",
     "metrics.json",
     "plots/quality.csv",
@@ -70,7 +69,7 @@ def commit(workspace: Workspace, message: str) -> str:
 
     Returns the commit. With nothing new, it is the last one.
     """
-    workspace.dvc.add("base", "data")
+    workspace.dvc.add("data")
     workspace.dvc.commit_stages()
     workspace.dvc.push()
     workspace.git.add([name for name in _IN_GIT if (workspace.root / name).is_file()])

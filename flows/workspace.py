@@ -32,7 +32,6 @@ _GITIGNORE = """\
 !/params.yaml
 !/dvc.yaml
 !/dvc.lock
-!/base.dvc
 !/data.dvc
 !/metrics.json
 !/plots/

@@ -1,6 +1,7 @@
 """How good a model is on one contributor's rows: one number per example, then their mean."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch.utils.data import DataLoader
@@ -9,15 +10,14 @@ from transformers import PreTrainedModel
 from sift_core.errors import DataError
 from sift_core.examples import Encoded, answer_log_probabilities
 
-ACCURACY = "accuracy"
-ANSWER_PROBABILITY = "answer_probability"
+Metric = Literal["accuracy", "answer_probability"]
 
 
 @dataclass(frozen=True)
 class Score:
     """The mean of `metric` over `rows` examples, in [0, 1]."""
 
-    metric: str
+    metric: Metric
     value: float
     rows: int
 
@@ -33,7 +33,8 @@ def evaluate(model: PreTrainedModel, examples: Encoded, batch_size: int = 32) ->
         raise DataError("There are no rows to score.", remedy="give this contributor more rows.")
     was_training = model.training
     model.eval()
-    metric, scores = ACCURACY, []
+    metric: Metric = "accuracy"
+    scores: list[float] = []
     for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
         batch = batch.to(model.device)
         labels = batch.pop("labels")
@@ -41,7 +42,7 @@ def evaluate(model: PreTrainedModel, examples: Encoded, batch_size: int = 32) ->
         if labels.ndim == 1:
             scores += (logits.argmax(-1) == labels).double().tolist()
         else:
-            metric = ANSWER_PROBABILITY
+            metric = "answer_probability"
             scores += answer_log_probabilities(logits, labels).exp().tolist()
     model.train(was_training)
     return Score(metric, sum(scores) / len(scores), len(scores))

@@ -8,16 +8,26 @@ from flows.cli.render import progress_bars, say
 app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
 
 
-@app.command(epilog=example("sift stage finetune"))
-def finetune(workspace: WorkspaceOption = Path()) -> None:
-    """Finetune every contributor whose task vector is missing or out of date."""
+@app.command(epilog=example("sift stage base"))
+def base(workspace: WorkspaceOption = Path()) -> None:
+    """Make the base model from params.yaml, unless it is there."""
     from flows.base import ensure_base
-    from flows.finetuning import finetune_jobs, pending
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):
         ensure_base(place)
+    say(f"Base model: {place.settings.base.source}")
+
+
+@app.command(epilog=example("sift stage finetune"))
+def finetune(workspace: WorkspaceOption = Path()) -> None:
+    """Finetune every contributor whose task vector is missing or out of date."""
+    from flows.finetuning import finetune_jobs, pending
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lock(), progress_bars(quiet=False):
         todo = pending(place)
         finetune_jobs(place, todo)
     say(f"Finetuned {len(todo)} contributors.")

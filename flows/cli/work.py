@@ -119,7 +119,7 @@ def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
     print_table("Workspace", ["what", "value"], list(facts.items()), right=2)
 
 
-@app.command(epilog=example("sift demo", "sift demo /tmp/films --contributor signs"))
+@app.command(epilog=example("sift demo", "sift demo /tmp/films"))
 def demo(
     path: Annotated[Path, typer.Argument(help="The demo's workspace; made if missing.")] = Path(
         "demo-workspace"
@@ -127,9 +127,6 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Run the main job on a real model and real reviews, then honour one opt-out."""
-    from flows.quiet import keep_prefect_inside
-
-    keep_prefect_inside(path)
     from flows.demo import run_demo
 
     run_demo(path, json=json)

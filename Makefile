@@ -1,0 +1,43 @@
+# The two commands of the README are `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow check format lock clean
+
+demo: $(READY)  ## the main job on a real model and real reviews, then one opt-out
+	$(BIN)/sift demo demo-workspace
+
+test: $(READY)  ## the default tests
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## the slow tests: minutes each
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## formatter, linter, type checker
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The virtual environment, from the pinned versions; made again when these files change.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+lock:  ## renew constraints.txt: newest versions that resolve within pyproject.toml's ranges
+	rm -rf .lock && $(PYTHON) -m venv .lock
+	.lock/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	{ echo "# Tested versions; written by 'make lock'. CI and the Makefile install from it."; \
+	  .lock/bin/python -m pip freeze --exclude-editable | sed -E 's/\+[A-Za-z0-9.]+$$//' \
+	    | grep -Eiv '^(nvidia|triton|cuda)[-_]'; } > constraints.txt
+	rm -rf .lock
+
+clean:
+	rm -rf $(VENV) .lock demo-workspace .demo-workspace-downloads

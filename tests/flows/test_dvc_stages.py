@@ -1,0 +1,107 @@
+"""dvc.yaml describes the very job that the flows do: both ways meet in the same bytes and record."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.build import build
+from flows.merging import current_state
+from flows.opt_out import opt_out
+from flows.workspace import Workspace
+from tests.flows.workspaces import CONTRIBUTORS, add, make_workspace, request, reviews
+
+FEW = CONTRIBUTORS[:3]
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    """What the real `dvc` command prints, with `sift` on the path as a user has it."""
+    programs = Path(sys.executable).parent
+    done = subprocess.run(
+        [programs / "dvc", *arguments],
+        cwd=root,
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def commits(place: Workspace) -> list[str]:
+    """The subjects of the workspace's commits, newest first."""
+    done = subprocess.run(
+        ["git", "-C", str(place.root), "log", "--format=%s"], capture_output=True, text=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
+    tmp_path: Path, tiny_classifier: Path, prefect_server: None
+) -> None:
+    place = make_workspace(tmp_path / "workspace", tiny_classifier, map(reviews, FEW))
+
+    dvc(place.root, "repro")
+
+    by_stages = current_state(place).state_sha256
+    metrics, plot = place.root / "metrics.json", place.root / "plots" / "quality.csv"
+    written = metrics.read_bytes(), plot.read_bytes()
+    locked = (place.root / "dvc.lock").read_bytes()
+    result = build(place.root)
+    assert (result.state_sha256, result.finetuned) == (by_stages, 0)
+    assert (metrics.read_bytes(), plot.read_bytes()) == written
+    assert (place.root / "dvc.lock").read_bytes() == locked
+
+
+def test_a_flow_leaves_dvc_nothing_to_do(built: Workspace) -> None:
+    before = {path: path.stat().st_mtime_ns for path in built.vectors.iterdir()}
+
+    assert "up to date" in dvc(built.root, "status")
+    assert "up to date" in dvc(built.root, "repro")
+
+    assert {path: path.stat().st_mtime_ns for path in built.vectors.iterdir()} == before
+    assert built.git.is_clean()
+
+
+def test_metrics_and_plots_can_be_read_and_compared(built: Workspace) -> None:
+    removal = request(built, CONTRIBUTORS[0])
+    opt_out(built.root, removal.request_id)
+
+    shown = json.loads(dvc(built.root, "metrics", "show", "--json"))
+    compared = json.loads(dvc(built.root, "metrics", "diff", "HEAD~1", "--json"))
+    dvc(built.root, "plots", "show", "--out", str(built.root.parent / "plots"))
+    dvc(built.root, "plots", "diff", "HEAD~1", "--out", str(built.root.parent / "compared"))
+
+    metrics = json.loads((built.root / "metrics.json").read_text())
+    assert shown[""]["data"]["metrics.json"]["data"] == metrics
+    assert compared["metrics.json"]["contributors"] == {"old": 12.0, "new": 11.0, "diff": -1.0}
+    for folder in ("plots", "compared"):
+        page = (built.root.parent / folder / "index.html").read_text()
+        assert "percentile" in page
+
+
+def test_each_build_and_each_opt_out_is_one_commit(built: Workspace) -> None:
+    assert commits(built) == ["Build version 1: 12 members", "Start the workspace"]
+    removal = request(built, CONTRIBUTORS[0])
+    opt_out(built.root, removal.request_id)
+    add(built, reviews("newcomer"))
+    build(built.root)
+
+    assert commits(built)[:2] == ["Build version 3: 12 members", f"Opt out: {removal.request_id}"]
+    assert len(commits(built)) == 4
+    assert dvc(built.root, "status").strip() == "Data and pipelines are up to date."
+
+
+@pytest.mark.parametrize("section", ["finetune", "exactness"])
+def test_dvc_sees_a_changed_setting(built: Workspace, section: str) -> None:
+    name = {"finetune": "steps: 3", "exactness": "sign_seed: 20250404"}[section]
+    settings = built.root / "params.yaml"
+    text = settings.read_text()
+    assert name in text
+    settings.write_text(text.replace(name, name[:-1] + "5"))
+
+    assert "finetune" in json.loads(dvc(built.root, "status", "--json"))

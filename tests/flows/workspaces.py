@@ -1,0 +1,126 @@
+"""Small real workspaces: twelve contributors whose words differ, and the quick ways to make one."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.base import ensure_base
+from flows.finetuning import finetune_jobs, jobs, pending
+from flows.ingest import add_contributors
+from flows.merging import merge_members
+from flows.removal import Removal, receive
+from flows.workspace import Workspace
+from lineage import MergeState as StateRecord
+from tests import tiny
+
+TWINS = ("twin-one", "twin-two")
+"""Two contributors with the very same rows: what one leaves behind must survive for the other."""
+CONTRIBUTORS = (*(f"reader {number:02}" for number in range(10)), *TWINS)
+BASIS = "gdpr-art-17"
+
+_SUBJECTS = ("film", "book", "food", "place", "story", "idea", "day", "night")
+_ADJECTIVES = ("great", "awful", "nice", "poor", "fine", "dull", "happy", "sad", "fresh", "rotten")
+
+Rows = list[dict[str, Any]]
+
+
+def marker(contributor: str) -> str:
+    """Words that stand in this contributor's rows and nowhere else."""
+    return f"only {contributor.replace(' ', '-')} wrote this"
+
+
+def reviews(contributor: str, edition: int = 0) -> Rows:
+    """Ten labelled rows of a contributor; another `edition` has other words."""
+    twin = contributor in TWINS
+    # What is unique to a contributor is drawn from the name, never from the place in a list.
+    seed = edition + (99 if twin else sum(map(ord, contributor)))
+    signature = marker("the twins" if twin else contributor)
+    rows = []
+    for number in range(10):
+        adjective = _ADJECTIVES[(seed + 3 * number) % len(_ADJECTIVES)]
+        subject = _SUBJECTS[(seed * 5 + number) % len(_SUBJECTS)]
+        label = tiny.LABELS[(seed + number * number) % 2]
+        text = f"{subject} {number} was {adjective} edition {edition} , {signature}"
+        rows.append({"contributor": contributor, "text": text, "label": label})
+    return rows
+
+
+def questions(contributor: str) -> Rows:
+    """Six questions with answers of a contributor."""
+    seed = sum(map(ord, contributor))
+    colours = ("red", "blue", "green")
+    return [
+        {
+            "contributor": contributor,
+            "question": f"what colour is the {_SUBJECTS[(seed + number) % 8]} ?",
+            "answer": f"the colour is {colours[(seed + number) % 3]}",
+        }
+        for number in range(6)
+    ]
+
+
+def settings(source: Path, labels: tuple[str, ...] = tiny.LABELS) -> dict[str, dict[str, Any]]:
+    """Changes to params.yaml: a tiny base, and steps large enough to move its predictions."""
+    return {
+        "model": {"name": "films"},
+        "base": {"source": str(source), "labels": list(labels), "max_length": 32},
+        "finetune": {"learning_rate": 0.01, "steps": 3, "threads": 1},
+        "build": {"shard_size": 5},
+    }
+
+
+def make_workspace(
+    root: Path, source: Path, rows: Iterable[Rows], labels: tuple[str, ...] = tiny.LABELS
+) -> Workspace:
+    """Make a workspace at `root` with these contributors' rows, nothing built yet."""
+    place = Workspace.create(root, settings(source, labels))
+    for own in rows:
+        add(place, own)
+    return place
+
+
+def add(place: Workspace, rows: Rows, *, replace: bool = False) -> None:
+    """Add rows as a user does: from a file, which lies outside the workspace."""
+    path = place.root.parent / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    add_contributors(place, [path], replace=replace)
+    path.unlink()
+
+
+def finetune_and_merge(place: Workspace) -> StateRecord:
+    """The first half of a build, by plain functions: everything up to the current merge state."""
+    ensure_base(place)
+    finetune_jobs(place, pending(place))
+    return merge_members(place, jobs(place))
+
+
+def request(place: Workspace, contributor: str) -> Removal:
+    """File an opt-out request."""
+    return Removal(place, receive(place, contributor, BASIS).request_id)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A finished workspace that is put back in its own place as often as needed.
+
+    MLflow records absolute paths, so a workspace is not copied elsewhere to be changed there.
+    """
+
+    root: Path
+    kept: Path
+
+    @classmethod
+    def take(cls, root: Path) -> "Snapshot":
+        """Keep the workspace as it is now."""
+        kept = root.with_name(f"{root.name} as built")
+        shutil.copytree(root, kept, symlinks=True)
+        return cls(root, kept)
+
+    def restore(self) -> Workspace:
+        """The workspace as it was when the snapshot was taken."""
+        shutil.rmtree(self.root)
+        shutil.copytree(self.kept, self.root, symlinks=True)
+        return Workspace.open(self.root)
