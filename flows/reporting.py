@@ -1,7 +1,7 @@
 """The compliance report of an opt-out: what was asked, found, removed, checked, and not claimed."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import jinja2
 
 import sift_core
 from flows.workspace import Workspace
-from lineage import OptOutStep, PurgeObject
+from lineage import PurgeObject, opt_out
 
 CLAIMED = (
     "The contribution of this contributor to the merge is gone, as if it had never been made: the "
@@ -36,13 +36,14 @@ REPEAT = (
 )
 
 
-def write_report(workspace: Workspace, request_id: str) -> Path:
+def write_report(workspace: Workspace, request_id: str, at: datetime) -> Path:
     """Write `reports/<request>/report.json` and `report.html`; the folder.
 
-    The report names the contributor by key only. The HTML is one file without scripts or links,
-    and everything in it is escaped.
+    `at` is the moment of the step `reported`, which ends the timeline. The report names the
+    contributor by key only. The HTML is one file without scripts or links, and everything in it is
+    escaped.
     """
-    report = collect(workspace, request_id)
+    report = _collect(workspace, request_id, at)
     folder = workspace.reports / request_id
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     html = _environment().get_template("report.html.j2").render(report=report)
@@ -51,8 +52,14 @@ def write_report(workspace: Workspace, request_id: str) -> Path:
     return folder
 
 
-def collect(workspace: Workspace, request_id: str) -> dict[str, Any]:
-    """All that a report says, as plain JSON values."""
+def read_report(workspace: Workspace, request_id: str) -> dict[str, Any]:
+    """The report of a request that has ended, as plain JSON values."""
+    path = workspace.reports / request_id / "report.json"
+    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return report
+
+
+def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, Any]:
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
         steps = reader.steps(request_id)
@@ -64,9 +71,12 @@ def collect(workspace: Workspace, request_id: str) -> dict[str, Any]:
         "contributor_key": request.contributor_key,
         "basis": request.basis,
         "received_at": request.received_at.isoformat(),
-        "written_at": datetime.now(UTC).isoformat(),
+        "written_at": at.isoformat(),
         "model": workspace.settings.model.name,
-        "timeline": [_moment(step) for step in steps],
+        "timeline": [
+            *({"step": step.step, "at": step.done_at.isoformat()} for step in steps),
+            {"step": opt_out.STEPS[-1], "at": at.isoformat()},
+        ],
         "found": details["identified"],
         "removal": details["removed"],
         "verification": details["verified"],
@@ -78,10 +88,6 @@ def collect(workspace: Workspace, request_id: str) -> dict[str, Any]:
         "not_claimed": list(NOT_CLAIMED),
         "repeat": [command.format(request_id=request_id) for command in REPEAT],
     }
-
-
-def _moment(step: OptOutStep) -> dict[str, str]:
-    return {"step": step.step, "at": step.done_at.isoformat()}
 
 
 def _evidence(row: PurgeObject) -> dict[str, Any]:
@@ -97,10 +103,17 @@ def _evidence(row: PurgeObject) -> dict[str, Any]:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["moment"] = _readable
+    return environment
+
+
+def _readable(moment: str | None) -> str:
+    """An ISO time as people read it; a time that is missing shows."""
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC" if moment else "pending"
