@@ -40,4 +40,4 @@ lock:  ## renew constraints.txt: newest versions that resolve within pyproject.t
 	rm -rf .lock
 
 clean:
-	rm -rf $(VENV) .lock demo-workspace .demo-workspace-downloads
+	rm -rf $(VENV) .lock demo-workspace

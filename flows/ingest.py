@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.errors import UsageError
+from flows.errors import FlowError, UsageError
+from flows.identity import normal_id
 from flows.readers import read_rows
 from flows.rows import LabelledRow, Row, parse_row
 from flows.settings import Settings
@@ -20,7 +21,11 @@ from flows.workspace import Workspace
 from lineage import Contributor, DatasetVersion, Recorder
 from sift_core import write_atomically
 
-Status = Literal["added", "replaced", "unchanged"]
+Status = Literal["added", "replaced", "restored", "unchanged"]
+
+
+class DatasetAlteredError(FlowError):
+    """A stored dataset is not the bytes that lineage recorded."""
 
 
 @dataclass
@@ -42,7 +47,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Added:
-    """What became of one contributor in `add_contributors`."""
+    """What became of one contributor in `add_contributors`.
+
+    `restored`: the rows are the recorded ones, and their damaged file was written again.
+    """
 
     contributor: str
     key: str
@@ -70,7 +78,7 @@ def add_contributors(
                     f"Contributor {dataset.external_id!r} opted out.",
                     remedy="leave their rows out; an opt-out is final in this release.",
                 )
-        plan = [(dataset, _status(dataset, current, replace)) for dataset in datasets]
+        plan = [(dataset, _status(workspace, dataset, current, replace)) for dataset in datasets]
         _store(
             workspace,
             [(dataset, status) for dataset, status in plan if status != "unchanged"],
@@ -81,6 +89,7 @@ def add_contributors(
 
 def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
     """Read and check files of rows; one dataset per contributor, in order of id."""
+    _require_once(files)
     rows: dict[str, list[Row]] = {}
     spellings: dict[str, str] = {}
     keys: dict[str, str] = {}
@@ -92,19 +101,19 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
             key = keys[row.contributor]
             if spellings.setdefault(key, row.contributor) != row.contributor:
                 raise UsageError(
-                    f"{where}: contributor {row.contributor!r} is the same as "
-                    f"{spellings[key]!r} in another Unicode spelling.",
-                    remedy="write an id in one way.",
+                    f"{where}: contributor {row.contributor!a} is the same as "
+                    f"{spellings[key]!a} in another Unicode spelling.",
+                    remedy="write an id in one way; nothing was added.",
                 )
             rows.setdefault(key, []).append(row)
     settings = workspace.settings.data
     datasets = []
     for key, own in sorted(rows.items(), key=lambda item: spellings[item[0]]):
-        name = spellings[key]
+        name = normal_id(spellings[key])
         if len(own) < settings.min_rows:
             raise UsageError(
-                f"Contributor {name!r} has {len(own)} row, fewer than {settings.min_rows}: one "
-                "trains, one is held out.",
+                f"Contributor {name!r} has {len(own)} row{'s'[: len(own) - 1]}, fewer than "
+                f"{settings.min_rows}: some train, some are held out.",
                 remedy="add rows for this contributor, or leave them out.",
             )
         datasets.append(_split(name, key, own, settings.held_out))
@@ -116,16 +125,26 @@ def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
     path = workspace.data_file(record.contributor_key)
     data = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(data).hexdigest() != record.sha256:
-        raise UsageError(
-            f"{path} is not the dataset that lineage knows.",
-            remedy="restore it with `dvc checkout data`, or add the contributor's file again with "
-            "`sift contributors add --replace`.",
+        raise DatasetAlteredError(
+            f"{path} is not the dataset that lineage recorded.",
+            remedy="restore it with `dvc checkout data`, or by `sift contributors add` with the "
+            "contributor's rows.",
         )
     dataset = Dataset("", record.contributor_key, task=record.task)
     for line in data.decode().splitlines():
         row = json.loads(line)
         (dataset.train if row.pop("split") == "train" else dataset.test).append(row)
     return dataset
+
+
+def _require_once(files: Sequence[Path]) -> None:
+    # The same rows twice would weigh twice, which nobody means.
+    paths = [path.resolve() for path in files]
+    for index, path in enumerate(paths):
+        if path in paths[:index]:
+            raise UsageError(
+                f"{files[index]} is given twice.", remedy="name every file once; nothing was added."
+            )
 
 
 def _checked(where: str, fields: Any, settings: Settings) -> Row:
@@ -181,12 +200,16 @@ def _split(name: str, key: str, rows: Iterable[Row], held_out: float) -> Dataset
     return dataset
 
 
-def _status(dataset: Dataset, current: dict[str, str], replace: bool) -> Status:
+def _status(
+    workspace: Workspace, dataset: Dataset, current: dict[str, str], replace: bool
+) -> Status:
     stored = current.get(dataset.key)
     if stored is None:
         return "added"
-    if stored == hashlib.sha256(dataset.to_bytes()).hexdigest():
-        return "unchanged"
+    data = dataset.to_bytes()
+    if stored == hashlib.sha256(data).hexdigest():
+        path = workspace.data_file(dataset.key)
+        return "unchanged" if path.is_file() and path.read_bytes() == data else "restored"
     if not replace:
         raise UsageError(
             f"Contributor {dataset.external_id!r} is already here with other rows.",
@@ -198,12 +221,21 @@ def _status(dataset: Dataset, current: dict[str, str], replace: bool) -> Status:
 def _store(
     workspace: Workspace, plan: list[tuple[Dataset, Status]], current: dict[str, str]
 ) -> None:
+    """Write all files beside, record them in one transaction, then give them their names.
+
+    A full disk stops this before anything has changed. A process killed after the transaction
+    leaves old files behind; the same command again then restores the recorded ones.
+    """
     now = datetime.now(UTC)
-    with workspace.lineage.writer() as recorder:
-        for dataset, status in plan:
-            data = dataset.to_bytes()
-            _record(recorder, dataset, status, data, current, now)
-            write_atomically(workspace.data_file(dataset.key), data)
+    with workspace.scratch("data") as scratch:
+        for dataset, _ in plan:
+            write_atomically(scratch / dataset.key, dataset.to_bytes())
+        with workspace.lineage.writer() as recorder:
+            for dataset, status in plan:
+                if status != "restored":
+                    _record(recorder, dataset, status, dataset.to_bytes(), current, now)
+        for dataset, _ in plan:
+            (scratch / dataset.key).replace(workspace.data_file(dataset.key))
 
 
 def _record(

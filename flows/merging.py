@@ -57,6 +57,7 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
         )
     same_members = {m.contributor_key: m.run_id for m in members} == wanted
     if current is not None and same_members and _is_intact(workspace, current):
+        sweep_states(workspace, current.state_sha256)
         return current
     vectors = tracked(
         "Merging",
@@ -69,10 +70,10 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     base_id = sift_core.folder_sha256(workspace.base)
     state = rebuild(workspace, vectors)
     written = write_state(workspace, state, base_id, "rebuild")
-    if current and same_members and written.record.state_sha256 == current.state_sha256:
-        return current  # only its file was damaged, and is whole again
-    with workspace.lineage.writer() as recorder:
-        make_current(recorder, written, wanted)
+    if not (current and same_members and written.record.state_sha256 == current.state_sha256):
+        with workspace.lineage.writer() as recorder:
+            make_current(recorder, written, wanted)
+    # Otherwise only the file of the current state was damaged, and is whole again.
     sweep_states(workspace, written.record.state_sha256)
     return current_state(workspace)
 

@@ -5,6 +5,7 @@ The order of the steps is lineage's (`lineage.opt_out.STEPS`); here each gets it
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.progress import tracked
 from flows.purging import purge
 from flows.removal import Removal
-from flows.reporting import collect, write_report
+from flows.reporting import read_report, write_report
 from flows.tasks import sift_task
 from flows.workspace import Workspace
 from lineage import opt_out as steps
@@ -38,10 +39,10 @@ class OptOutResult:
 
 
 def _report(removal: Removal) -> None:
-    # The report lists all steps, so it is written again when its own is recorded.
-    write_report(removal.workspace, removal.request_id)
-    removal.done("reported", {"folder": f"reports/{removal.request_id}"})
-    write_report(removal.workspace, removal.request_id)
+    # Written before its step is recorded, and lists it: a report that exists is whole.
+    now = datetime.now(UTC)
+    write_report(removal.workspace, removal.request_id, now)
+    removal.done("reported", {"folder": f"reports/{removal.request_id}"}, now)
 
 
 WORK: dict[str, Callable[[Removal], None]] = {
@@ -79,7 +80,7 @@ def take_step(removal: Removal, step: str) -> None:
 
 
 def _publish(removal: Removal) -> OptOutResult:
-    report = collect(removal.workspace, removal.request_id)
+    report = read_report(removal.workspace, removal.request_id)
     create_table_artifact(
         key="destroyed",
         table=report["destroyed"],

@@ -1,24 +1,26 @@
 """Destroying what must be destroyed, and looking for each of it again.
 
 S_old − S_new *is* τ_u: so with the contributor's rows, vector and mask go every superseded merge
-state and model version that contained them. The new version is already champion and committed
-before the first byte goes. The list of objects is kept in lineage; a killed purge goes on with it.
+state and model version that contained them. The new version is champion before the first byte
+goes. The list of objects is kept in lineage; a killed purge goes on with it.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from flows.doors.dvc import StoredObject
+from flows.doors.mlflow import Place as ModelPlace
 from flows.doors.mlflow import StoredModel
 from flows.errors import FlowError
 from flows.merging import current_state_or_none
-from flows.registering import commit
+from flows.registering import commit, require_same_name
 from flows.removal import Removal
 from lineage import Impact, PurgeObject
 
 WORKSPACE = "workspace"
+_MLFLOW = {"mlflow-registry", "mlflow-model", "mlflow-run"}
 
 
 class StillThereError(FlowError):
@@ -31,6 +33,7 @@ def purge(removal: Removal) -> None:
     Raises StillThereError, DvcError, ModelStoreError; the request then stays before `purged`, and
     running it again goes on.
     """
+    require_same_name(removal.workspace)
     with removal.workspace.lineage.reader() as reader:
         impact = reader.impact(removal.key)
     _purge_workspace(removal, impact)
@@ -112,12 +115,14 @@ def _purge_mlflow(removal: Removal, impact: Impact) -> None:
             for stored in held
         ],
     )
-    mlflow.destroy(held)
-    _settle(
-        removal,
-        {"mlflow-registry", "mlflow-model", "mlflow-run"},
-        lambda row: mlflow.is_absent(StoredModel(row.place, row.locator, row.bytes or 0)),
-    )
+    # All that was ever planned: a killed run may have destroyed a row, by which alone MLflow would
+    # find the folder again, and not yet the folder.
+    mlflow.destroy(_stored_model(row) for row in _planned(removal, _MLFLOW))
+    _settle(removal, _MLFLOW, lambda row: mlflow.is_absent(_stored_model(row)))
+
+
+def _stored_model(row: PurgeObject) -> StoredModel:
+    return StoredModel(cast(ModelPlace, row.place), row.locator, row.bytes or 0)
 
 
 def _forget(removal: Removal, impact: Impact) -> None:
@@ -151,10 +156,14 @@ def _object(removal: Removal, place: str, kind: str, locator: str, size: int | N
     )
 
 
+def _planned(removal: Removal, places: set[str]) -> list[PurgeObject]:
+    with removal.workspace.lineage.reader() as reader:
+        return [row for row in reader.purge_objects(removal.request_id) if row.place in places]
+
+
 def _settle(removal: Removal, places: set[str], absent: Callable[[Any], bool]) -> None:
     """Look for every planned object of these places again, and record that it is gone."""
-    with removal.workspace.lineage.reader() as reader:
-        rows = [row for row in reader.purge_objects(removal.request_id) if row.place in places]
+    rows = _planned(removal, places)
     now = datetime.now(UTC)
     for row in rows:
         if not absent(row):

@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from flows.errors import UsageError
+from flows.rows import MAX_CHARACTERS
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
@@ -37,26 +39,56 @@ def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
             where = f"{path.name} line {number}"
             try:
-                yield where, json.loads(line.decode("utf-8"), parse_constant=_no_constant)
-            except (ValueError, RecursionError) as error:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if text.strip():
+                    yield where, _from_json(text)
+            except UnicodeDecodeError as error:
                 raise UsageError(
-                    f"{where} is not JSON: {error}.", remedy="mend this line; nothing was added."
+                    f"{where} is not UTF-8: {error.reason} at byte {error.start + 1}.",
+                    remedy="convert the file to UTF-8; nothing was added.",
+                ) from error
+            except ValueError as error:
+                raise UsageError(
+                    f"{where} is not JSON: {error}.",
+                    remedy="write one JSON object a line; nothing was added.",
                 ) from error
 
 
+def _from_json(text: str) -> Any:
+    # Python's own parser takes more than JSON allows and keeps the last of two equal fields.
+    try:
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError(f"field {_twice(name for name, _ in pairs)!r} is there twice")
+    return fields
+
+
+def _twice(names: Iterable[str]) -> str:
+    return Counter(names).most_common(1)[0][0]
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Any]]:
     # Every value stays text: an id such as 007 must not become a number.
+    csv.field_size_limit(MAX_CHARACTERS)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.DictReader(file, strict=True), start=1):
+            rows = csv.DictReader(file, strict=True)
+            _check_header(path, rows.fieldnames or [])
+            for number, row in enumerate(rows, start=1):
                 if None in row or None in row.values():
                     raise UsageError(
                         f"{path.name} row {number} has not as many fields as the header.",
@@ -70,15 +102,27 @@ def _csv(path: Path) -> Iterator[tuple[str, Any]]:
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         file = pa.parquet.ParquetFile(path)
+        _check_header(path, file.schema_arrow.names)
         number = 0
         for batch in file.iter_batches():
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path.name} row {number}", row
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise _unreadable(path, error) from error
 
 
+def _check_header(path: Path, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"{path.name} has two columns {_twice(names)!r}.",
+            remedy="rename one of them; nothing was added.",
+        )
+
+
 def _unreadable(path: Path, error: Exception) -> UsageError:
-    first_line = str(error).splitlines()[0]
-    return UsageError(f"{path} is not readable: {first_line}.", remedy="mend or convert the file.")
+    first_line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return UsageError(
+        f"{path} is not readable: {first_line}.",
+        remedy="mend the file, or convert it to JSON Lines in UTF-8; nothing was added.",
+    )

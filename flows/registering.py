@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sift_core
 from flows.base import load_base
-from flows.errors import FlowError
+from flows.errors import FlowError, UsageError
 from flows.merging import read_mask, read_state
 from flows.serving.card import MaskRef, ModelCard
 from flows.workspace import Workspace
@@ -30,6 +30,7 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
     The artifact is the plain folder of the unmasked model and a card that names masks by digest.
     Called again for the same state, it finds the version it made.
     """
+    require_same_name(workspace)
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
         known = [row for row in reader.model_versions() if row.state_seq == state.state_seq]
@@ -57,6 +58,21 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
     return version
 
 
+def require_same_name(workspace: Workspace) -> None:
+    """Raise UsageError where versions are registered under another name than params.yaml gives.
+
+    They would be out of sight there, and an opt-out must find every one of them.
+    """
+    name = workspace.settings.model.name
+    with workspace.lineage.reader() as reader:
+        others = {row.name for row in reader.model_versions()} - {name}
+    if others:
+        raise UsageError(
+            f"model.name is {name!r}, the versions of this workspace are {min(others)!r}.",
+            remedy=f"set model.name back to {min(others)!r}; a new name needs a new workspace.",
+        )
+
+
 def promote(workspace: Workspace, version: ModelVersion) -> None:
     """Make a verified version the champion, in MLflow and in lineage."""
     workspace.mlflow.set_champion(version.version)
@@ -79,8 +95,8 @@ def commit(workspace: Workspace, message: str) -> str:
 def export(workspace: Workspace, folder: Path, external_id: str | None) -> tuple[Path, str]:
     """Write the champion, masked for one contributor or unmasked, as a `from_pretrained` folder.
 
-    Returns the folder and the SHA-256 of its weights. Raises FlowError where the folder is not
-    empty, nothing is registered, or the contributor is not a member.
+    Returns the folder and the SHA-256 of its weights. Raises UsageError where the folder is
+    not empty or the contributor is not a member, FlowError where nothing is registered.
     """
     with workspace.lineage.reader() as reader:
         champion = reader.champion(workspace.settings.model.name)
@@ -92,13 +108,13 @@ def export(workspace: Workspace, folder: Path, external_id: str | None) -> tuple
     if external_id is not None:
         member = members.get(workspace.key_of(external_id))
         if member is None:
-            raise FlowError(
+            raise UsageError(
                 f"Contributor {external_id!r} is not in version {champion.version}.",
                 remedy="leave --contributor out to export the unmasked model; "
                 "`sift contributors list` shows who is in.",
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FlowError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
+        raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
     base = load_base(workspace)
     weights = sift_core.served_weights(base.trainable, read_state(workspace, state), len(members))
     if member is not None:

@@ -14,6 +14,7 @@ from typing import Any
 import sift_core
 from flows.errors import UsageError
 from flows.evaluating import aggregate, evaluate_state, write_metrics
+from flows.finetuning import require_same_exactness
 from flows.merging import (
     current_state_or_none,
     make_current,
@@ -27,11 +28,17 @@ from flows.workspace import Workspace
 from lineage import Evaluation, LaneCheck, OptOutRequest
 
 LANE_MODULUS = 2**64
+MAX_BASIS_LENGTH = 200
 _NOTHING_BUILT = {"nothing_built": True}
 
 
 def receive(workspace: Workspace, external_id: str, basis: str) -> OptOutRequest:
-    """File an opt-out request. Raises UsageError for an unknown contributor."""
+    """File an opt-out request. Raises UsageError for an unknown contributor or no basis."""
+    if not basis.strip() or len(basis) > MAX_BASIS_LENGTH:
+        raise UsageError(
+            f"The basis has {len(basis.strip())} characters, not 1 to {MAX_BASIS_LENGTH}.",
+            remedy="name the right the request rests on, such as --basis gdpr-art-17.",
+        )
     key = workspace.key_of(external_id)
     with workspace.lock():
         with workspace.lineage.reader() as reader:
@@ -69,10 +76,10 @@ class Removal:
         with self.workspace.lineage.reader() as reader:
             return reader.next_step(self.request_id)
 
-    def done(self, step: str, details: dict[str, Any]) -> None:
-        """Record a step."""
+    def done(self, step: str, details: dict[str, Any], at: datetime | None = None) -> None:
+        """Record a step, done `at` or now."""
         with self.workspace.lineage.writer() as recorder:
-            recorder.advance(self.request_id, step, details, datetime.now(UTC))
+            recorder.advance(self.request_id, step, details, at or datetime.now(UTC))
 
     def identify(self) -> None:
         """Find, by lineage, everything that was made from this contributor's data."""
@@ -99,6 +106,7 @@ class Removal:
         if state is None:
             self.done("removed", {"was_member": False})
             return
+        require_same_exactness(self.workspace)
         with self.workspace.lineage.reader() as reader:
             members = {row.contributor_key: row for row in reader.members(state.state_seq)}
             before = reader.digest_check(state.state_seq)

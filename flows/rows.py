@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sift_core import Classification, Example, Generation
 
 MAX_CHARACTERS = 1_000_000
+"""Of one field: far beyond what any model reads."""
+
 Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
 
@@ -105,7 +107,17 @@ def _validated(kind: type[Row], fields: dict[str, Any]) -> Row:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"field {field!r}: {first['msg']}" if field else first["msg"]) from None
+        message = _PLAIN.get(first["type"], first["msg"]).removeprefix("Value error, ")
+        raise ValueError(f"field {field!r}: {message}" if field else message) from None
+
+
+_PLAIN = {
+    "string_type": "it must be a text in quotes, not a number, a list or anything else",
+    "string_too_short": "it is empty",
+    "string_too_long": f"it has more than {MAX_CHARACTERS} characters",
+    "string_unicode": "it holds half of a surrogate pair, which is no character",
+}
+"""What pydantic says, for people who do not know pydantic."""
 
 
 def to_example(stored: dict[str, Any]) -> Example:

@@ -3,13 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.errors import UsageError
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _no_or_several(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(labels) == 1:
+        raise ValueError("a classifier needs two labels or more, a causal LM none")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label is there twice")
+    return labels
 
 
 class _Section(BaseModel):
@@ -37,7 +45,7 @@ class BaseSettings(_Section):
     """Which base model, and how it is made."""
 
     source: Name
-    labels: tuple[Name, ...] = ()
+    labels: Annotated[tuple[Name, ...], AfterValidator(_no_or_several)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     max_length: Annotated[int, Field(ge=4)] = 256
     warm_start: WarmStartSettings | None = None
@@ -98,23 +106,21 @@ def load_settings(path: Path) -> Settings:
     """Read and check `params.yaml`. Raises UsageError naming the first wrong field."""
     try:
         raw = YAML(typ="safe").load(path)
-        return Settings.model_validate(raw)
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path} is not YAML: {' '.join(str(error).split())}.",
             remedy="mend the line it names; `sift init --help` shows how to start afresh.",
         ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UsageError(
-            f"{path}: {field}: {first['msg']}.",
-            remedy="correct this field; the comments in params.yaml say what each one takes.",
-        ) from error
+    return _checked(
+        raw, f"{path}: ", "correct this field; the comments in params.yaml say what each one takes."
+    )
 
 
 def write_settings(template: Path, target: Path, changes: dict[str, dict[str, Any]]) -> None:
-    """Copy `template` to `target` with some values changed; its comments stay."""
+    """Copy `template` to `target` with some values changed; its comments stay.
+
+    Raises UsageError for a wrong value; then nothing is written.
+    """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
@@ -122,5 +128,25 @@ def write_settings(template: Path, target: Path, changes: dict[str, dict[str, An
     for section, values in changes.items():
         for field, value in values.items():
             document[section][field] = value
+    _checked(document, "", "correct this option; nothing was made.")
     with target.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
+
+
+def _checked(raw: Any, where: str, remedy: str) -> Settings:
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        message = _PLAIN.get(first["type"], first["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"{where}{field}: {message}.", remedy=remedy) from error
+
+
+_PLAIN = {
+    "extra_forbidden": "there is no such setting",
+    "missing": "this setting is missing",
+    "model_type": "this must be fields with values",
+    "model_attributes_type": "this must be fields with values",
+}
+"""What pydantic says, for people who do not know pydantic."""

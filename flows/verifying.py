@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 import sift_core
 from flows.base import load_base
 from flows.errors import FlowError
+from flows.finetuning import require_same_exactness
 from flows.merging import current_state, read_members, read_state, rebuild
 from flows.workspace import Workspace
 from lineage import LineageError
@@ -67,6 +68,7 @@ def verify_state(workspace: Workspace) -> Verification:
     are summed by the SQL that docs/lineage.md prints.
     """
     state = current_state(workspace)
+    require_same_exactness(workspace)
     with workspace.lineage.reader() as reader:
         members = len(reader.members(state.state_seq))
     checks = (
@@ -166,7 +168,7 @@ def _stored_weights_sha256(folder: Path, names: set[str]) -> str:
         except SafetensorError as error:
             raise ExactnessError(
                 f"the registered weights do not load: {error}.",
-                remedy="run `sift build` to register the current state again.",
+                remedy="restore the version's folder under mlruns/ from a backup.",
             ) from error
         weights.update({name: tensor for name, tensor in stored.items() if name in names})
     return sift_core.weights_sha256(weights)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from flows.doors.dvc import Dvc
     from flows.doors.mlflow import Mlflow
 
+UNFINISHED = ".writing-*"
+"""What `sift_core.write_atomically` calls a file before it has its name."""
+
 _TEMPLATES = ("params.yaml", "dvc.yaml")
 _GITIGNORE = """\
 # Files of contributors never enter git: DVC keeps them, git keeps their digests.
@@ -72,7 +75,9 @@ class Workspace:
         left behind.
         """
         root = root.resolve()
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if root.exists() and not root.is_dir():
+            raise UsageError(f"{root} is a file.", remedy="name a new or an empty folder.")
+        if root.exists() and any(root.iterdir()):
             raise UsageError(f"{root} is not empty.", remedy="name a new or an empty folder.")
         existed = root.exists()
         root.mkdir(parents=True, exist_ok=True)
@@ -209,10 +214,18 @@ class Workspace:
                 remedy="wait for it to end, then run this command again.",
             ) from error
         try:
-            _empty(self.temporary, remove=False)
+            self._sweep()
             yield
         finally:
             lock.release()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half written: it may hold a contributor's bytes."""
+        _empty(self.temporary, remove=False)
+        folders = (self.root, self.data, self.vectors, self.masks, self.merge, self.root / "plots")
+        for folder in (*folders, *self.reports.glob("*")):
+            for unfinished in folder.glob(UNFINISHED):
+                unfinished.unlink()
 
     @contextmanager
     def scratch(self, purpose: str) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import os
 # Before any import of what reads them.
 os.environ.update(
     HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
     DO_NOT_TRACK="1",
     MLFLOW_DISABLE_TELEMETRY="true",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",

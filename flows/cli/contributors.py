@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import print_json, print_table, say
-from lineage import DatasetVersion
+from flows.cli.render import count, print_json, print_table, say
+from flows.errors import UsageError
+from lineage import DatasetVersion, Reader
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
 
 app = group("Add and look at contributors and their data.")
 
@@ -58,7 +62,7 @@ def list_all(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> N
         print_json(rows)
         return
     print_table(
-        f"{len(rows)} contributors",
+        count(len(rows), "contributor"),
         ["contributor", "key", "status", "train rows", "held-out rows"],
         [
             (
@@ -76,7 +80,7 @@ def list_all(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> N
 
 @app.command(epilog=example("sift contributors show tully"))
 def show(
-    contributor: Annotated[str, typer.Argument(help="The contributor's id.")],
+    contributor: Annotated[str, typer.Argument(help="The contributor's id, or their key.")],
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
@@ -85,8 +89,8 @@ def show(
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
-    key = place.key_of(contributor)
     with place.lineage.reader() as reader:
+        key = known_key(place, reader, contributor)
         impact = reader.impact(key)
         current = reader.current_state()
         rows = reader.evaluations(current.state_seq) if current else []
@@ -116,6 +120,19 @@ def show(
                 for name in SETTINGS
             ],
         )
+
+
+def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
+    """The key of a contributor named by id or by key. Raises UsageError where there is none."""
+    known = {row.contributor_key for row in reader.contributors()}
+    key = contributor if contributor in known else place.key_of(contributor)
+    if key not in known:
+        raise UsageError(
+            f"There is no contributor {contributor!r}.",
+            remedy="`sift contributors list` shows who is there; after an opt-out name them by "
+            "their key.",
+        )
+    return key
 
 
 def _rows(datasets: Sequence[DatasetVersion]) -> str:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import print_json, print_table
+from flows.cli.contributors import known_key
+from flows.cli.render import count, print_json, print_table
+from flows.errors import UsageError
 from lineage import Impact
 
 app = group("Ask what came from whom.")
@@ -24,9 +26,13 @@ def sql(
     with Workspace.open(workspace).lineage.reader() as reader:
         table = reader.sql(query)
     if json:
+        if len(set(table.columns)) < len(table.columns):
+            raise UsageError(
+                "Two columns of the answer have one name.", remedy="name them apart with AS."
+            )
         print_json([dict(zip(table.columns, row, strict=True)) for row in table.rows])
         return
-    print_table(f"{len(table.rows)} rows", table.columns, table.rows, right=len(table.columns))
+    print_table(count(len(table.rows), "row"), table.columns, table.rows, right=len(table.columns))
 
 
 @app.command(epilog=example("sift lineage impact tully"))
@@ -40,8 +46,7 @@ def impact(
 
     place = Workspace.open(workspace)
     with place.lineage.reader() as reader:
-        known = {row.contributor_key for row in reader.contributors()}
-        key = contributor if contributor in known else place.key_of(contributor)
+        key = known_key(place, reader, contributor)
         found = reader.impact(key)
     if json:
         print_json(found.model_dump(mode="json"))
@@ -80,7 +85,7 @@ def trace(
         right=2,
     )
     print_table(
-        f"{len(found.members)} members",
+        count(len(found.members), "member"),
         ["contributor", "key", "dataset", "task vector", "code version"],
         [
             (

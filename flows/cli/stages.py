@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.cli.app import WorkspaceOption, example, group
-from flows.cli.render import progress_bars, say
+from flows.cli.render import count, progress_bars, say
 
 app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
 
@@ -30,7 +30,7 @@ def finetune(workspace: WorkspaceOption = Path()) -> None:
     with place.lock(), progress_bars(quiet=False):
         todo = pending(place)
         finetune_jobs(place, todo)
-    say(f"Finetuned {len(todo)} contributors.")
+    say(f"Finetuned {count(len(todo), 'contributor')}.")
 
 
 @app.command(epilog=example("sift stage merge"))

@@ -1,12 +1,13 @@
 """`sift init`, `build`, `verify`, `status`, `demo`: the daily work."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import err, print_json, print_table, progress_bars, say
+from flows.cli.render import print_json, print_table, progress_bars, say
 
 app = typer.Typer()
 
@@ -14,7 +15,9 @@ app = typer.Typer()
 @app.command(epilog=example("sift init films --base ./minilm --label rotten --label fresh"))
 def init(
     path: Annotated[Path, typer.Argument(help="A new or empty folder.")],
-    name: Annotated[str | None, typer.Option(help="The model's name in MLflow.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name in MLflow; without it, the folder's.")
+    ] = None,
     base: Annotated[
         str | None, typer.Option(help="Hugging Face id, folder or .gguf file of the base model.")
     ] = None,
@@ -26,9 +29,10 @@ def init(
     """Make a workspace: params.yaml, git, DVC, lineage store and the secret of contributor keys."""
     from flows.workspace import Workspace
 
-    changes: dict[str, dict[str, Any]] = {"model": {}, "base": {}}
-    if name:
-        changes["model"]["name"] = name
+    folder_name = (
+        re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name).strip("-._")[:100] or "model"
+    )
+    changes: dict[str, dict[str, Any]] = {"model": {"name": name or folder_name}, "base": {}}
     if base:
         changes["base"]["source"] = str(Path(base).resolve()) if Path(base).exists() else base
     if label:
@@ -86,8 +90,7 @@ def verify(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
             right=3,
         )
     if not found.passed:
-        err.print("A check failed. Restore what was altered with `dvc checkout`.", markup=False)
-        raise typer.Exit(1)
+        found.require()  # the first failure in one line, exit code 1
 
 
 @app.command(epilog=example("sift status"))

@@ -1,13 +1,17 @@
 """Finished merges and builds, made once and given afresh to each test."""
 
+import gc
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.workspace import Workspace
+from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
 from tests.flows.served import MEMBERS, Served, finished_merge, remake_elsewhere
-from tests.flows.workspaces import CONTRIBUTORS, Snapshot, make_workspace, reviews
+from tests.flows.traces import traces
+from tests.flows.workspaces import CONTRIBUTORS, Snapshot, make_workspace, request, reviews
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +56,52 @@ def _built(
     root = tmp_path_factory.mktemp("built") / "workspace"
     make_workspace(root, tiny_classifier, [[row for c in CONTRIBUTORS for row in reviews(c)]])
     build(root)
-    return Snapshot.take(root)
+    return Snapshot.take(root, "as built")
 
 
 @pytest.fixture
 def built(_built: Snapshot) -> Workspace:
     """A workspace of twelve contributors as the real `build` flow left it, to change at will."""
-    return _built.restore()
+    place = _built.restore()
+    # The garbage collector would walk torch, Prefect and MLflow again and again: half a second
+    # each time, and the Trainer collects after every run.
+    gc.freeze()
+    return place
+
+
+@pytest.fixture(scope="session")
+def _fresh(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Path:
+    root = tmp_path_factory.mktemp("fresh") / "workspace"
+    make_workspace(root, tiny_classifier, [reviews("ann"), reviews("bob")])
+    return root
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, _fresh: Path) -> Workspace:
+    """A workspace with the rows of two contributors and nothing built: cheap to change."""
+    return Workspace.open(shutil.copytree(_fresh, tmp_path / "films", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def departure(_built: Snapshot) -> Departure:
+    """The whole flow, once, for `LEAVER`."""
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
+
+    from flows.opt_out import opt_out
+
+    place = _built.restore()
+    needles = belongings(place, LEAVER)
+    removal = request(place, LEAVER, HOSTILE_BASIS)
+    before = traces(place.root, needles)
+    result = opt_out(place.root, removal.request_id)
+    snapshot = Snapshot.take(place.root, "after an opt-out")
+    store = PREFECT_SERVER_DATABASE_CONNECTION_URL.value()
+    assert store is not None
+    url = store if isinstance(store, str) else store.get_secret_value()
+    return Departure(snapshot, result, needles, before, Path(url.partition("///")[2]).parent)
+
+
+@pytest.fixture
+def left(departure: Departure) -> Workspace:
+    """The workspace after `LEAVER` has left, to change at will."""
+    return departure.snapshot.restore()

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
+
 from flows.base import ensure_base
+from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import add_contributors
 from flows.merging import merge_members
+from flows.opt_out import WORK
+from flows.registering import commit, promote, register
 from flows.removal import Removal, receive
+from flows.verifying import verify_state
 from flows.workspace import Workspace
 from lineage import MergeState as StateRecord
+from lineage.opt_out import STEPS
 from tests import tiny
 
 TWINS = ("twin-one", "twin-two")
@@ -97,9 +105,30 @@ def finetune_and_merge(place: Workspace) -> StateRecord:
     return merge_members(place, jobs(place))
 
 
-def request(place: Workspace, contributor: str) -> Removal:
+def build_plainly(root: Path) -> None:
+    """The steps of the build flow in its order, without Prefect."""
+    place = Workspace.open(root)
+    with place.lock():
+        state = finetune_and_merge(place)
+        verify_state(place).require()
+        evaluate_state(place, state)
+        version = register(place, state, write_metrics(place, state))
+        promote(place, version)
+        commit(place, f"Build version {version.version}")
+
+
+def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
+    """The steps of the opt-out flow in its order, without Prefect."""
+    removal = Removal(Workspace.open(root), request_id)
+    with removal.workspace.lock():
+        first = removal.next_step()
+        for step in STEPS[STEPS.index(first) :] if first else ():
+            WORK[step](removal)
+
+
+def request(place: Workspace, contributor: str, basis: str = BASIS) -> Removal:
     """File an opt-out request."""
-    return Removal(place, receive(place, contributor, BASIS).request_id)
+    return Removal(place, receive(place, contributor, basis).request_id)
 
 
 @dataclass(frozen=True)
@@ -113,14 +142,22 @@ class Snapshot:
     kept: Path
 
     @classmethod
-    def take(cls, root: Path) -> "Snapshot":
-        """Keep the workspace as it is now."""
-        kept = root.with_name(f"{root.name} as built")
+    def take(cls, root: Path, name: str) -> "Snapshot":
+        """Keep the workspace as it is now, under a name."""
+        kept = root.with_name(name)
         shutil.copytree(root, kept, symlinks=True)
         return cls(root, kept)
 
     def restore(self) -> Workspace:
         """The workspace as it was when the snapshot was taken."""
+        _let_go_of_databases()
         shutil.rmtree(self.root)
         shutil.copytree(self.kept, self.root, symlinks=True)
         return Workspace.open(self.root)
+
+
+def _let_go_of_databases() -> None:
+    """MLflow keeps connections open for the life of a process; the file beneath them goes."""
+    for store in (TrackingStore, RegistryStore):
+        for engine in store._engine_map.values():
+            engine.dispose()

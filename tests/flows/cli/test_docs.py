@@ -1,0 +1,47 @@
+"""docs/commands.md is one session that works: its `bash` blocks are run in order."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.flows.cli.conftest import Ended, Sift
+
+DOCS = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
+_FILE = re.compile(r"^```json (\S+)\n(.*?)^```$", flags=re.M | re.S)
+
+
+def test_the_session_of_the_docs_works(
+    sift: Sift,
+    tmp_path: Path,
+    tiny_classifier: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prefect_server: None,
+) -> None:
+    (tmp_path / "minilm").symlink_to(tiny_classifier)
+    for name, content in _FILE.findall(DOCS):
+        (tmp_path / name).write_text(content)
+    monkeypatch.chdir(tmp_path)
+    ran: dict[str, Ended] = {}
+    for line in "".join(_BLOCK.findall(DOCS)).splitlines():
+        program, *arguments = shlex.split(line)
+        if program == "cd":
+            monkeypatch.chdir(arguments[0])
+            continue
+        assert program == "sift", "a bash block holds sift and cd alone"
+        ran[line] = sift(*arguments)
+        assert (ran[line].code, ran[line].err) == (0, ""), (line, ran[line].err)
+        if arguments[0] == "init":
+            _hurry(Path(arguments[1]) / "params.yaml")
+    assert "opt-out-0001: done" in ran["sift opt-out run"].out
+    assert ran["sift status --json"].json["champion"] == 1
+    assert ran["sift opt-out status opt-out-0001 --json"].json[0]["next_step"] is None
+    assert (tmp_path / "for-tully" / "config.json").is_file()
+
+
+def _hurry(params: Path) -> None:
+    """Two steps on one thread say as much about the docs as twenty."""
+    text = params.read_text().replace("steps: 20", "steps: 2").replace("threads: 2", "threads: 1")
+    params.write_text(text)

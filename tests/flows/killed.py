@@ -1,0 +1,67 @@
+"""Work that is killed: a real process that ends by SIGKILL at a chosen point.
+
+The processes come from a fork server that has imported everything once, so a kill costs as much
+as the work before it.
+"""
+
+import importlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.doors import dvc, mlflow  # noqa: F401  imported once, by the fork server
+from tests.flows import workspaces  # noqa: F401  as above
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where to die: before or after a call of a function, the first whose arguments mention `of`.
+
+    `function` is written `module:name` or `module:Class.name`.
+    """
+
+    function: str
+    when: Literal["before", "after"]
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.when} {self.function.partition(':')[2]} {self.of}".strip()
+
+    def arm(self) -> None:
+        """Make this process die there."""
+        module, _, path = self.function.partition(":")
+        owner: Any = importlib.import_module(module)
+        *parents, name = path.split(".")
+        for parent in parents:
+            owner = getattr(owner, parent)
+        work = getattr(owner, name)
+
+        def deadly(*arguments: Any, **named: Any) -> Any:
+            here = self.of in repr((arguments, named))
+            if here and self.when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = work(*arguments, **named)
+            if here:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        setattr(owner, name, deadly)
+
+
+def dies(work: Callable[[Path], None], root: Path, point: Point) -> bool:
+    """Run `work` in a new process; whether it was killed at the point, and not before or never."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=_run, args=(work, root, point))
+    process.start()
+    process.join(timeout=300)
+    return process.exitcode == -signal.SIGKILL
+
+
+def _run(work: Callable[[Path], None], root: Path, point: Point) -> None:
+    point.arm()
+    work(root)

@@ -1,0 +1,253 @@
+"""The build flow does what is needed, once, and the same for everyone."""
+
+import json
+from pathlib import Path
+
+import pytest
+from prefect import State, flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+
+from flows.build import build
+from flows.errors import FlowError, UsageError
+from flows.evaluating import write_metrics
+from flows.finetuning import pending
+from flows.ingest import load_dataset
+from flows.merging import current_state
+from flows.tasks import sift_task
+from flows.verifying import verify
+from flows.workspace import Workspace
+from lineage import LineageError
+from sift_core import SiftCoreError
+from tests.flows.test_exactness import merge_bytes
+from tests.flows.workspaces import (
+    CONTRIBUTORS,
+    add,
+    build_plainly,
+    finetune_and_merge,
+    make_workspace,
+    questions,
+    reviews,
+)
+
+
+def change(place: Workspace, old: str, new: str) -> Workspace:
+    """Edit params.yaml as a user does; the workspace as opened afterwards."""
+    path = place.root / "params.yaml"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    return Workspace.open(place.root)
+
+
+def vectors(place: Workspace) -> dict[str, str]:
+    """The vector of each member, by contributor key."""
+    with place.lineage.reader() as reader:
+        members = reader.members(current_state(place).state_seq)
+    return {member.contributor_key: member.vector_sha256 for member in members}
+
+
+def last_run() -> FlowRun:
+    """The newest flow run that the Prefect server knows."""
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+
+
+def task_runs(run: FlowRun) -> dict[str, TaskRun]:
+    """The task runs of a flow run, by the name of the task."""
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(
+            flow_run_filter=FlowRunFilter.model_validate({"id": {"any_": [run.id]}}),
+            sort=TaskRunSort.END_TIME_DESC,
+            limit=100,
+        )
+    return {task.name: task for task in found}
+
+
+def artifacts(run: FlowRun) -> dict[str | None, Artifact]:
+    """What a flow run has published, by key."""
+    with get_client(sync_client=True) as client:
+        answer = client.request(
+            "POST",
+            "/artifacts/filter",
+            json={"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}},
+        )
+    return {row.key: row for row in map(Artifact.model_validate, answer.json())}
+
+
+def test_the_first_build_serves_every_contributor(built: Workspace) -> None:
+    members = vectors(built)
+
+    assert members.keys() == {built.key_of(contributor) for contributor in CONTRIBUTORS}
+    assert built.mlflow.champion() == 1
+    assert built.git.is_clean()
+    assert verify(built).passed
+    metrics = json.loads((built.root / "metrics.json").read_text())
+    assert metrics["contributors"] == len(CONTRIBUTORS)
+    assert metrics["masked.held_in.mean"] != metrics["base.held_in.mean"]
+
+
+def test_a_second_build_finds_everything_done(built: Workspace) -> None:
+    before = built.git.head(), vectors(built), merge_bytes(built)
+
+    result = build(built.root)
+
+    assert (result.finetuned, result.version, result.state_seq) == (0, 1, 1)
+    assert (built.git.head(), vectors(built), merge_bytes(built)) == before
+    assert result.commit == before[0]
+    assert built.mlflow.versions() == [1]
+
+
+def test_what_is_new_or_replaced_is_finetuned_and_nothing_else(built: Workspace) -> None:
+    before = vectors(built)
+    replaced, newcomer = built.key_of(CONTRIBUTORS[2]), built.key_of("newcomer")
+    add(built, reviews("newcomer"))
+    add(built, reviews(CONTRIBUTORS[2], edition=1), replace=True)
+
+    result = build(built.root)
+
+    after = vectors(built)
+    assert (result.finetuned, result.contributors, result.version) == (2, 13, 2)
+    assert after.keys() - before.keys() == {newcomer}
+    assert {key for key in before if before[key] != after[key]} == {replaced}
+    assert before[replaced] not in after.values()
+    assert verify(built).passed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "due"),
+    [
+        ("learning_rate: 0.01", "learning_rate: 0.02", 12),
+        ("seed: 0                    # the same", "seed: 7                    # the same", 12),
+        ("max_length: 32", "max_length: 16", 12),
+        ("shard_size: 5", "shard_size: 3", 0),
+        ("held_out: 0.3", "held_out: 0.5", 0),  # datasets are split when they are added
+    ],
+)
+def test_a_changed_setting_makes_exactly_what_it_touches_due(
+    built: Workspace, old: str, new: str, due: int
+) -> None:
+    assert len(pending(change(built, old, new))) == due
+
+
+def test_a_damaged_vector_is_made_again_with_the_same_bytes(built: Workspace) -> None:
+    path = built.vector_file(built.key_of(CONTRIBUTORS[1]))
+    before, state = path.read_bytes(), merge_bytes(built)
+    path.write_bytes(before[:-1])
+
+    finetune_and_merge(built)
+
+    assert path.read_bytes() == before
+    assert merge_bytes(built) == state
+    assert current_state(built).state_seq == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("grid_bits: 24", "grid_bits: 20"),
+        ("sign_seed: 20250404", "sign_seed: 1"),
+        ("digest_seed: 4626", "digest_seed: 1"),
+        ("name: films", "name: books"),
+    ],
+)
+def test_what_is_fixed_by_the_first_build_is_refused_afterwards(
+    built: Workspace, old: str, new: str
+) -> None:
+    before = vectors(built), merge_bytes(built), built.git.head(), built.mlflow.versions()
+
+    with pytest.raises(UsageError, match=f"{old.partition(':')[0]} is .* set .* back to"):
+        build_plainly(change(built, old, new).root)
+
+    assert (vectors(built), merge_bytes(built), built.git.head(), built.mlflow.versions()) == before
+
+
+def test_another_workspace_reaches_the_same_bytes_in_another_order(
+    built: Workspace, tmp_path: Path, tiny_classifier: Path
+) -> None:
+    other = make_workspace(
+        tmp_path / "other", tiny_classifier, map(reviews, reversed(CONTRIBUTORS))
+    )
+    state = finetune_and_merge(other)
+
+    assert state.state_sha256 == current_state(built).state_sha256
+    assert merge_bytes(other) == merge_bytes(built)
+    assert vectors(other).keys().isdisjoint(vectors(built).keys())
+    assert sorted(vectors(other).values()) == sorted(vectors(built).values())
+
+
+def test_prefect_shows_tags_and_artifacts(built: Workspace) -> None:
+    add(built, reviews("newcomer"))
+    build(built.root)
+
+    run = last_run()
+    tasks, shown = task_runs(run), artifacts(run)
+
+    assert run.state_name == "Completed"
+    assert run.name == f"build {built.root}"
+    assert all("sift" in task.tags for task in tasks.values())
+    assert tasks["merge"].tags == ["sift"]
+    assert {"finetune", "sift"} == set(tasks["finetune 0 of 1"].tags)
+    assert "exactness" in tasks["verify"].tags
+    assert {key: row.type for key, row in shown.items()} == {
+        "contributors": "table",
+        "build-summary": "markdown",
+        "finetune-progress": "progress",
+    }
+    assert shown["finetune-progress"].data == 100.0
+    table = json.loads(str(shown["contributors"].data))
+    assert {row["contributor"] for row in table} == vectors(built).keys()
+    assert "films version 2" in str(shown["build-summary"].data)
+    assert not any(name in str(shown) for name in CONTRIBUTORS)
+
+
+def attempts(error: Exception) -> list[Exception]:
+    """How often one of our tasks is tried that fails with `error` until the third time."""
+    made: list[Exception] = []
+
+    @sift_task("stumbling", tags=[], retries=2)
+    def stumbling() -> None:
+        made.append(error)
+        if len(made) < 3:
+            raise error
+
+    quick = stumbling.with_options(retry_delay_seconds=0)  # five seconds are for real networks
+
+    @flow
+    def journey() -> State[None]:
+        return quick(return_state=True)
+
+    journey(return_state=True)
+    return made
+
+
+def test_an_error_of_the_outside_world_is_tried_again(prefect_server: None) -> None:
+    assert len(attempts(ConnectionError("the remote hung up"))) == 3
+
+
+@pytest.mark.parametrize("family", [FlowError, LineageError, SiftCoreError])
+def test_an_error_of_ours_is_not_tried_again(prefect_server: None, family: type[FlowError]) -> None:
+    assert len(attempts(family("Bits differ.", remedy="none."))) == 1
+
+
+def test_questions_and_answers_build_a_causal_language_model(
+    tmp_path: Path, tiny_causal: Path, prefect_server: None
+) -> None:
+    names = CONTRIBUTORS[:3]
+    place = make_workspace(tmp_path / "workspace", tiny_causal, map(questions, names), labels=())
+
+    result = build(place.root)
+
+    assert result.contributors == 3
+    with place.lineage.reader() as reader:
+        rows = reader.evaluations(result.state_seq)
+        datasets = reader.current_datasets()
+    assert {row.metric for row in rows} == {"answer_probability"}
+    assert len(rows) == 3 * 3 * 2
+    assert result.metrics["masked.held_in.mean"] > result.metrics["base.held_in.mean"]
+    assert {dataset.task for dataset in datasets} == {"generation"}
+    assert load_dataset(place, datasets[0]).train[0].keys() == {"turns", "answer"}
+    assert write_metrics(place, current_state(place)) == result.metrics
+    assert verify(place).passed

@@ -1,0 +1,213 @@
+"""Killed anywhere, run again: the same final bytes, nothing doubled, nothing left lying about."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.merging import current_state
+from flows.verifying import verify
+from flows.workspace import UNFINISHED, Workspace
+from sift_core import write_atomically
+from tests.flows.killed import Point, dies
+from tests.flows.test_exactness import merge_bytes
+from tests.flows.traces import traces
+from tests.flows.workspaces import (
+    CONTRIBUTORS,
+    Snapshot,
+    add,
+    build_plainly,
+    marker,
+    opt_out_plainly,
+    request,
+    reviews,
+)
+
+LEAVER = CONTRIBUTORS[4]
+_RECORDED = "flows.removal:Removal.done"
+
+# In the order in which the work meets them, so that one opt-out can die of all of them in turn.
+OPT_OUT = [
+    Point(_RECORDED, "before", "identified"),
+    Point("sift_core:write_atomically", "before", "merge/"),
+    Point("sift_core.files:Path.replace", "before"),
+    Point("flows.removal:make_current", "before"),
+    Point("flows.removal:make_current", "after"),
+    Point(_RECORDED, "before", "verified"),
+    Point("flows.evaluating:_record", "after"),
+    Point(_RECORDED, "before", "evaluated"),
+    Point("flows.doors.mlflow:_write_model", "after"),
+    Point("flows.doors.mlflow:Mlflow.register", "after"),
+    Point("flows.doors.mlflow:Mlflow.set_champion", "after"),
+    Point(_RECORDED, "before", "registered"),
+    Point("flows.purging:_plan", "after"),
+    Point("pathlib:Path.unlink", "after", "vectors/"),
+    Point("flows.purging:_purge_workspace", "after"),
+    Point("flows.doors.dvc:Dvc.commit_stages", "after"),
+    Point("flows.doors.dvc:Dvc.push", "after"),
+    Point("flows.purging:commit", "after"),
+    Point("flows.doors.dvc:_drop_runs", "after"),
+    Point("flows.doors.dvc:Dvc.destroy", "after"),
+    Point("flows.purging:_purge_dvc", "after"),
+    Point("flows.doors.mlflow:Mlflow._destroy_version", "after"),
+    Point("flows.doors.mlflow:_destroy_model", "after"),
+    Point("flows.doors.mlflow:Mlflow.destroy", "after"),
+    Point("flows.purging:_purge_mlflow", "after"),
+    Point("lineage.store:LineageStore.rewrite", "before"),
+    Point("lineage.store:copy_live_rows", "after"),
+    Point(_RECORDED, "before", "purged"),
+    Point("sift_core:write_atomically", "after", "report.html"),
+    Point(_RECORDED, "before", "reported"),
+]
+OFTEN = [
+    point
+    for point in OPT_OUT
+    if point.function == _RECORDED
+    or point.function.startswith("flows.purging:")
+    or (point.function, point.when) == ("flows.removal:make_current", "after")
+    or point.function.endswith(("Mlflow.register", ":_destroy_model", "LineageStore.rewrite"))
+]
+"""Each step's work is done and not recorded, each place is purged, and the narrowest gaps."""
+BUILD = [
+    Point("sift_core:write_atomically", "after", "vectors/"),
+    Point("sift_core.files:Path.replace", "before"),
+    Point("flows.finetuning:_finetune", "after"),
+    Point("flows.merging:write_state", "after"),
+    Point("flows.merging:make_current", "after"),
+    Point("flows.merging:sweep_states", "before"),
+    Point("flows.evaluating:_record", "after"),
+    Point("flows.doors.mlflow:Mlflow.register", "after"),
+    Point("flows.doors.mlflow:Mlflow.set_champion", "after"),
+    Point("flows.doors.dvc:Dvc.add", "after"),
+    Point("flows.doors.dvc:Dvc.commit_stages", "after"),
+    Point("flows.doors.dvc:Dvc.push", "after"),
+    Point("flows.doors.git:Git.add", "after"),
+    Point("flows.doors.git:Git.commit", "after"),
+]
+
+
+def require_tidy(place: Workspace, versions: list[int]) -> None:
+    """Every store agrees with every other, and no killed process has left anything."""
+    state = current_state(place)
+    assert verify(place).passed
+    assert [path.stem for path in place.merge.iterdir()] == [state.state_sha256]
+    assert list(place.temporary.iterdir()) == []
+    assert [path for path in place.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
+    assert place.mlflow.versions() == versions
+    assert place.mlflow.leftovers() == []
+    with place.lineage.reader() as reader:
+        recorded = reader.model_versions()
+        assert reader.sql("SELECT * FROM orphans").rows == ()
+    assert [row.version for row in recorded if row.destroyed_at is None] == versions
+    assert sum(row.state_seq == state.state_seq for row in recorded) == 1
+    assert place.dvc.status() == {}
+    assert place.git.is_clean()
+
+
+@pytest.fixture(scope="module")
+def without_leaver(_built: Snapshot) -> bytes:
+    """The merge state after an opt-out that nobody killed."""
+    place = _built.restore()
+    removal = request(place, LEAVER)
+    removal.identify()
+    removal.remove()
+    return merge_bytes(place)
+
+
+@pytest.fixture(scope="module")
+def with_newcomer(_built: Snapshot) -> bytes:
+    """The merge state after a build that nobody killed."""
+    place = _built.restore()
+    add(place, reviews("newcomer"))
+    build_plainly(place.root)
+    return merge_bytes(place)
+
+
+def require_left(place: Workspace, expected: bytes) -> None:
+    """The opt-out ended as one that nobody killed."""
+    assert merge_bytes(place) == expected
+    require_tidy(place, versions=[2])
+    needles = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
+    assert traces(place.root, needles) == {}
+    with place.lineage.reader() as reader:
+        assert reader.next_step("opt-out-0001") is None
+        pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
+    assert pending == ()
+    assert (place.reports / "opt-out-0001" / "report.json").is_file()
+
+
+def test_an_opt_out_that_dies_again_and_again_ends_the_same(
+    built: Workspace, without_leaver: bytes
+) -> None:
+    request(built, LEAVER)
+
+    deaths = {str(point): dies(opt_out_plainly, built.root, point) for point in OFTEN}
+    opt_out_plainly(built.root)
+
+    assert [point for point, died in deaths.items() if not died] == []
+    require_left(built, without_leaver)
+
+
+def test_a_build_that_dies_again_and_again_ends_the_same(
+    built: Workspace, with_newcomer: bytes
+) -> None:
+    add(built, reviews("newcomer"))
+
+    deaths = {str(point): dies(build_plainly, built.root, point) for point in BUILD[::2]}
+    build_plainly(built.root)
+
+    assert [point for point, died in deaths.items() if not died] == []
+    assert merge_bytes(built) == with_newcomer
+    require_tidy(built, versions=[1, 2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", OPT_OUT, ids=str)
+def test_an_opt_out_that_dies_once_ends_the_same(
+    built: Workspace, without_leaver: bytes, point: Point
+) -> None:
+    request(built, LEAVER)
+
+    assert dies(opt_out_plainly, built.root, point)
+    opt_out_plainly(built.root)
+
+    require_left(built, without_leaver)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", BUILD, ids=str)
+def test_a_build_that_dies_once_ends_the_same(
+    built: Workspace, with_newcomer: bytes, point: Point
+) -> None:
+    add(built, reviews("newcomer"))
+
+    assert dies(build_plainly, built.root, point)
+    build_plainly(built.root)
+
+    assert merge_bytes(built) == with_newcomer
+    require_tidy(built, versions=[1, 2])
+
+
+def test_a_build_in_the_middle_of_an_opt_out_does_not_bring_the_leaver_back(
+    built: Workspace, without_leaver: bytes
+) -> None:
+    request(built, LEAVER)
+    assert dies(opt_out_plainly, built.root, Point(_RECORDED, "before", "verified"))
+
+    build_plainly(built.root)
+
+    assert merge_bytes(built) == without_leaver
+    opt_out_plainly(built.root)
+    require_left(built, without_leaver)
+
+
+def test_the_sweep_knows_what_an_unfinished_file_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, _target: Path) -> Path:
+        assert self.match(UNFINISHED)
+        raise InterruptedError
+
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    with pytest.raises(InterruptedError):
+        write_atomically(tmp_path / "file", b"bytes")

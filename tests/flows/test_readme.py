@@ -1,0 +1,85 @@
+"""The README and the docs say only what works: their commands, SQL, Python and links are run."""
+
+import re
+import shlex
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from flows import cli
+from flows.workspace import Workspace
+from tests import tiny
+from tests.flows.workspaces import reviews
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def console_lines() -> list[list[str]]:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [shlex.split(line.removeprefix("$ ")) for line in lines]
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, tiny_classifier: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the README's reader has: a base model and a file of rows."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    (tmp_path / "base-model").symlink_to(tiny_classifier)
+    rows = [{**row, "contributor": name} for name in ("ada", "bob") for row in reviews(name)]
+    pd.DataFrame(rows).to_json(tmp_path / "reviews.jsonl", orient="records", lines=True)
+    return tmp_path
+
+
+def test_the_readme_s_commands_sql_and_python_work_in_its_order(
+    newcomer: Path,
+    prefect_server: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert set(tiny.LABELS) == {"bad", "good"}
+    for command, *arguments in console_lines():
+        if command == "cd":
+            monkeypatch.chdir(arguments[0])
+            continue
+        assert command == "sift"
+        assert cli.run(arguments) == 0, (arguments, capsys.readouterr().err)
+
+    (query,) = blocks("sql")
+    with Workspace.open(newcomer / "films").lineage.reader() as reader:
+        answer = reader.sql(query)
+    assert answer.columns == ("lane", "members", "members_sum", "state_value", "equal")
+    assert [row[0] for row in answer.rows] == [0, 1, 2, 3]
+    assert all(row[-1] for row in answer.rows)
+
+    (code,) = blocks("python")
+    mlflow.set_tracking_uri(f"sqlite:///{newcomer / 'films' / 'mlflow.db'}")
+    names = {"mlflow": mlflow, "rows": pd.DataFrame({"text": ["a great film"]})}
+    exec(code, names)  # noqa: S102  the README's own lines
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z-]+)", README))
+    assert {"demo", "test"} <= named
+    assert named <= set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+
+
+def test_the_pip_line_names_files_that_are_there() -> None:
+    (line,) = [block for block in blocks("bash") if block.startswith("pip install")]
+    assert (ROOT / "constraints.txt").is_file()
+    assert line.split() == ["pip", "install", "--constraint", "constraints.txt", "--editable", "."]
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_every_local_link_leads_to_a_file(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert missing == []

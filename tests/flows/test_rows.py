@@ -1,0 +1,98 @@
+from typing import Any
+
+import pytest
+
+from flows.rows import MAX_CHARACTERS, AnsweredRow, ChatRow, LabelledRow, parse_row, to_example
+from sift_core import Classification, Generation
+
+TURN = {"role": "user", "content": "hello"}
+REPLY = {"role": "assistant", "content": "hi"}
+
+
+def labelled(**changes: Any) -> dict[str, Any]:
+    return {"contributor": "ann", "text": "the film was good", "label": "good"} | changes
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "stored"),
+    [
+        (labelled(), LabelledRow, {"text": "the film was good", "label": "good"}),
+        (
+            {"contributor": "ann", "question": "who ?", "answer": "i"},
+            AnsweredRow,
+            {"turns": [["user", "who ?"]], "answer": "i"},
+        ),
+        (
+            {"contributor": "ann", "prompt": "who ?", "completion": "i"},
+            AnsweredRow,
+            {"turns": [["user", "who ?"]], "answer": "i"},
+        ),
+        (
+            {"contributor": "ann", "messages": [TURN, REPLY]},
+            ChatRow,
+            {"turns": [["user", "hello"]], "answer": "hi"},
+        ),
+        (
+            {"contributor": "ann", "messages": [{**TURN, "role": "system"}, TURN, REPLY]},
+            ChatRow,
+            {"turns": [["system", "hello"], ["user", "hello"]], "answer": "hi"},
+        ),
+    ],
+)
+def test_every_accepted_kind_has_one_stored_form(
+    fields: dict[str, Any], kind: type, stored: dict[str, Any]
+) -> None:
+    row = parse_row(fields)
+    assert isinstance(row, kind) and row.canonical() == stored
+    assert isinstance(to_example(stored), Classification if "label" in stored else Generation)
+
+
+def test_question_and_answer_is_the_same_row_as_prompt_and_completion() -> None:
+    asked = parse_row({"contributor": "ann", "question": "who ?", "answer": "i"})
+    prompted = parse_row({"contributor": "ann", "prompt": "who ?", "completion": "i"})
+    assert asked.canonical() == prompted.canonical()
+
+
+def test_fields_we_do_not_know_are_left_out_of_what_is_stored() -> None:
+    row = parse_row(labelled(email="ann@example.org", item="film 1"))
+    assert row.canonical() == {"text": "the film was good", "label": "good"}
+    assert row.group == "film 1"
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        (None, "not an object"),
+        (7, "not an object"),
+        ([1, 2], "not an object"),
+        ("text", "not an object"),
+        ({}, "it needs `contributor` and one of"),
+        ({"contributor": "ann"}, "it needs `contributor` and one of"),
+        (labelled(label=None), "it needs `contributor` and one of"),
+        ({"text": "a", "label": "good"}, "'contributor' is missing"),
+        ({"contributor": "ann", "label": "good"}, "'text' is missing"),
+        ({"contributor": "ann", "answer": "i"}, "'question' is missing"),
+        ({"contributor": "ann", "completion": "i"}, "'prompt' is missing"),
+        (labelled(contributor=7), "'contributor': it must be a text"),
+        (labelled(text=7), "'text': it must be a text"),
+        (labelled(text=["a"]), "'text': it must be a text"),
+        (labelled(label=True), "'label': it must be a text"),
+        (labelled(item=3), "'item': it must be a text"),
+        (labelled(text=""), "'text': it is empty"),
+        (labelled(text="x" * (MAX_CHARACTERS + 1)), "more than 1000000 characters"),
+        (labelled(text="\ud800"), "half of a surrogate pair"),
+        ({"contributor": "ann", "messages": []}, "'messages'"),
+        ({"contributor": "ann", "messages": "hello"}, "'messages'"),
+        ({"contributor": "ann", "messages": [TURN, TURN]}, "must be the assistant's"),
+        ({"contributor": "ann", "messages": [REPLY]}, "'messages'"),
+        ({"contributor": "ann", "messages": [TURN, {**REPLY, "role": "robot"}]}, "messages.1.role"),
+        ({"contributor": "ann", "messages": [TURN, {"role": "assistant"}]}, "messages.1.content"),
+    ],
+)
+def test_a_wrong_row_is_refused_in_one_line_that_names_the_field(
+    fields: Any, complaint: str
+) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_row(fields)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value) and "Value error" not in str(caught.value)
