@@ -27,7 +27,7 @@ def sift_task(
     return task(
         name=name,
         tags=["sift", *tags],
-        task_run_name=run_name,
+        task_run_name=run_name or name,
         retries=retries,
         retry_delay_seconds=_RETRY_DELAY_SECONDS,
         retry_condition_fn=is_transient,

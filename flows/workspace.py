@@ -240,7 +240,7 @@ class Workspace:
 
 def template(name: str) -> Path:
     """A file that a new workspace starts with: packed beside us, or at the repository's root."""
-    packed = Path(__file__).parent / "template" / name
+    packed = Path(__file__).parent / "starter" / name
     return packed if packed.is_file() else Path(__file__).parent.parent / name
 
 

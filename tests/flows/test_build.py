@@ -233,21 +233,21 @@ def test_an_error_of_ours_is_not_tried_again(prefect_server: None, family: type[
 
 
 def test_questions_and_answers_build_a_causal_language_model(
-    tmp_path: Path, tiny_causal: Path, prefect_server: None
+    tmp_path: Path, tiny_causal: Path
 ) -> None:
     names = CONTRIBUTORS[:3]
     place = make_workspace(tmp_path / "workspace", tiny_causal, map(questions, names), labels=())
 
-    result = build(place.root)
+    build_plainly(place.root)
 
-    assert result.contributors == 3
+    metrics = write_metrics(place, current_state(place))
+    assert metrics["contributors"] == 3
     with place.lineage.reader() as reader:
-        rows = reader.evaluations(result.state_seq)
+        rows = reader.evaluations(1)
         datasets = reader.current_datasets()
     assert {row.metric for row in rows} == {"answer_probability"}
     assert len(rows) == 3 * 3 * 2
-    assert result.metrics["masked.held_in.mean"] > result.metrics["base.held_in.mean"]
+    assert metrics["masked.held_in.mean"] > metrics["base.held_in.mean"]
     assert {dataset.task for dataset in datasets} == {"generation"}
     assert load_dataset(place, datasets[0]).train[0].keys() == {"turns", "answer"}
-    assert write_metrics(place, current_state(place)) == result.metrics
     assert verify(place).passed
