@@ -16,9 +16,9 @@ from flows.workspace import Workspace
 from lineage import BaseModelRecord
 from sift_core import Classification, WarmStart
 
-_ORIGIN = "origin.json"
-"""Beside the weights: what the base was made from, so that it is made again only when that
-changes."""
+_ORIGIN = "base.json"
+"""Beside `base/`: what it was made from, so that it is made again only when that changes. Not in
+the folder: the same weights have the same id wherever they were made from."""
 
 
 def ensure_base(workspace: Workspace) -> None:
@@ -27,7 +27,7 @@ def ensure_base(workspace: Workspace) -> None:
     Raises ModelError, DataError, UsageError; `base/` is then as it was.
     """
     origin = _origin(workspace)
-    if _stored_origin(workspace.base) == origin:
+    if _stored_origin(workspace) == origin:
         return
     settings = workspace.settings.base
     torch.set_num_threads(workspace.settings.finetune.threads)
@@ -41,10 +41,11 @@ def ensure_base(workspace: Workspace) -> None:
             settings.max_length,
             _warm_start(workspace),
         )
-        (folder / _ORIGIN).write_text(json.dumps(origin, indent=2, sort_keys=True) + "\n")
         if workspace.base.exists():
             workspace.base.rename(scratch / "replaced")
         folder.rename(workspace.base)
+    text = json.dumps(origin, indent=2, sort_keys=True) + "\n"
+    sift_core.write_atomically(workspace.root / _ORIGIN, text.encode())
 
 
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
@@ -53,7 +54,7 @@ def load_base(workspace: Workspace) -> sift_core.BaseModel:
     Raises ModelError, and UsageError where it is missing or params.yaml asks for another one: with
     its labels in another order, the same weights would mean something else.
     """
-    origin = _stored_origin(workspace.base)
+    origin = _stored_origin(workspace)
     if origin is None or origin != _origin(workspace):
         found = "is missing" if origin is None else "was made from other settings than params.yaml"
         raise UsageError(f"{workspace.base} {found}.", remedy="run `sift build`.")
@@ -102,9 +103,9 @@ def _origin(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def _stored_origin(folder: Path) -> dict[str, Any] | None:
-    path = folder / _ORIGIN
-    if not path.is_file():
+def _stored_origin(workspace: Workspace) -> dict[str, Any] | None:
+    path = workspace.root / _ORIGIN
+    if not path.is_file() or not workspace.base.is_dir():
         return None
     origin: dict[str, Any] = json.loads(path.read_text())
     return origin

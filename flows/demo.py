@@ -8,15 +8,18 @@ Then one film leaves. docs/demo.md says what the data are and where they come fr
 import bz2
 import csv
 import json
+import sys
 import time
 from collections import defaultdict
 from dataclasses import dataclass
 from io import StringIO
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.assets import MINILM, REVIEWS, extract_folder, fetch, read_member
 from flows.cli.render import out, print_json, print_table, progress_bars, say
+from flows.evaluating import SETTINGS, SPLITS
 from flows.ingest import add_contributors
 from flows.quiet import keep_prefect_inside, prefect_home
 from flows.removal import receive
@@ -187,35 +190,31 @@ def _as_dict(outcome: _Outcome) -> dict[str, Any]:
 
 
 def _print(place: Workspace, outcome: _Outcome) -> None:
-    retained = outcome.removed.quality["retained"]
+    before, after = (outcome.removed.quality["retained"][when] for when in ("before", "after"))
     own = outcome.removed.quality["contributor"]
     out.print()
     print_table(
-        f"Mean accuracy of those who stay, before and after one of "
+        "Mean accuracy of those who stay, before and after one of "
         f"{outcome.removed.removal['members_before']} contributors leaves",
         ["weights", "trained rows", "held-out rows", "trained, after", "held-out, after"],
         [
             (
-                name,
-                _number(retained["before"], f"{name}.held_in.mean"),
-                _number(retained["before"], f"{name}.held_out.mean"),
-                _number(retained["after"], f"{name}.held_in.mean"),
-                _number(retained["after"], f"{name}.held_out.mean"),
+                weights,
+                *(m[f"{weights}.{split}.mean"] for m, split in product((before, after), SPLITS)),
             )
-            for name in ("base", "merged", "masked")
+            for weights in SETTINGS
         ],
     )
     print_table(
         f"Who left: {outcome.contributor}",
         ["served with", "trained rows", "held-out rows"],
         [
-            (
-                "their mask, before",
-                own["before"]["masked.held_in"],
-                own["before"]["masked.held_out"],
-            ),
-            ("no mask, after", own["after"]["merged.held_in"], own["after"]["merged.held_out"]),
-            ("base model", own["after"]["base.held_in"], own["after"]["base.held_out"]),
+            (served, *(own[when][f"{weights}.{split}"] for split in SPLITS))
+            for served, when, weights in (
+                ("their mask, before", "before", "masked"),
+                ("no mask, after", "after", "merged"),
+                ("base model", "after", "base"),
+            )
         ],
     )
     print_table(
@@ -229,11 +228,10 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
     )
     print_table("Time", ["phase", "seconds"], [(k, f"{v:.1f}") for k, v in outcome.seconds.items()])
     out.print()
+    commands = Path(sys.executable).parent  # the virtual environment may not be activated
+    home = prefect_home(place.root)
+    store = place.mlflow.tracking_uri
     say(f"Report:       {outcome.removed.report}")
-    say(f"Prefect UI:   PREFECT_HOME={prefect_home(place.root)} prefect server start")
-    say(f"MLflow UI:    mlflow ui --backend-store-uri {place.mlflow.tracking_uri} --port 5001")
-    say(f"Look around:  sift status --workspace {place.root}")
-
-
-def _number(metrics: dict[str, float], name: str) -> float | None:
-    return metrics.get(name)
+    say(f"Prefect UI:   PREFECT_HOME={home} {commands / 'prefect'} server start")
+    say(f"MLflow UI:    {commands / 'mlflow'} ui --backend-store-uri {store} --port 5001")
+    say(f"Look around:  {commands / 'sift'} status --workspace {place.root}")

@@ -18,6 +18,7 @@ _IN_GIT = (
     "params.yaml",
     "dvc.yaml",
     "dvc.lock",
+    "base.json",
     "data.dvc",
     "metrics.json",
     "plots/quality.csv",

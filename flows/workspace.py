@@ -35,6 +35,7 @@ _GITIGNORE = """\
 !/params.yaml
 !/dvc.yaml
 !/dvc.lock
+!/base.json
 !/data.dvc
 !/metrics.json
 !/plots/
