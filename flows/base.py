@@ -10,6 +10,7 @@ import torch
 
 import sift_core
 from flows.errors import UsageError
+from flows.progress import tracked
 from flows.readers import read_rows
 from flows.settings import WarmStartSettings
 from flows.workspace import Workspace
@@ -32,18 +33,18 @@ def ensure_base(workspace: Workspace) -> None:
     settings = workspace.settings.base
     torch.set_num_threads(workspace.settings.finetune.threads)
     with workspace.scratch("base") as scratch:
-        folder = scratch / "base"
-        sift_core.prepare_base(
-            settings.source,
-            folder,
-            settings.labels,
-            settings.seed,
-            settings.max_length,
-            _warm_start(workspace),
-        )
+        for folder in tracked("Making the base", [scratch / "base"], 1):
+            sift_core.prepare_base(
+                settings.source,
+                folder,
+                settings.labels,
+                settings.seed,
+                settings.max_length,
+                _warm_start(workspace),
+            )
         if workspace.base.exists():
             workspace.base.rename(scratch / "replaced")
-        folder.rename(workspace.base)
+        (scratch / "base").rename(workspace.base)
     text = json.dumps(origin, indent=2, sort_keys=True) + "\n"
     sift_core.write_atomically(workspace.root / _ORIGIN, text.encode())
 

@@ -1,5 +1,6 @@
 """What all our Prefect tasks have in common."""
 
+import errno
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -39,12 +40,14 @@ def sift_task(
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:
     """Whether trying again can help: never after an error that we raised on purpose.
 
-    A mismatch of bits, bad data or a wrong setting is the same at the second try.
+    A mismatch of bits, bad data, a wrong setting or a full disk is the same at the second try.
     """
     try:
         state.result()
     except (FlowError, LineageError, SiftCoreError):
         return False
+    except OSError as error:
+        return error.errno != errno.ENOSPC
     except Exception:  # noqa: BLE001  the outside world's error; the retry decides
         return True
     return False

@@ -18,12 +18,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
 
 
-def console_lines() -> list[list[str]]:
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+def console_lines(text: str = README) -> list[list[str]]:
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
     return [shlex.split(line.removeprefix("$ ")) for line in lines]
 
 
@@ -65,17 +65,39 @@ def test_the_readme_s_commands_sql_and_python_work_in_its_order(
     exec(code, names)  # noqa: S102  the README's own lines
 
 
-def test_every_make_target_that_the_readme_names_exists() -> None:
+def test_the_command_that_opens_the_lineage_docs_works(built: Workspace) -> None:
+    text = (ROOT / "docs" / "lineage.md").read_text(encoding="utf-8")
+    for command, *arguments in console_lines(text):
+        assert command == "sift"
+        assert cli.run([*arguments, "--workspace", str(built.root)]) == 0
+
+
+def test_every_make_target_that_the_docs_name_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    named = set(re.findall(r"\bmake ([a-z-]+)", README))
-    assert {"demo", "test"} <= named
-    assert named <= set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    named = {
+        target
+        for path in DOCS
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert {"demo", "test", "test-slow", "check", "lock"} <= named
+    assert named <= targets
 
 
-def test_the_pip_line_names_files_that_are_there() -> None:
-    (line,) = [block for block in blocks("bash") if block.startswith("pip install")]
+def test_every_pip_line_installs_from_the_pins_what_the_project_has() -> None:
+    lines = [
+        line
+        for path in DOCS
+        for block in blocks("bash", path.read_text("utf-8"))
+        for line in block.splitlines()
+        if line.startswith("pip ")
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        *command, what = shlex.split(line)
+        assert command == ["pip", "install", "--constraint", "constraints.txt", "--editable"]
+        assert what in (".", ".[dev]")
     assert (ROOT / "constraints.txt").is_file()
-    assert line.split() == ["pip", "install", "--constraint", "constraints.txt", "--editable", "."]
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
