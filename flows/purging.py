@@ -5,7 +5,7 @@ state and model version that contained them. The new version is champion before 
 goes. The list of objects is kept in lineage; a killed purge goes on with it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -101,6 +101,8 @@ def _purge_dvc(removal: Removal, impact: Impact) -> list[str]:
         removal,
         {"dvc-cache", "dvc-remote"},
         lambda row: dvc.is_absent(StoredObject(row.place, row.locator, "", row.bytes or 0)),
+        # Somebody may have brought the same content while this purge was interrupted.
+        spared=live,
     )
     return shared
 
@@ -161,9 +163,14 @@ def _planned(removal: Removal, places: set[str]) -> list[PurgeObject]:
         return [row for row in reader.purge_objects(removal.request_id) if row.place in places]
 
 
-def _settle(removal: Removal, places: set[str], absent: Callable[[Any], bool]) -> None:
+def _settle(
+    removal: Removal,
+    places: set[str],
+    absent: Callable[[Any], bool],
+    spared: Collection[str] = (),
+) -> None:
     """Look for every planned object of these places again, and record that it is gone."""
-    rows = _planned(removal, places)
+    rows = [row for row in _planned(removal, places) if row.locator not in spared]
     now = datetime.now(UTC)
     for row in rows:
         if not absent(row):

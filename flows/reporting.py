@@ -65,6 +65,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         steps = reader.steps(request_id)
         objects = reader.purge_objects(request_id)
     details = {step.step: step.details for step in steps}
+    shared = details["purged"]["kept_because_shared"]
     return {
         "format": "opt-out-report/1",
         "request_id": request_id,
@@ -82,8 +83,8 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         "verification": details["verified"],
         "quality": details["evaluated"],
         "registered": details["registered"],
-        "destroyed": [_evidence(row) for row in objects],
-        "kept_because_shared": details["purged"]["kept_because_shared"],
+        "destroyed": [_evidence(row) for row in objects if row.locator not in shared],
+        "kept_because_shared": shared,
         "claimed": list(CLAIMED),
         "not_claimed": list(NOT_CLAIMED),
         "repeat": [command.format(request_id=request_id) for command in REPEAT],

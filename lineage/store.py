@@ -171,11 +171,15 @@ class LineageStore:
         )
 
 
+_BUSY = (
+    "Could not set lock",  # another process
+    "different configuration",  # a connection of this process reads while we write, or vice versa
+    "Unique file handle conflict",  # a thread of this process is just closing the file
+)
+
+
 def _is_busy(error: duckdb.Error) -> bool:
-    text = str(error)
-    # The first: another process. The second: another connection of this process, which reads
-    # while we want to write or the other way round.
-    return "Could not set lock" in text or "different configuration" in text
+    return any(sign in str(error) for sign in _BUSY)
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -2,10 +2,14 @@
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import numpy as np
+import pytest
 import torch
 
 from flows.identity import contributor_key, create_secret, read_secret
@@ -88,3 +92,18 @@ def remake_elsewhere(served: Served, root: Path) -> Served:
     shutil.copytree(served.root, root)
     card = served.card.model_copy(update={"workspace": str(root)})
     return Served(root, root / "served", card, served.masks)
+
+
+@contextmanager
+def mlflow_settings_kept() -> Iterator[None]:
+    """MLflow's own settings are of the process, in variables too: put back what they were."""
+    with pytest.MonkeyPatch.context() as kept:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            # Set, then deleted: whatever becomes of it meanwhile, it is put back as it is now.
+            kept.setenv(name, "")
+            kept.delenv(name)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri(None)

@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,11 +15,14 @@ from flows.doors.dvc import Dvc
 from flows.merging import current_state
 from flows.opt_out import opt_out
 from flows.registering import export
+from flows.reporting import read_report
 from flows.serving.loading import load_model, load_tokenizer
 from flows.verifying import verify
 from flows.workspace import Workspace
+from lineage import PurgeObject
 from lineage.opt_out import STEPS
 from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
+from tests.flows.served import mlflow_settings_kept
 from tests.flows.test_exactness import merge_bytes, served_sha256
 from tests.flows.traces import contents, traces
 from tests.flows.workspaces import (
@@ -163,10 +166,8 @@ def answers(folder: Path, texts: list[str]) -> list[tuple[str, float]]:
 
 @pytest.fixture
 def mlflow_here() -> Iterator[None]:
-    """MLflow's own settings are of the process: put back what they were."""
-    before = mlflow.get_tracking_uri()
-    yield
-    mlflow.set_tracking_uri(before)
+    with mlflow_settings_kept():
+        yield
 
 
 def test_the_champion_masks_members_and_nobody_else(
@@ -236,6 +237,33 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
         "dvc-cache",
         "dvc-remote",
     }
+    assert verify(built).passed
+
+
+def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
+    built: Workspace,
+) -> None:
+    leaver, stayer = TWINS
+    removal = request(built, leaver)
+    with built.lineage.reader() as reader:
+        (dataset,) = reader.dataset_versions(removal.key)
+    planned = PurgeObject(
+        request_id=removal.request_id,
+        place="dvc-cache",
+        kind="dataset",
+        locator=dataset.md5,
+        bytes=dataset.bytes,
+        planned_at=datetime.now(UTC),
+    )
+    with built.lineage.writer() as recorder:
+        recorder.plan_purge([planned])
+
+    opt_out_plainly(built.root)
+
+    report = read_report(built, removal.request_id)
+    assert dataset.md5 in report["kept_because_shared"]
+    assert dataset.md5 not in {row["locator"] for row in report["destroyed"]}
+    assert built.data_file(built.key_of(stayer)).is_file()
     assert verify(built).passed
 
 

@@ -11,6 +11,7 @@ import pytest
 from flows import cli
 from flows.workspace import Workspace
 from tests import tiny
+from tests.flows.served import mlflow_settings_kept
 from tests.flows.workspaces import reviews
 
 ROOT = Path(__file__).parents[2]
@@ -60,9 +61,10 @@ def test_the_readme_s_commands_sql_and_python_work_in_its_order(
     assert all(row[-1] for row in answer.rows)
 
     (code,) = blocks("python")
-    mlflow.set_tracking_uri(f"sqlite:///{newcomer / 'films' / 'mlflow.db'}")
     names = {"mlflow": mlflow, "rows": pd.DataFrame({"text": ["a great film"]})}
-    exec(code, names)  # noqa: S102  the README's own lines
+    with mlflow_settings_kept():
+        mlflow.set_tracking_uri(f"sqlite:///{newcomer / 'films' / 'mlflow.db'}")
+        exec(code, names)  # noqa: S102  the README's own lines
 
 
 def test_the_command_that_opens_the_lineage_docs_works(built: Workspace) -> None:

@@ -19,7 +19,7 @@ from flows.doors import mlflow as door
 from flows.doors.mlflow import LiveModelError, Mlflow, ModelStoreError, Registered
 from flows.errors import UsageError
 from flows.serving.card import ModelCard
-from tests.flows.served import MEMBERS, TEXTS, Served, remake_elsewhere
+from tests.flows.served import MEMBERS, TEXTS, Served, mlflow_settings_kept, remake_elsewhere
 
 ANN, BOB = MEMBERS
 METRICS = {"accuracy.masked": 0.9, "accuracy.merged": 0.7}
@@ -52,13 +52,10 @@ def register(models: Mlflow, served: Served, card: ModelCard | None = None) -> R
 @contextlib.contextmanager
 def pointed_at(models: Mlflow) -> Iterator[None]:
     """The two lines a user writes, undone afterwards."""
-    mlflow.set_tracking_uri(models.tracking_uri)
-    mlflow.set_registry_uri(models.tracking_uri)
-    try:
+    with mlflow_settings_kept():
+        mlflow.set_tracking_uri(models.tracking_uri)
+        mlflow.set_registry_uri(models.tracking_uri)
         yield
-    finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
 
 
 def files(folder: Path) -> set[str]:
@@ -171,13 +168,11 @@ def test_registering_needs_no_network_and_leaves_the_process_as_it_was(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     level = logging.getLogger("mlflow").level
-    mlflow.set_tracking_uri("sqlite:////nowhere/else.db")
-    try:
+    with mlflow_settings_kept():
+        mlflow.set_tracking_uri("sqlite:////nowhere/else.db")
         models.set_champion(register(models, served).version)
         assert mlflow.get_tracking_uri() == "sqlite:////nowhere/else.db"
         assert mlflow.active_run() is None
-    finally:
-        mlflow.set_tracking_uri(None)
     assert logging.getLogger("mlflow").level == level
     printed = capfd.readouterr()
     assert printed.out == "" and "INFO" not in printed.err
