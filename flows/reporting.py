@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 
@@ -65,7 +65,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         steps = reader.steps(request_id)
         objects = reader.purge_objects(request_id)
     details = {step.step: step.details for step in steps}
-    shared = details["purged"]["kept_because_shared"]
+    shared = cast(list[str], details["purged"]["kept_because_shared"])
     return {
         "format": "opt-out-report/1",
         "request_id": request_id,
