@@ -1,6 +1,5 @@
 """The base model of a workspace: made once from params.yaml, before any contributor."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,7 +96,7 @@ def _origin(workspace: Workspace) -> dict[str, Any]:
         and {
             "name": warm_start.name,
             "licence": warm_start.licence,
-            "sha256": hashlib.sha256(_public_file(workspace, warm_start).read_bytes()).hexdigest(),
+            "sha256": sift_core.sha256_of(_public_file(workspace, warm_start).read_bytes()),
             "epochs": warm_start.epochs,
             "learning_rate": warm_start.learning_rate,
         },

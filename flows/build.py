@@ -74,7 +74,7 @@ def _build(place: Workspace) -> BuildResult:
     with _timed(seconds, "ingest"):
         work = check_datasets(place)
     with _timed(seconds, "finetune"):
-        finetuned = _finetune(place)
+        finetuned = _finetune(place, work)
     with _timed(seconds, "merge"):
         state = merge(place, work)
         check_exactness(place)
@@ -99,8 +99,8 @@ def _build(place: Workspace) -> BuildResult:
     return result
 
 
-def _finetune(place: Workspace) -> int:
-    todo = pending(place)
+def _finetune(place: Workspace, work: Sequence[Job]) -> int:
+    todo = pending(place, work)
     size = place.settings.build.shard_size
     for start in range(0, len(todo), size):
         finetune_shard(place, todo[start : start + size], start, len(todo))
@@ -138,9 +138,8 @@ def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: in
     def show(_what: str, done: int, _total: int) -> None:
         update_progress_artifact(artifact, progress=100.0 * (start + done) / total)
 
-    unfinished = {job.run_id for job in pending(place)}
     with listening(show):
-        finetune_jobs(place, [job for job in shard if job.run_id in unfinished], flow_run.get_id())
+        finetune_jobs(place, pending(place, shard), flow_run.get_id())
 
 
 @sift_task("merge", tags=[])

@@ -1,7 +1,6 @@
 """One sign-fixed finetuning per contributor: what is still to do, and doing it."""
 
 import gc
-import hashlib
 import json
 import platform
 import subprocess
@@ -18,6 +17,7 @@ import torch
 
 import sift_core
 from flows.base import load_base, record_base
+from flows.digests import md5_of
 from flows.errors import UsageError
 from flows.ingest import load_dataset
 from flows.progress import tracked
@@ -71,13 +71,16 @@ def require_same_exactness(workspace: Workspace) -> None:
             )
 
 
-def pending(workspace: Workspace) -> list[Job]:
-    """The jobs whose vector is not recorded, or whose files are not the recorded bytes."""
+def pending(workspace: Workspace, among: Sequence[Job] | None = None) -> list[Job]:
+    """The jobs whose vector is not recorded, or whose files are not the recorded bytes.
+
+    Looks `among` these, or at all. Reads the files of each it looks at.
+    """
     with workspace.lineage.reader() as reader:
         vectors = {vector.run_id: vector for vector in reader.task_vectors()}
     return [
         job
-        for job in jobs(workspace)
+        for job in (jobs(workspace) if among is None else among)
         if job.run_id not in vectors or not _is_stored(workspace, vectors[job.run_id])
     ]
 
@@ -171,8 +174,8 @@ def _finetune(
                 contributor_key=key,
                 vector_sha256=vector_sha256,
                 mask_sha256=vector.mask.sha256,
-                vector_md5=_md5(vector_bytes),
-                mask_md5=_md5(mask_bytes),
+                vector_md5=md5_of(vector_bytes),
+                mask_md5=md5_of(mask_bytes),
                 vector_bytes=len(vector_bytes),
                 mask_bytes=len(mask_bytes),
                 entries=vector.mask.entries,
@@ -275,7 +278,3 @@ def _code_version() -> str:
     )
     commit = result.stdout.strip()
     return f"{released}+{commit}" if result.returncode == 0 and commit else released
-
-
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -3,7 +3,6 @@
 Everything is checked before anything is written; a refused file changes nothing.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.digests import md5_of
 from flows.errors import FlowError, UsageError
 from flows.identity import normal_id
 from flows.readers import read_rows
@@ -19,7 +19,7 @@ from flows.rows import LabelledRow, Row, parse_row
 from flows.settings import Settings
 from flows.workspace import Workspace
 from lineage import Contributor, DatasetVersion, Recorder
-from sift_core import write_atomically
+from sift_core import sha256_of, write_atomically
 
 Status = Literal["added", "replaced", "restored", "unchanged"]
 
@@ -124,7 +124,7 @@ def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
     """The stored rows of a contributor. Raises DatasetAlteredError where the bytes differ."""
     path = workspace.data_file(record.contributor_key)
     data = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(data).hexdigest() != record.sha256:
+    if sha256_of(data) != record.sha256:
         raise DatasetAlteredError(
             f"{path} is not the dataset that lineage recorded.",
             remedy="restore it with `dvc checkout data`, or by `sift contributors add` with the "
@@ -207,7 +207,7 @@ def _status(
     if stored is None:
         return "added"
     data = dataset.to_bytes()
-    if stored == hashlib.sha256(data).hexdigest():
+    if stored == sha256_of(data):
         path = workspace.data_file(dataset.key)
         return "unchanged" if path.is_file() and path.read_bytes() == data else "restored"
     if not replace:
@@ -255,8 +255,8 @@ def _record(
     recorder.add(
         DatasetVersion(
             contributor_key=dataset.key,
-            sha256=hashlib.sha256(data).hexdigest(),
-            md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+            sha256=sha256_of(data),
+            md5=md5_of(data),
             bytes=len(data),
             train_rows=len(dataset.train),
             test_rows=len(dataset.test),
@@ -271,4 +271,4 @@ def _canonical(row: dict[str, Any]) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(text.encode())

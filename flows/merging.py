@@ -4,7 +4,6 @@ A new state never touches the old one's file. It becomes current by one transact
 lineage store, and whatever was interrupted before that is rubbish that the next run sweeps away.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import sift_core
+from flows.digests import md5_of
 from flows.errors import FlowError
 from flows.finetuning import Job
 from flows.progress import tracked
@@ -153,7 +153,7 @@ def write_state(
     lanes = sift_core.linear_digest(state.sums.items(), workspace.settings.exactness.digest_seed)
     record = NewState(
         state_sha256=state_sha256,
-        md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        md5=md5_of(data),
         bytes=len(data),
         base_id=base_id,
         how=how,
