@@ -116,7 +116,7 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
                 f"{settings.min_rows}: some train, some are held out.",
                 remedy="add rows for this contributor, or leave them out.",
             )
-        datasets.append(_split(name, key, own, settings.held_out))
+        datasets.append(split_rows(name, key, own, settings.held_out))
     return datasets
 
 
@@ -176,8 +176,12 @@ def _key(workspace: Workspace, where: str, external_id: str) -> str:
         raise UsageError(f"{where}: {error.facts}", remedy=error.remedy) from None
 
 
-def _split(name: str, key: str, rows: Iterable[Row], held_out: float) -> Dataset:
-    """Hold out the groups whose digests come first, so a split depends on the rows alone."""
+def split_rows(name: str, key: str, rows: Iterable[Row], held_out: float) -> Dataset:
+    """The dataset of one contributor's rows.
+
+    Holds out the groups whose digests come first, so a split depends on the rows alone. Raises
+    UsageError where all rows are one group.
+    """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         content = _canonical(row.canonical())

@@ -5,7 +5,8 @@ to 0. The paper's prose projects after the step, its pseudocode before, which wo
 step unprojected: we follow the prose.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -74,21 +75,26 @@ class SignFix:
             parameter.clamp_(lowest, highest)
 
 
-def finetune(
-    base: BaseModel, examples: Encoded, signs: SignVector, grid: Grid, settings: FinetuneSettings
-) -> Finetuned:
-    """Finetune one contributor from θ0; the live model is θ0 again afterwards.
+@contextmanager
+def finetuned(
+    base: BaseModel,
+    examples: Encoded,
+    settings: FinetuneSettings,
+    signs: SignVector | None,
+) -> Iterator[list[float]]:
+    """The live model finetuned from θ0 on `examples`, θ0 again afterwards; the loss of every step.
 
-    Deterministic from (base, examples, signs, grid, settings) on one machine: it sees no other
-    contributor. Raises NonFiniteError, GridOverflowError; θ0 is restored then, too.
+    Without `signs` nothing is projected: the ordinary finetuning that other methods merge. Raises
+    NonFiniteError; θ0 is restored then, too.
     """
     parameters = base.parameters()
     optimizer = torch.optim.Adam(parameters.values(), lr=settings.learning_rate)
-    handle = SignFix(parameters, base.trainable, signs).attach(optimizer)
+    if signs is not None:
+        SignFix(parameters, base.trainable, signs).attach(optimizer)
     full_batch = len(examples) < settings.full_batch_below
     batch_size = len(examples) if full_batch else settings.batch_size
     try:
-        losses = train(
+        yield train(
             base.model,
             examples,
             optimizer,
@@ -97,9 +103,19 @@ def finetune(
             settings.seed,
             settings.max_grad_norm,
         )
-        vector = TaskVector.between(base.trainable, parameters, signs, grid)
     finally:
-        handle.remove()
         base.load(base.trainable)
         base.model.eval()
+
+
+def finetune(
+    base: BaseModel, examples: Encoded, signs: SignVector, grid: Grid, settings: FinetuneSettings
+) -> Finetuned:
+    """Finetune one contributor from θ0; the live model is θ0 again afterwards.
+
+    Deterministic from (base, examples, signs, grid, settings) on one machine: it sees no other
+    contributor. Raises NonFiniteError, GridOverflowError; θ0 is restored then, too.
+    """
+    with finetuned(base, examples, settings, signs) as losses:
+        vector = TaskVector.between(base.trainable, base.parameters(), signs, grid)
     return Finetuned(vector, losses)

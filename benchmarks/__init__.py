@@ -1,0 +1,1 @@
+"""What we measure: quality beside the methods people would pick instead, cost beside the limits."""
