@@ -139,7 +139,10 @@ def answer_log_probabilities(logits: torch.Tensor, labels: torch.Tensor) -> torc
     `logits` is (batch, tokens, vocabulary) float, `labels` is (batch, tokens) int64 with IGNORED
     outside the answer.
     """
-    shifted, targets = logits[:, :-1].double(), labels[:, 1:]  # position i predicts token i + 1
+    shifted, targets = logits[:, :-1], labels[:, 1:]  # position i predicts token i + 1
     answered = targets != IGNORED
-    picked = shifted.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return (picked * answered).sum(-1) / answered.sum(-1)
+    # Of the answer's positions only: a vocabulary of float64 for every token is most of the memory.
+    picked = shifted[answered].double().log_softmax(-1).gather(-1, targets[answered].unsqueeze(-1))
+    token_log_probabilities = torch.zeros(targets.shape, dtype=torch.float64, device=logits.device)
+    token_log_probabilities[answered] = picked.squeeze(-1)
+    return token_log_probabilities.sum(-1) / answered.sum(-1)

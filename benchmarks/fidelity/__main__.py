@@ -1,0 +1,117 @@
+"""`python -m benchmarks.fidelity NAME`: run an experiment, or print again what it found."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.fidelity import exactness, plots, settings, tables
+from benchmarks.fidelity.finetunings import Finetunings
+from benchmarks.fidelity.methods import CENTRAL
+from benchmarks.fidelity.population import load_population
+from benchmarks.fidelity.scoring import Scores, rounds
+from benchmarks.fidelity.settings import Experiment
+from flows.errors import FlowError
+
+RESULTS = Path(__file__).parent.parent / "results" / "fidelity"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+_out = Console()
+
+Data = Annotated[
+    Path | None, typer.Option(help="Rows in our JSON Lines form; else those of the experiment.")
+]
+Cache = Annotated[Path, typer.Option(help="Where models and finetunings are kept.")]
+Results = Annotated[Path, typer.Option(help="Where tables and plots are written.")]
+
+
+@app.command(epilog="Example: python -m benchmarks.fidelity git_commits")
+def run(
+    experiment: Annotated[str, typer.Argument(help="A name in benchmarks/fidelity.yaml.")],
+    data: Data = None,
+    cache: Cache = Path(".bench"),
+    results: Results = RESULTS,
+    settings_file: Annotated[Path, typer.Option(help="Another fidelity.yaml.")] = settings.SETTINGS,
+) -> None:
+    """Finetune, merge by every method, score, let contributors leave; tables and plots.
+
+    Run again after an interruption, it goes on where it stopped.
+    """
+    chosen = settings.load(experiment, settings_file)
+    folder = cache / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    with Progress(console=_out) as progress:
+        population = load_population(chosen, data or Path(chosen.data), folder)
+        kept = Finetunings(folder, population, chosen)
+        for _ in progress.track(
+            kept.alone(), total=len(population.names), description="Finetuning"
+        ):
+            pass
+        scores = Scores(kept)
+        missing = scores.missing()
+        task = progress.add_task("Scoring", total=len(missing))
+        for method, moment in missing:
+            left = f", {moment.left} left" if moment.left else ""
+            progress.update(task, description=f"{method}, T = {moment.size}{left}")
+            scores.score(method, moment)
+            progress.advance(task)
+    removals = exactness.compare(kept, rounds(chosen))
+    summary = tables.summarize(scores.rows, population.names, rounds(chosen))
+    _write(chosen, summary, tables.removals(removals), results / experiment)
+    _show(chosen, summary, tables.removals(removals))
+
+
+def _write(
+    experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame, folder: Path
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    summary.round(6).to_csv(folder / "scores.csv", index=False)
+    removals.to_csv(folder / "removals.csv", index=False)
+    parts = [f"# {experiment.title}", ""]
+    for (split, measure), heading in tables.MEASURES.items():
+        table = tables.growing(summary, split, measure)
+        parts += [f"**{heading}**, by number of contributors merged:", ""]
+        parts += [tables.markdown(table, "method"), ""]
+    parts += ["**After opt-outs**, means; who left is served unmasked:", ""]
+    parts += [tables.markdown(tables.shrinking(summary), "method"), ""]
+    parts += ["**What is left of who opted out**, beside the model that never had them:", ""]
+    parts += [tables.markdown(removals, "", index=False), ""]
+    (folder / "tables.md").write_text("\n".join(parts), encoding="utf-8")
+    metric = "accuracy" if experiment.labels else "answer probability"
+    plots.growing(summary, experiment.title, metric, folder / "quality.png")
+    plots.shrinking(summary, experiment.title, metric, folder / "opt-outs.png")
+
+
+def _show(experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame) -> None:
+    for (split, measure), heading in tables.MEASURES.items():
+        _print(heading, tables.growing(summary, split, measure))
+    _print("After opt-outs", tables.shrinking(summary))
+    _print("What is left of who opted out", removals.set_index("removal"))
+    if not experiment.central_after_departures:
+        _out.print(f"{CENTRAL} was not run again after opt-outs: `central_after_departures`.")
+
+
+def _print(title: str, frame: pd.DataFrame) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in (str(frame.index.name), *map(str, frame.columns)):
+        table.add_column(column)
+    for name, values in zip(frame.index, frame.to_numpy().tolist(), strict=True):
+        table.add_row(str(name), *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values))
+    _out.print(table)
+
+
+def main() -> None:
+    """Errors of ours in one line with their remedy, exit code as they say."""
+    try:
+        app()
+    except FlowError as error:
+        _out.print(f"[red]{error}[/red]")
+        raise SystemExit(error.exit_code) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Every method scored for every member, for each number of members and each round of opt-outs."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import sift_core
+from benchmarks.fidelity.finetunings import Finetunings
+from benchmarks.fidelity.methods import CENTRAL, INDEPENDENT, METHODS, Method, Served
+from benchmarks.fidelity.settings import Experiment
+from sift_core.serve import Weights
+
+Role = Literal["member", "departed"]
+SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
+
+
+@dataclass(frozen=True)
+class Round:
+    """A merge of the first `size` contributors, from which the first `left` have opted out."""
+
+    size: int
+    left: int = 0
+
+    def members(self, names: Sequence[str]) -> Sequence[str]:
+        """Who is in the merge."""
+        return names[self.left : self.size]
+
+    def departed(self, names: Sequence[str]) -> Sequence[str]:
+        """Who has opted out."""
+        return names[: self.left]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """The quality of one method for one contributor, 0 to 1, the mean over `rows` rows."""
+
+    method: str
+    size: int
+    left: int
+    contributor: str
+    role: Role
+    split: str
+    value: float
+    rows: int
+    chosen: str
+
+
+def rounds(experiment: Experiment) -> list[Round]:
+    """All merges of an experiment: growing, then shrinking."""
+    population = experiment.sizes[-1]
+    return [Round(size) for size in experiment.sizes] + [
+        Round(population, left) for left in experiment.departures()
+    ]
+
+
+def cells(experiment: Experiment) -> list[tuple[str, Round]]:
+    """Every (method, round) there is to score."""
+    everybody = Round(experiment.sizes[-1])
+    cells = [(method, everybody) for method in INDEPENDENT]
+    for moment in rounds(experiment):
+        for method in METHODS.keys() - INDEPENDENT.keys():
+            if method == CENTRAL and moment.left and not experiment.central_after_departures:
+                continue
+            cells.append((method, moment))
+    order = list(METHODS)
+    # Central finetuning comes last: it alone takes as long as all the others.
+    return sorted(cells, key=lambda c: (c[0] == CENTRAL, c[1].left, c[1].size, order.index(c[0])))
+
+
+class Scores:
+    """The scores of an experiment, kept line by line, so a stopped run goes on where it was."""
+
+    def __init__(self, kept: Finetunings) -> None:
+        self._kept = kept
+        self._path = kept.folder / "scores.jsonl"
+        self.rows = _read(self._path)
+
+    def missing(self) -> list[tuple[str, Round]]:
+        """The cells that are not scored yet."""
+        done = {(row.method, Round(row.size, row.left)) for row in self.rows}
+        return [cell for cell in cells(self._kept.experiment) if cell not in done]
+
+    def score(self, name: str, moment: Round) -> None:
+        """Score one cell and keep it, whole."""
+        method: Method = METHODS[name]
+        names = self._kept.population.names
+        members = moment.members(names)
+        served = method(self._kept, members, self._tuning(members))
+        rows = [
+            ScoreRow(name, moment.size, moment.left, *result, served.chosen)
+            for result in self._evaluate(served, members, moment.departed(names))
+        ]
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows))
+        self.rows += rows
+
+    def _evaluate(
+        self, served: Served, members: Sequence[str], departed: Sequence[str]
+    ) -> Iterator[tuple[str, Role, str, float, int]]:
+        base = self._kept.population.base
+        with base.serving(served.stranger()):
+            for name in departed:
+                yield from self._both_splits(name, "departed")
+            if served.member is None:
+                for name in members:
+                    yield from self._both_splits(name, "member")
+                return
+        for name in members:
+            with base.serving(served.member(name)):
+                yield from self._both_splits(name, "member")
+
+    def _both_splits(self, name: str, role: Role) -> Iterator[tuple[str, Role, str, float, int]]:
+        population = self._kept.population
+        for split, rows in zip(SPLITS, (population.train, population.test), strict=True):
+            score = sift_core.evaluate(population.base.model, rows[name])
+            yield name, role, split, score.value, score.rows
+
+    def _tuning(self, members: Sequence[str]) -> Callable[[Callable[[str], Weights]], float]:
+        population = self._kept.population
+        seen = members[: self._kept.experiment.tune_on]
+
+        def quality(weights: Callable[[str], Weights]) -> float:
+            values = []
+            for name in seen:
+                with population.base.serving(weights(name)) as model:
+                    values.append(sift_core.evaluate(model, population.train[name]).value)
+            return sum(values) / len(values)
+
+        return quality
+
+
+def _read(path: Path) -> list[ScoreRow]:
+    if not path.is_file():
+        return []
+    return [ScoreRow(**json.loads(line)) for line in path.read_text().splitlines()]

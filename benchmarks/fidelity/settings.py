@@ -1,0 +1,90 @@
+"""`benchmarks/fidelity.yaml` as types: all settings of all experiments in one place."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from ruamel.yaml import YAML
+
+import sift_core
+
+SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
+
+
+class Finetuning(BaseModel):
+    """The budget of every finetuning, whatever the method."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train_only: tuple[str, ...] = ("*",)
+    learning_rate: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 20
+    seed: int = 0
+
+    def of(self, contributors: int) -> sift_core.FinetuneSettings:
+        """The settings of one finetuning on the rows of so many contributors.
+
+        Each contributor's rows buy `steps` steps: central finetuning takes as many as all alone.
+        """
+        return sift_core.FinetuneSettings(
+            learning_rate=self.learning_rate,
+            steps=self.steps * contributors,
+            batch_size=self.batch_size,
+            full_batch_below=128 if contributors == 1 else 0,
+            seed=self.seed,
+        )
+
+
+class WarmStart(BaseModel):
+    """Contributors set aside as public data: their rows warm up a fresh head, nothing else."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    contributors: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)] = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class Experiment(BaseModel):
+    """One dataset, one base model, one budget."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    data: str
+    model: str
+    """`minilm`, `smollm2`, or a Hugging Face id, folder or .gguf file."""
+    labels: tuple[str, ...] = ()
+    max_length: int = 256
+    warm_start: WarmStart | None = None
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    train_rows: int | None = None
+    """At most so many training rows of a contributor; what is cut is said in the report."""
+    test_rows: int | None = None
+    sizes: tuple[int, ...]
+    """T: how many contributors are merged. The last is the population that opts out."""
+    leaving: tuple[float, ...] = (1, 0.1, 0.5)
+    """Who leaves: a number of contributors where 1 or more, else a share."""
+    tune_on: int = 8
+    """Contributors whose training rows choose TALL's λ and Consensus' scale."""
+    central_after_departures: bool = True
+    """Whether central finetuning is run again for each round of opt-outs, at its full cost."""
+    finetuning: Finetuning
+    grid_bits: int = 24
+    sign_seed: int = 20250404
+    threads: Annotated[int, Field(ge=1)] = 1
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def departures(self) -> list[int]:
+        """How many leave, in each round."""
+        population = self.sizes[-1]
+        return [round(x) if x >= 1 else round(population * x) for x in self.leaving]
+
+
+def load(name: str, path: Path = SETTINGS) -> Experiment:
+    """The experiment of that name. Raises KeyError naming those there are."""
+    experiments = YAML(typ="safe").load(path)
+    if name not in experiments:
+        raise KeyError(f"There is no experiment {name!r}; there are {', '.join(experiments)}.")
+    return Experiment.model_validate(experiments[name])
