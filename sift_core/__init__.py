@@ -14,11 +14,14 @@ from sift_core.examples import Classification, Encoded, Example, Generation, enc
 from sift_core.files import read_mask, read_state, read_vector, write_atomically
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
 from sift_core.grid import Grid
+from sift_core.kind import Kind
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
 from sift_core.serve import masked_weights, served_weights, weights_sha256
 from sift_core.signs import SignVector
+from sift_core.stored import StoredState, StoredVector, shapes_in
 from sift_core.task_vector import TaskVector
+from sift_core.update import UpdatedState, rebuilt_sha256, update_state
 
 __all__ = [
     "LANES",
@@ -30,12 +33,16 @@ __all__ = [
     "Finetuned",
     "Generation",
     "Grid",
+    "Kind",
     "Mask",
     "MergeState",
     "Score",
     "SiftCoreError",
     "SignVector",
+    "StoredState",
+    "StoredVector",
     "TaskVector",
+    "UpdatedState",
     "WarmStart",
     "encode_examples",
     "evaluate",
@@ -48,8 +55,11 @@ __all__ = [
     "read_mask",
     "read_state",
     "read_vector",
+    "rebuilt_sha256",
     "served_weights",
     "sha256_of",
+    "shapes_in",
+    "update_state",
     "weights_sha256",
     "write_atomically",
 ]

@@ -5,6 +5,8 @@ A reader sees the old bytes or the new ones, never a part.
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sift_core.canonical import RESTORE
@@ -12,6 +14,9 @@ from sift_core.errors import CodecError
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
 from sift_core.task_vector import TaskVector
+
+_FLUSH_EVERY = 1 << 25
+"""Bytes between two flushes of a file that is being written."""
 
 
 def read_mask(path: Path) -> Mask:
@@ -34,18 +39,51 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     A full disk or a kill leaves what was at `path` as it was. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    with draft(path.parent) as file:
+        file.write(data)
+        file.keep(path)
+
+
+@contextmanager
+def draft(folder: Path) -> Iterator["Draft"]:
+    """A new file without a name of its own in `folder`; gone afterwards unless it was kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
+        yield Draft(handle, Path(temporary))
+    finally:
+        os.close(handle)
         Path(temporary).unlink(missing_ok=True)
-        raise
+
+
+class Draft:
+    """A file that is written front to back, in pieces, before it has its name."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self._path = path
+        self.size = 0
+        self._flushed = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes, read them back, compare. Raises OSError.
+
+        Now and then what was written is flushed, so that the disk is at work while more is made.
+        """
+        start = self.size
+        while self.size < start + len(data):
+            self.size += os.write(self._handle, data[self.size - start :])
+        if os.pread(self._handle, len(data), start) != data:
+            raise OSError(f"{self._path} does not give back what was written to it.")
+        if self.size - self._flushed >= _FLUSH_EVERY:
+            os.fdatasync(self._handle)
+            self._flushed = self.size
+
+    def keep(self, path: Path) -> None:
+        """Flush all to disk and give the file its name, in place of what had that name."""
+        os.fsync(self._handle)
+        os.fchmod(self._handle, 0o644)
+        self._path.replace(path)
 
 
 def _read(path: Path) -> bytes:
