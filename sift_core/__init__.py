@@ -11,7 +11,7 @@ from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
 from sift_core.examples import Classification, Encoded, Example, Generation, encode_examples
-from sift_core.files import read_mask, read_state, read_vector, write_atomically
+from sift_core.files import file_sha256, read_mask, read_state, read_vector, write_atomically
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
 from sift_core.grid import Grid
 from sift_core.kind import Kind
@@ -46,6 +46,7 @@ __all__ = [
     "WarmStart",
     "encode_examples",
     "evaluate",
+    "file_sha256",
     "finetune",
     "folder_sha256",
     "linear_digest",

@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ import safetensors.numpy as st
 from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError
 
-from sift_core.errors import CodecError
+from sift_core.errors import AlteredError, CodecError
 
 _HEAD_ALIGNMENT = 8
 _DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
@@ -109,3 +110,9 @@ def require_canonical(canonical: bytes, data: bytes, origin: str) -> None:
 def broken(origin: str, why: str) -> CodecError:
     """The error of a file that cannot be what lineage says it is."""
     return CodecError(f"{origin} is truncated or altered: {why}.", remedy=RESTORE)
+
+
+def altered(path: Path, found: str | None, recorded: str) -> AlteredError:
+    """The error of a file whose SHA-256 is `found` (None: missing or empty), not `recorded`."""
+    what = f"has SHA-256 {found[:16]}…" if found else "is missing or empty"
+    return AlteredError(f"{path} {what}, lineage recorded {recorded[:16]}….", remedy=RESTORE)

@@ -3,35 +3,38 @@
 A reader sees the old bytes or the new ones, never a part.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sift_core.canonical import RESTORE
-from sift_core.errors import CodecError
+from sift_core.canonical import altered, sha256_of
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
+from sift_core.stored import StoredState, StoredVector
 from sift_core.task_vector import TaskVector
 
 _FLUSH_EVERY = 1 << 25
 """Bytes between two flushes of a file that is being written."""
 
 
-def read_mask(path: Path) -> Mask:
-    """Read and check a mask file. Raises CodecError."""
-    return Mask.from_bytes(_read(path), str(path))
+def read_mask(path: Path, sha256: str) -> Mask:
+    """Read a mask file. Raises AlteredError where its SHA-256 is another, CodecError."""
+    return Mask.from_bytes(_read(path, sha256), str(path))
 
 
-def read_vector(path: Path, mask: Mask) -> TaskVector:
-    """Read and check a vector file against its mask. Raises CodecError, MismatchError."""
-    return TaskVector.from_bytes(_read(path), mask, str(path))
+def read_vector(stored: StoredVector) -> TaskVector:
+    """Read a vector and its mask. Raises AlteredError, CodecError, MismatchError."""
+    mask = read_mask(stored.mask, stored.mask_sha256)
+    data = _read(stored.vector, stored.vector_sha256)
+    return TaskVector.from_bytes(data, mask, str(stored.vector))
 
 
-def read_state(path: Path) -> MergeState:
-    """Read and check a merge-state file. Raises CodecError."""
-    return MergeState.from_bytes(_read(path), str(path))
+def read_state(stored: StoredState) -> MergeState:
+    """Read a merge state as a whole. Raises AlteredError, CodecError."""
+    return MergeState.from_bytes(_read(stored.path, stored.sha256), str(stored.path))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -86,8 +89,14 @@ class Draft:
         self._path.replace(path)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise CodecError(f"{path} is missing.", remedy=RESTORE) from error
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file of any size, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    data = path.read_bytes() if path.is_file() else b""
+    if sha256_of(data) != sha256:
+        raise altered(path, sha256_of(data) if data else None, sha256)
+    return data

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.canonical import RESTORE, broken
-from sift_core.errors import AlteredError, CodecError, MismatchError
+from sift_core.canonical import altered, broken
+from sift_core.errors import CodecError, MismatchError
 from sift_core.grid import INTEGER_OF, LARGEST_MAGNITUDE
 from sift_core.kind import Kind, shapes_of, unexpected
 from sift_core.pieces import Piece
@@ -60,7 +60,7 @@ class PieceReader:
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError as error:
-            raise self._altered("is missing or empty") from error
+            raise altered(self.path, None, self._recorded) from error
         try:
             found = os.preadv(handle, [data.data], self._at) if size else 0
         finally:
@@ -106,14 +106,8 @@ class PieceReader:
             rest += found
         sha256 = self._hash.hexdigest()
         if sha256 != self._recorded:
-            what = f"has SHA-256 {sha256[:16]}…" if self._at else "is missing or empty"
-            raise self._altered(what)
+            raise altered(self.path, sha256 if self._at else None, self._recorded)
         return rest
-
-    def _altered(self, what: str) -> AlteredError:
-        return AlteredError(
-            f"{self.path} {what}, lineage recorded {self._recorded[:16]}….", remedy=RESTORE
-        )
 
 
 class StateReader:
