@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check format lock clean
+.PHONY: demo test test-slow bench check format lock clean
 
 demo: $(READY)  ## the main job on a real model and real reviews, then one opt-out
 	$(BIN)/sift demo demo-workspace
@@ -14,6 +14,9 @@ test: $(READY)  ## the default tests
 
 test-slow: $(READY)  ## the slow tests: minutes each
 	$(BIN)/python -m pytest -m slow
+
+bench: $(READY)  ## what removing, finetuning and keeping cost: ten minutes, on a quiet machine
+	$(BIN)/python -m benchmarks.cost
 
 check: $(READY)  ## formatter, linter, type checker
 	$(BIN)/ruff format --check .
@@ -40,4 +43,4 @@ lock:  ## renew constraints.txt: newest versions that resolve within pyproject.t
 	rm -rf .lock
 
 clean:
-	rm -rf $(VENV) .lock demo-workspace
+	rm -rf $(VENV) .lock .bench demo-workspace

@@ -35,9 +35,18 @@ class Figure:
         """A figure without a target."""
         return cls(figure, value, "none", True, detail)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The row as it is written."""
+        return asdict(self)
+
 
 def write_figures(path: Path, figures: Iterable[Figure]) -> None:
     """Write figures as a JSON list."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [asdict(figure) for figure in figures]
+    rows = [figure.as_dict() for figure in figures]
     path.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_figures(path: Path) -> list[Figure]:
+    """The figures that `write_figures` wrote."""
+    return [Figure(**row) for row in json.loads(path.read_text(encoding="utf-8"))]

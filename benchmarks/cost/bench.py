@@ -1,0 +1,115 @@
+"""What the figures are measured on: a base model, real contributors' rows, and a stage of files."""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.assets import minilm
+from benchmarks.cost.stage import DIGEST_SEED, GRID, SIGN_SEED, Stage, make_stage
+from flows.demo import LABELS, film_reviews
+from flows.digests import md5_of
+from sift_core import (
+    BaseModel,
+    Classification,
+    Encoded,
+    FinetuneSettings,
+    SignVector,
+    TaskVector,
+    encode_examples,
+    linear_digest,
+    load_base,
+    prepare_base,
+    sha256_of,
+    write_atomically,
+)
+from sift_core.finetune import finetuned
+
+_MAX_LENGTH = 64
+_FEWEST_REVIEWS = 33
+_REAL_CONTRIBUTORS = 3
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one real contributor's finetuning left, and the seconds of training and of keeping."""
+
+    vector: TaskVector
+    mask_bytes: bytes
+    vector_bytes: bytes
+    rows: int
+    training: float
+    keeping: float
+
+
+@dataclass
+class Bench:
+    """Inputs and sizes of one run. `folder` is scratch, on the disk that is measured."""
+
+    base: BaseModel
+    contributors: Sequence[Encoded]
+    folder: Path
+    quick: bool = True
+    members: int = 500
+    distinct: int = 16
+    peer_sizes: list[int] = field(default_factory=lambda: [4, 8, 16])
+    rounds: int = 5
+    settings: FinetuneSettings = field(default_factory=FinetuneSettings)
+
+    @cached_property
+    def stage(self) -> Stage:
+        """Files of made-up contributors in the base model's shapes."""
+        return make_stage(self.folder / "stage", self.base.shapes, self.members, self.distinct)
+
+    @cached_property
+    def kept(self) -> list[Kept]:
+        """Every real contributor finetuned, and kept as `flows.finetuning` does."""
+        return [self._finetune(examples) for examples in self.contributors]
+
+    def _finetune(self, examples: Encoded) -> Kept:
+        signs = SignVector(SIGN_SEED)
+        started = time.perf_counter()
+        with finetuned(self.base, examples, self.settings, signs):
+            trained = time.perf_counter()
+            vector = TaskVector.between(self.base.trainable, self.base.parameters(), signs, GRID)
+            mask_bytes, vector_bytes = vector.mask.to_bytes(), vector.to_bytes()
+            for name, content in (("mask", mask_bytes), ("vector", vector_bytes)):
+                write_atomically(self.folder / name, content)
+                sha256_of(content)
+                md5_of(content)
+            linear_digest(vector.integers(), DIGEST_SEED)
+            kept = time.perf_counter()
+        return Kept(
+            vector, mask_bytes, vector_bytes, len(examples), trained - started, kept - trained
+        )
+
+
+@contextmanager
+def real_bench(cache: Path, *, quick: bool) -> Iterator[Bench]:
+    """MiniLM and film reviews, fetched into `cache` once; scratch files are gone afterwards."""
+    folder = cache / "scratch"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        prepare_base(str(minilm(cache)), folder / "base", LABELS, seed=0, max_length=_MAX_LENGTH)
+        base = load_base(folder / "base", LABELS, ["*"])
+        films = sorted(film_reviews(cache).values(), key=len)
+        fit = [rows for rows in films if len(rows) >= _FEWEST_REVIEWS]
+        contributors = [
+            encode_examples(
+                [Classification(text, label) for text, label in rows],
+                base.tokenizer,
+                LABELS,
+                _MAX_LENGTH,
+            )
+            for rows in fit[:_REAL_CONTRIBUTORS]
+        ]
+        bench = Bench(base, contributors, folder, quick)
+        if not quick:
+            bench.peer_sizes = [bench.members]
+        yield bench
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

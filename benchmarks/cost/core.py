@@ -1,0 +1,52 @@
+"""The two operations that are measured: what `sift_core` does in an opt-out and in a rebuild.
+
+The same calls as `flows` makes, without lineage, DVC and MLflow around them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import safetensors.torch as st
+
+from benchmarks.cost.stage import DIGEST_SEED, Stage
+from sift_core import (
+    StoredState,
+    UpdatedState,
+    linear_digest,
+    read_state,
+    served_weights,
+    update_state,
+    weights_sha256,
+    write_atomically,
+)
+
+Lanes = tuple[int, ...]
+
+
+def opt_out(stage: Stage, leaving: int, members: int, before: Lanes, target: Path) -> UpdatedState:
+    """Take one of `members` out: new state and served weights in `target`.
+
+    `before` is the digest of the state as lineage has it; S − τ must have the difference.
+    """
+    leaver = stage.stored(leaving)
+    new = update_state(stage.kind, stage.state(members), [], [leaver], DIGEST_SEED, target)
+    expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
+    if list(new.digest) != expected:
+        raise AssertionError("The digest of S − τ is not the difference of the digests.")
+    base = st.load(stage.base.read_bytes())
+    state = read_state(StoredState(new.path, new.sha256))
+    served = served_weights(base, state, members - 1)
+    write_atomically(target / "served.safetensors", st.save(served))
+    weights_sha256(served)
+    return new
+
+
+def rebuild(stage: Stage, members: Iterable[int], target: Path) -> UpdatedState:
+    """The state of some members from their stored vectors alone, in `target`."""
+    vectors = [stage.stored(member) for member in members]
+    return update_state(stage.kind, None, vectors, [], DIGEST_SEED, target)
+
+
+def recorded_digest(stage: Stage, members: int) -> Lanes:
+    """The digest that lineage would have recorded for a state."""
+    return linear_digest(read_state(stage.state(members)).sums.items(), DIGEST_SEED)

@@ -1,0 +1,30 @@
+"""A whole run on a model of a few thousand parameters."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cost.bench import Bench
+from sift_core import Classification, FinetuneSettings, encode_examples, load_base, prepare_base
+from tests.tiny import LABELS, tiny_classifier
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    source = tiny_classifier(tmp_path / "source")
+    prepare_base(str(source), tmp_path / "base", LABELS, seed=0, max_length=16)
+    base = load_base(tmp_path / "base", LABELS, ["*"])
+    rows = [Classification("a good film", "good"), Classification("a bad film", "bad")]
+    examples = encode_examples(rows, base.tokenizer, LABELS, 16)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Bench(
+        base,
+        [examples],
+        scratch,
+        members=10,
+        distinct=3,
+        peer_sizes=[2, 4],
+        rounds=1,
+        settings=FinetuneSettings(steps=2),
+    )
