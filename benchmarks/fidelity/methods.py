@@ -140,6 +140,9 @@ INDEPENDENT: dict[str, Method] = {
 }
 """Methods whose models do not depend on who else is a member: scored once."""
 
+FLOAT_FORM = "SIFT-Masks, float32"
+CENTRAL = "central finetuning"
+
 MERGING: dict[str, Method] = {
     "FT+Merge": ft_merge,
     "TIES": ties,
@@ -148,10 +151,9 @@ MERGING: dict[str, Method] = {
     "EMR-merging": emr,
     "SIFT+Merge": sift_merge,
     "SIFT-Masks": sift_masks,
-    "SIFT-Masks, float32": sift_masks_float,
+    FLOAT_FORM: sift_masks_float,
 }
 
-CENTRAL = "central finetuning"
 METHODS = {**INDEPENDENT, **MERGING, CENTRAL: central}
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 import sift_core
+from flows.errors import UsageError
 
 SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
 
@@ -77,14 +78,18 @@ class Experiment(BaseModel):
     device: Literal["cpu", "cuda"] = "cpu"
 
     def departures(self) -> list[int]:
-        """How many leave, in each round."""
+        """How many leave, in each round: at least one, and at least one stays."""
         population = self.sizes[-1]
-        return [round(x) if x >= 1 else round(population * x) for x in self.leaving]
+        wanted = (round(x) if x >= 1 else round(population * x) for x in self.leaving)
+        return sorted({min(max(left, 1), population - 1) for left in wanted} - {0})
 
 
 def load(name: str, path: Path = SETTINGS) -> Experiment:
-    """The experiment of that name. Raises KeyError naming those there are."""
+    """The experiment of that name. Raises UsageError naming those there are."""
     experiments = YAML(typ="safe").load(path)
     if name not in experiments:
-        raise KeyError(f"There is no experiment {name!r}; there are {', '.join(experiments)}.")
+        raise UsageError(
+            f"There is no experiment {name!r} in {path.name}.",
+            remedy=f"name one of {', '.join(experiments)}, or add yours to the file.",
+        )
     return Experiment.model_validate(experiments[name])
