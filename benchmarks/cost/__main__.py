@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.cost.table import markdown, print_figures
+from benchmarks.cost.table import print_figures, put_into
 from benchmarks.figures import read_figures, write_figures
 from flows.cli.app import example
 from flows.cli.render import print_json
@@ -28,7 +28,7 @@ def main(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     docs: Annotated[
-        bool, typer.Option("--docs", help="Measure nothing: print --output as Markdown.")
+        bool, typer.Option("--docs", help="Measure nothing: put --output into docs/benchmarks.md.")
     ] = False,
     cache: Annotated[
         Path, typer.Option(help="Downloads and scratch files; its disk is measured.")
@@ -38,7 +38,7 @@ def main(
 ) -> None:
     """Measure what opting out, finetuning and keeping cost, each beside its target."""
     if docs:
-        print(markdown(read_figures(output)), end="")
+        put_into(ROOT / "docs/benchmarks.md", read_figures(output))
         return
     hush()
     from benchmarks.cost.groups import measure  # torch and transformers, not needed for --help
