@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.cost.table import print_figures, put_into
+from benchmarks.cost.table import MARK, markdown, print_figures
+from benchmarks.documents import put_between
 from benchmarks.figures import read_figures, write_figures
 from flows.cli.app import example
 from flows.cli.render import print_json
@@ -38,7 +39,7 @@ def main(
 ) -> None:
     """Measure what opting out, finetuning and keeping cost, each beside its target."""
     if docs:
-        put_into(ROOT / "docs/benchmarks.md", read_figures(output))
+        put_between(ROOT / "docs/benchmarks.md", MARK, markdown(read_figures(output)))
         return
     hush()
     from benchmarks.cost.groups import measure  # torch and transformers, not needed for --help

@@ -1,8 +1,6 @@
 """Figures as a table: in the terminal, and in Markdown for the docs."""
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +11,7 @@ NOT_MEASURED = (
     "Not measured, for want of a GPU: sign-fixing on SmolLM2, several finetunings on one GPU."
 )
 
-BEGIN, END = "<!-- cost: python -m benchmarks.cost --docs -->", "<!-- end of cost -->"
+MARK = "cost: python -m benchmarks.cost --docs"
 
 
 def print_figures(figures: Sequence[Figure], console: Console) -> None:
@@ -36,15 +34,6 @@ def markdown(figures: Sequence[Figure]) -> str:
         for figure in figures
     ]
     return "\n".join(lines) + "\n"
-
-
-def put_into(document: Path, figures: Sequence[Figure]) -> None:
-    """Replace the table between the two marks of a document."""
-    text = document.read_text(encoding="utf-8")
-    marked = f"{BEGIN}\n{markdown(figures)}{END}"
-    pattern = f"{re.escape(BEGIN)}.*?{re.escape(END)}"
-    text = re.sub(pattern, lambda _: marked, text, flags=re.DOTALL)
-    document.write_text(text, encoding="utf-8")
 
 
 def _number(value: float) -> str:

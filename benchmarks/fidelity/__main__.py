@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.documents import put_between
 from benchmarks.fidelity import exactness, plots, settings, tables
 from benchmarks.fidelity.finetunings import Finetunings
 from benchmarks.fidelity.methods import CENTRAL
@@ -17,7 +18,9 @@ from benchmarks.fidelity.scoring import Scores, rounds
 from benchmarks.fidelity.settings import Experiment
 from flows.errors import FlowError
 
-RESULTS = Path(__file__).parent.parent / "results" / "fidelity"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "fidelity"
+DOCUMENT = ROOT / "docs" / "fidelity.md"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _out = Console()
@@ -61,26 +64,19 @@ def run(
             progress.advance(task)
     removals = exactness.compare(kept, rounds(chosen))
     summary = tables.summarize(scores.rows, population.names, rounds(chosen))
-    _write(chosen, summary, tables.removals(removals), results / experiment)
+    _write(experiment, chosen, summary, tables.removals(removals), results / experiment)
     _show(chosen, summary, tables.removals(removals))
 
 
 def _write(
-    experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame, folder: Path
+    name: str, experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame, folder: Path
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     summary.round(6).to_csv(folder / "scores.csv", index=False)
     removals.to_csv(folder / "removals.csv", index=False)
-    parts = [f"# {experiment.title}", ""]
-    for (split, measure), heading in tables.MEASURES.items():
-        table = tables.growing(summary, split, measure)
-        parts += [f"**{heading}**, by number of contributors merged:", ""]
-        parts += [tables.markdown(table, "method"), ""]
-    parts += ["**After opt-outs**, means; who left is served unmasked:", ""]
-    parts += [tables.markdown(tables.shrinking(summary), "method"), ""]
-    parts += ["**What is left of who opted out**, beside the model that never had them:", ""]
-    parts += [tables.markdown(removals, "", index=False), ""]
-    (folder / "tables.md").write_text("\n".join(parts), encoding="utf-8")
+    text = tables.page(summary, removals)
+    (folder / "tables.md").write_text(text, encoding="utf-8")
+    put_between(DOCUMENT, f"fidelity: {name}", text)
     metric = "accuracy" if experiment.labels else "answer probability"
     plots.growing(summary, experiment.title, metric, folder / "quality.png")
     plots.shrinking(summary, experiment.title, metric, folder / "opt-outs.png")

@@ -8,7 +8,7 @@ number of steps.
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ class Finetunings:
     folder: Path
     population: Population
     experiment: Experiment
+    strictness: dict[tuple[str, ...], float] = field(default_factory=dict)
+    """What TALL's tuning found for these members: Consensus takes it over."""
 
     # ---- making --------------------------------------------------------------------------------
 
@@ -104,11 +106,11 @@ class Finetunings:
 
     def mask(self, name: str) -> Mask:
         """The stored mask."""
-        return sift_core.read_mask(self._mask(name))
+        return Mask.from_bytes(self._mask(name).read_bytes())
 
     def vector(self, name: str) -> TaskVector:
         """The stored task vector."""
-        return sift_core.read_vector(self._vector(name), self.mask(name))
+        return TaskVector.from_bytes(self._vector(name).read_bytes(), self.mask(name))
 
     def positive(self) -> NDArray[np.bool_]:
         """Where the sign vector is +1, flat."""

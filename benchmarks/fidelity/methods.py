@@ -75,7 +75,7 @@ def ties(kept: Finetunings, members: Sequence[str], _quality: Quality) -> Served
 def tall(kept: Finetunings, members: Sequence[str], quality: Quality) -> Served:
     """TALL masks on the sum; strangers get the mean."""
     summed = rules.total(kept.ordinary(members))
-    strictness = _tall_strictness(kept, summed, quality)
+    strictness = _tall_strictness(kept, members, summed, quality)
     return Served(
         _mean(kept, summed, len(members)).stranger,
         _tall_member(kept, summed, strictness),
@@ -87,7 +87,7 @@ def consensus(kept: Finetunings, members: Sequence[str], quality: Quality) -> Se
     """The entries of the sum that at least two TALL masks keep, scaled."""
     vectors = kept.ordinary(members)
     summed = rules.total(vectors)
-    strictness = _tall_strictness(kept, summed, quality)
+    strictness = _tall_strictness(kept, members, summed, quality)
     needed = min(rules.CONSENSUS_TASKS, len(members))
     kept_sum = summed * rules.consensus_mask(vectors, summed, strictness, needed)
 
@@ -184,5 +184,11 @@ def _tall_member(kept: Finetunings, summed: Vector, strictness: float) -> Callab
     return member
 
 
-def _tall_strictness(kept: Finetunings, summed: Vector, quality: Quality) -> float:
-    return max(rules.TALL_LAMBDAS, key=lambda value: quality(_tall_member(kept, summed, value)))
+def _tall_strictness(
+    kept: Finetunings, members: Sequence[str], summed: Vector, quality: Quality
+) -> float:
+    if tuple(members) not in kept.strictness:
+        kept.strictness[tuple(members)] = max(
+            rules.TALL_LAMBDAS, key=lambda value: quality(_tall_member(kept, summed, value))
+        )
+    return kept.strictness[tuple(members)]

@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from flows.errors import UsageError
 from flows.ingest import Dataset, split_rows
 from flows.readers import read_rows
 from flows.rows import Row, parse_row, to_example
-from sift_core import BaseModel, Encoded, Example
+from sift_core import BaseModel, Encoded
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class Population:
     base: BaseModel
     names: tuple[str, ...]
     train: dict[str, Encoded]
-    test: dict[str, Encoded]
+    held_in: dict[str, Encoded]
+    """Of the training rows, those that are scored."""
+    held_out: dict[str, Encoded]
 
 
 def load_population(experiment: Experiment, data: Path, cache: Path) -> Population:
@@ -50,14 +53,25 @@ def load_population(experiment: Experiment, data: Path, cache: Path) -> Populati
     )
     chosen = datasets[public:wanted]
 
-    def encode(rows: list[Example]) -> Encoded:
-        return sift_core.encode_examples(rows, base.tokenizer, base.labels, experiment.max_length)
+    def encode(rows: list[dict[str, Any]], at_most: int | None) -> Encoded:
+        # The split orders rows by digest, so the first ones are as good as drawn.
+        return sift_core.encode_examples(
+            [to_example(row) for row in rows[:at_most]],
+            base.tokenizer,
+            base.labels,
+            experiment.max_length,
+        )
 
+    train = {d.external_id: encode(d.train, experiment.train_rows) for d in chosen}
     return Population(
         base,
-        tuple(dataset.external_id for dataset in chosen),
-        {d.external_id: encode(_examples(d.train, experiment.train_rows)) for d in chosen},
-        {d.external_id: encode(_examples(d.test, experiment.test_rows)) for d in chosen},
+        tuple(train),
+        train,
+        {
+            name: Encoded(own.rows[: experiment.scored_rows], own.collate)
+            for name, own in train.items()
+        },
+        {d.external_id: encode(d.test, experiment.test_rows) for d in chosen},
     )
 
 
@@ -68,11 +82,6 @@ def _read(experiment: Experiment, data: Path) -> list[Dataset]:
         rows[row.contributor].append(row)
     datasets = [split_rows(name, "", own, experiment.held_out) for name, own in rows.items()]
     return sorted(datasets, key=lambda d: hashlib.sha256(d.external_id.encode()).digest())
-
-
-def _examples(rows: list[dict[str, object]], at_most: int | None) -> list[Example]:
-    # The split orders rows by digest, so the first ones are as good as drawn.
-    return [to_example(row) for row in rows[:at_most]]
 
 
 def _prepare(experiment: Experiment, public: list[Dataset], folder: Path, cache: Path) -> None:

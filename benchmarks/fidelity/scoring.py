@@ -118,7 +118,7 @@ class Scores:
 
     def _both_splits(self, name: str, role: Role) -> Iterator[tuple[str, Role, str, float, int]]:
         population = self._kept.population
-        for split, rows in zip(SPLITS, (population.train, population.test), strict=True):
+        for split, rows in zip(SPLITS, (population.held_in, population.held_out), strict=True):
             score = sift_core.evaluate(population.base.model, rows[name])
             yield name, role, split, score.value, score.rows
 
@@ -130,7 +130,7 @@ class Scores:
             values = []
             for name in seen:
                 with population.base.serving(weights(name)) as model:
-                    values.append(sift_core.evaluate(model, population.train[name]).value)
+                    values.append(sift_core.evaluate(model, population.held_in[name]).value)
             return sum(values) / len(values)
 
         return quality

@@ -63,6 +63,8 @@ class Experiment(BaseModel):
     train_rows: int | None = None
     """At most so many training rows of a contributor; what is cut is said in the report."""
     test_rows: int | None = None
+    scored_rows: int | None = None
+    """At most so many of the training rows are scored as held-in quality."""
     sizes: tuple[int, ...]
     """T: how many contributors are merged. The last is the population that opts out."""
     leaving: tuple[float, ...] = (1, 0.1, 0.5)

@@ -68,6 +68,19 @@ def removals(found: Sequence[Removal]) -> pd.DataFrame:
     )
 
 
+def page(summary: pd.DataFrame, removed: pd.DataFrame) -> str:
+    """All tables in Markdown, for the docs."""
+    parts = []
+    for (split, measure), heading in MEASURES.items():
+        table = markdown(growing(summary, split, measure), "method")
+        parts += [f"**{heading}**, by number of contributors merged", table]
+    parts += ["**After opt-outs**, means; who left is served unmasked"]
+    parts += [markdown(shrinking(summary), "method")]
+    parts += ["**What is left of who opted out**, beside the model that never had them"]
+    parts += [markdown(removed, "", index=False)]
+    return "\n\n".join(parts) + "\n"
+
+
 def markdown(table: pd.DataFrame, corner: str, index: bool = True) -> str:
     """A table in Markdown, numbers to three digits."""
     header = [corner, *map(str, table.columns)] if index else list(map(str, table.columns))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cost.table import BEGIN, END, markdown, put_into
+from benchmarks.cost.table import MARK, markdown
+from benchmarks.documents import marked
 from benchmarks.figures import Figure, read_figures
 
 ROOT = Path(__file__).parents[3]
@@ -25,18 +26,8 @@ def test_a_figure_without_a_target_is_neither_met_nor_missed() -> None:
     ]
 
 
-def test_only_what_is_between_the_marks_is_replaced(tmp_path: Path) -> None:
-    document = tmp_path / "benchmarks.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-
-    for _ in range(2):
-        put_into(document, FIGURES)
-
-    assert document.read_text() == f"before\n{BEGIN}\n{markdown(FIGURES)}{END}\nafter\n"
-
-
 def test_the_docs_show_the_figures_that_are_committed() -> None:
     if not RESULTS.is_file():
         pytest.skip("no figures yet: make bench")
 
-    assert f"{BEGIN}\n{markdown(read_figures(RESULTS))}{END}" in DOCUMENT.read_text()
+    assert marked(MARK, markdown(read_figures(RESULTS))) in DOCUMENT.read_text()
