@@ -108,7 +108,7 @@ def write_state(
         workspace.settings.exactness.digest_seed,
         workspace.merge,
         [md5],
-        lambda pieces: tracked("Merging", pieces, len(pieces)),
+        lambda blocks: tracked("Merging", blocks, len(blocks)),
     )
     record = NewState(
         state_sha256=written.sha256,
@@ -134,7 +134,7 @@ def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:
     return sift_core.rebuilt_sha256(
         _kind(workspace, vectors),
         vectors,
-        lambda pieces: tracked("Adding up vectors", pieces, len(pieces)),
+        lambda blocks: tracked("Adding up vectors", blocks, len(blocks)),
     )
 
 
