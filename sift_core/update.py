@@ -39,6 +39,9 @@ _WORKERS = min(4, os.cpu_count() or 1)
 Watch = Callable[[list[Block]], Iterable[Block]]
 """Passes blocks on, and sees thereby how far the work is."""
 
+Taker = Callable[[Block, NDArray[np.int64]], None]
+"""Does something with the new sums and the change of each block."""
+
 
 class Hasher(Protocol):
     """What `hashlib` makes."""
@@ -68,12 +71,14 @@ def update_state(
     digest_seed: int,
     folder: Path,
     hashers: Sequence[Hasher] = (),
+    takers: Sequence[Taker] = (),
     watch: Watch = iter,
 ) -> UpdatedState:
     """Write the merge state that is `before` (None: the empty sum) and the vectors make.
 
     The file has its name only when every input was the bytes recorded for it, in canonical form,
-    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes too.
+    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes, `takers`
+    each block with its new sums and change (`updated_blocks`), beside the rest of the work.
     Cost is O(entries) for the state and for each vector that is named, whoever else is a member.
     Raises AlteredError, CodecError, MismatchError, GridOverflowError, OSError.
     """
@@ -82,13 +87,15 @@ def update_state(
     digests = [_Digests(digest_seed) for _ in range(_WORKERS)]
     with draft(folder) as file:
         with ExitStack() as stack:
-            takers = (sha256.update, *(hasher.update for hasher in hashers), file.write)
-            lanes = [stack.enter_context(Lane(taker)) for taker in takers]
+            writers = (sha256.update, *(hasher.update for hasher in hashers), file.write)
+            lanes = [stack.enter_context(Lane(writer)) for writer in writers]
+            taking = [stack.enter_context(Lane(taker)) for taker in takers]
             digesting = cycle([stack.enter_context(Lane(digest.take)) for digest in digests])
             for lane in lanes:
                 lane.put(head)
             for block, rows in updated_blocks(kind, before, add, subtract, watch):
-                next(digesting).put(block, rows)
+                for lane in (next(digesting), *taking):
+                    lane.put(block, rows)
                 for lane in lanes:
                     lane.put(rows[0].view(np.uint8).data)
         path = folder / f"{sha256.hexdigest()}.safetensors"

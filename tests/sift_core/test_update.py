@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sift_core import (
@@ -27,13 +27,11 @@ from sift_core.grid import LARGEST_INTEGER
 from sift_core.merge import LARGEST_SUM
 from sift_core.stored import StoredState, StoredVector
 from tests.sift_core.builders import GRID, SEED, SHAPES, vector, vectors
-from tests.sift_core.on_disk import stored, stored_file, stored_state
+from tests.sift_core.on_disk import in_one_folder, stored, stored_file, stored_state
 
 KIND = Kind(SHAPES, GRID, SEED)
 DIGEST_SEED = 11
 MODULUS = 2**64
-
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def rebuild(members: Sequence[TaskVector]) -> MergeState:
