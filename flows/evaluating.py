@@ -13,7 +13,7 @@ import numpy as np
 import sift_core
 from flows.base import load_base
 from flows.ingest import load_dataset
-from flows.merging import read_mask, read_state
+from flows.merging import read_mask, served_weights
 from flows.progress import tracked
 from flows.rows import to_example
 from flows.workspace import Workspace
@@ -45,9 +45,7 @@ def evaluate_state(
     todo = [member for member in members if member.contributor_key not in known]
     if todo or (departed and departed.contributor_key not in known):
         base = load_base(workspace)
-        served = sift_core.served_weights(
-            base.trainable, read_state(workspace, state), len(members)
-        )
+        served = served_weights(workspace, state, base.trainable, len(members))
         for member in tracked("Evaluating", todo, len(todo)):
             mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
             record = datasets[member.contributor_key]

@@ -18,7 +18,8 @@ from flows.progress import tracked
 from flows.workspace import Workspace
 from lineage import LinearDigest, Member, NewState, Recorder
 from lineage import MergeState as StateRecord
-from sift_core import Grid, Kind, Mask, MergeState, StoredState, StoredVector
+from sift_core import Grid, Kind, Mask, StoredState, StoredVector
+from sift_core.serve import Weights
 
 
 class NothingToMergeError(FlowError):
@@ -108,7 +109,7 @@ def write_state(
         workspace.settings.exactness.digest_seed,
         workspace.merge,
         [md5],
-        lambda pieces: tracked("Merging", pieces, len(pieces)),
+        watch=lambda blocks: tracked("Merging", blocks, len(blocks)),
     )
     record = NewState(
         state_sha256=written.sha256,
@@ -134,7 +135,7 @@ def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:
     return sift_core.rebuilt_sha256(
         _kind(workspace, vectors),
         vectors,
-        lambda pieces: tracked("Adding up vectors", pieces, len(pieces)),
+        lambda blocks: tracked("Adding up vectors", blocks, len(blocks)),
     )
 
 
@@ -163,9 +164,14 @@ def stored_vector(
     )
 
 
-def read_state(workspace: Workspace, record: StateRecord) -> MergeState:
-    """A merge state by its record. Raises AlteredError where it is not the recorded bytes."""
-    return sift_core.read_state(_stored_state(workspace, record))
+def served_weights(
+    workspace: Workspace, record: StateRecord, base: Weights, members: int
+) -> Weights:
+    """θ0 + S/T of a state by its record. Raises AlteredError where it is not the recorded bytes."""
+    settings = workspace.settings.exactness
+    shapes = {name: tuple(tensor.shape) for name, tensor in base.items()}
+    kind = Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
+    return sift_core.served_from(kind, _stored_state(workspace, record), base, members)
 
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:

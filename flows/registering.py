@@ -6,7 +6,7 @@ from pathlib import Path
 import sift_core
 from flows.base import load_base
 from flows.errors import FlowError, UsageError
-from flows.merging import read_mask, read_state
+from flows.merging import read_mask, served_weights
 from flows.serving.card import MaskRef, ModelCard
 from flows.workspace import Workspace
 from lineage import Member, ModelVersion
@@ -39,9 +39,7 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
         return known[-1]
     base = load_base(workspace)
     with workspace.scratch("served") as folder:
-        served = sift_core.served_weights(
-            base.trainable, read_state(workspace, state), len(members)
-        )
+        served = served_weights(workspace, state, base.trainable, len(members))
         save_model(base, served, folder)
         card = _card(workspace, state, members, base, sift_core.weights_sha256(served))
         registered = workspace.mlflow.register(folder, card, metrics, {})
@@ -117,7 +115,7 @@ def export(workspace: Workspace, folder: Path, external_id: str | None) -> tuple
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
     base = load_base(workspace)
-    weights = sift_core.served_weights(base.trainable, read_state(workspace, state), len(members))
+    weights = served_weights(workspace, state, base.trainable, len(members))
     if member is not None:
         mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
         weights = sift_core.masked_weights(base.trainable, weights, mask)

@@ -12,7 +12,7 @@ import sift_core
 from flows.base import load_base
 from flows.errors import FlowError
 from flows.finetuning import require_same_exactness
-from flows.merging import current_state, is_intact, read_state, rebuilt_sha256
+from flows.merging import current_state, is_intact, rebuilt_sha256, served_weights
 from flows.workspace import Workspace
 from lineage import LineageError
 from lineage import MergeState as StateRecord
@@ -150,7 +150,7 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
             remedy="run `sift build` to register the current state.",
         )
     base = load_base(workspace)
-    weights = sift_core.served_weights(base.trainable, read_state(workspace, state), members)
+    weights = served_weights(workspace, state, base.trainable, members)
     computed = sift_core.weights_sha256(weights)
     folder = workspace.mlflow.served_folder(recorded.version)
     stored = _stored_weights_sha256(folder, set(base.trainable))

@@ -18,6 +18,7 @@ from sift_core.kind import Kind
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
 from sift_core.serve import masked_weights, served_weights, weights_sha256
+from sift_core.serve_files import served_file, served_from
 from sift_core.signs import SignVector
 from sift_core.stored import StoredState, StoredVector, shapes_in
 from sift_core.task_vector import TaskVector
@@ -57,6 +58,8 @@ __all__ = [
     "read_state",
     "read_vector",
     "rebuilt_sha256",
+    "served_file",
+    "served_from",
     "served_weights",
     "sha256_of",
     "shapes_in",

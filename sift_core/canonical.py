@@ -3,7 +3,7 @@
 Canonical means: the same content has the same bytes on every machine, so one SHA-256 names it.
 Tensors are stored under their parameter names; everything else is one JSON text under the
 metadata key `sift`. A reader re-encodes what it read and compares, so a file that hides anything
-(other padding bits, another order, a foreign key) is refused. Reading in pieces (`stored`) compares
+(other padding bits, another order, a foreign key) is refused. Reading in blocks (`stored`) compares
 the head and looks at every padding bit and magnitude instead, which is as strict.
 
 | file   | tensor per parameter                                | metadata                          |

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from sift_core.canonical import altered, sha256_of
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
@@ -76,7 +78,8 @@ class Draft:
         start = self.size
         while self.size < start + len(data):
             self.size += os.write(self._handle, data[self.size - start :])
-        if os.pread(self._handle, len(data), start) != data:
+        found = os.pread(self._handle, len(data), start)
+        if not np.array_equal(np.frombuffer(found, np.uint8), np.frombuffer(data, np.uint8)):
             raise OSError(f"{self._path} does not give back what was written to it.")
         if self.size - self._flushed >= _FLUSH_EVERY:
             os.fdatasync(self._handle)

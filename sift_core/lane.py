@@ -1,4 +1,4 @@
-"""Work that runs beside the caller: hashing, digesting and writing while the next piece is read.
+"""Work that runs beside the caller: hashing, digesting and writing while the next block is read.
 
 Threads help although this is Python: NumPy, hashlib and the system let go of the interpreter
 while they work. Results do not depend on timing, for a lane does one thing after the other.
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 _DEPTH = 3
-"""Pieces that may wait in a lane: enough to even out, few enough to bound memory."""
+"""Blocks that may wait in a lane: enough to even out, few enough to bound memory."""
 
 
 class Lane:

@@ -8,11 +8,14 @@ A contributor gets w where their mask is set and θ0 elsewhere; anyone else gets
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sift_core.errors import MismatchError
+from sift_core.grid import Grid
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
 
@@ -25,13 +28,20 @@ def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members:
     `members` is T. Raises MismatchError where the base has other parameters than the merge.
     """
     _require_same_names(base, state.sums)
+    return {
+        name: served_entries(base[name].cpu(), state.sums[name], state.grid, members)
+        for name in sorted(base)
+    }
+
+
+def served_entries(
+    base: torch.Tensor, sums: NDArray[np.int64], grid: Grid, members: int
+) -> torch.Tensor:
+    """The formula, entry by entry: θ0 + S/T of the shape and dtype of `base`, on the CPU."""
     if members == 0:
-        return {name: base[name].cpu().clone() for name in sorted(base)}
-    weights = {}
-    for name in sorted(base):
-        mean = torch.from_numpy(state.sums[name]).double() * state.grid.scale() / members
-        weights[name] = (base[name].cpu().double() + mean).to(base[name].dtype)
-    return weights
+        return base.clone()
+    mean = torch.from_numpy(sums).double() * grid.scale() / members
+    return (base.double() + mean).to(base.dtype)
 
 
 def masked_weights(
@@ -50,9 +60,19 @@ def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(weights_line(name, tensor.dtype, tensor.shape))
+        digest.update(bytes_of(tensor))
     return digest.hexdigest()
+
+
+def weights_line(name: str, dtype: torch.dtype, shape: Sequence[int]) -> bytes:
+    """What `weights_sha256` hashes before the bytes of a tensor."""
+    return f"{name}|{dtype}|{list(shape)}\n".encode()
+
+
+def bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU, not copied."""
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _require_same_names(base: Mapping[str, object], other: Mapping[str, object]) -> None:

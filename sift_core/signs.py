@@ -23,9 +23,9 @@ class SignVector:
 
     def positive(self, parameter: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Where v is +1, as bool of `shape`. Bit `i` of the stream is entry `i` in C order."""
-        return self.positive_between(parameter, 0, prod(shape)).reshape(shape)
+        return self.between(parameter, 0, prod(shape)).reshape(shape)
 
-    def positive_between(self, parameter: str, start: int, stop: int) -> NDArray[np.bool_]:
+    def between(self, parameter: str, start: int, stop: int) -> NDArray[np.bool_]:
         """Where v is +1 among the entries `start … stop`, bool; `start` is a multiple of 64."""
         first, last = start // _BITS_PER_WORD, -(-stop // _BITS_PER_WORD)
         stream = words("sign", self.seed, parameter, first, last - first)

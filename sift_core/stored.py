@@ -1,4 +1,4 @@
-"""Canonical files read once, front to back, in pieces: as strictly as whole, in bounded memory.
+"""Canonical files read once, front to back, in blocks: as strictly as whole, in bounded memory.
 
 Every byte that is used is also hashed, in the same read, and the hash must be the recorded one
 before anything made of those bytes counts. What is read is checked before it is computed with, so
@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sift_core.blocks import Block, Piece
 from sift_core.canonical import altered, broken
 from sift_core.errors import CodecError, MismatchError
 from sift_core.grid import INTEGER_OF, LARGEST_MAGNITUDE
 from sift_core.kind import Kind, shapes_of, unexpected
-from sift_core.pieces import Piece
 
 _CHUNK = 1 << 22
 
@@ -111,17 +111,17 @@ class PieceReader:
 
 
 class StateReader:
-    """The sums of a merge-state file, piece by piece."""
+    """The sums of a merge-state file, block by block."""
 
     def __init__(self, stored: StoredState, kind: Kind) -> None:
         self._file = PieceReader(stored.path, stored.sha256)
         with self._file.explained():
             _require_head(self._file, kind.head_of_state())
 
-    def take(self, piece: Piece) -> NDArray[np.int64]:
-        """The sums of the next piece, int64 of shape (entries,)."""
+    def take(self, block: Block) -> NDArray[np.int64]:
+        """The sums of the next block, int64 of shape (entries,)."""
         with self._file.explained():
-            return self._file.take(len(piece) * 8).view("<i8")
+            return self._file.take(block.entries * 8).view("<i8")
 
     def finish(self) -> None:
         """Raise AlteredError or CodecError unless all of the file is what it should be."""
@@ -129,7 +129,7 @@ class StateReader:
 
 
 class VectorReader:
-    """The non-zero entries of a vector, piece by piece, as indices and magnitudes."""
+    """The non-zero entries of a vector, block by block, as indices and magnitudes."""
 
     def __init__(self, stored: StoredVector, kind: Kind) -> None:
         self._mask = PieceReader(stored.mask, stored.mask_sha256)
@@ -142,43 +142,53 @@ class VectorReader:
             if found != expected:
                 raise unexpected(stored.vector, found, expected)
         self._counts = np.array([counts[name] for name in sorted(counts)], np.int64)
-        self._parameter = -1
+        self._parameter = 0
         self._left = 0
 
-    def take(self, piece: Piece) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the next piece is not zero, counted from its start, and |τ|·2^bits there."""
+    def take(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the next block is not zero, counted from its start, and |τ|·2^bits there."""
         with self._mask.explained(), self._vector.explained():
-            where = np.flatnonzero(self._bits(piece))
-            return where, INTEGER_OF[self._magnitudes(piece, len(where))]
+            where = self._set_bits(block)
+            return where, INTEGER_OF[self._magnitudes(len(where))]
 
-    def _bits(self, piece: Piece) -> NDArray[np.bool_]:
-        count = len(piece)
-        packed = self._mask.take(-(-count // 8))
-        if count % 8 and packed[-1] >> count % 8:
-            raise broken(str(self._mask.path), "a padding bit is set")
-        return np.unpackbits(packed, count=count, bitorder="little").view(np.bool_)
+    def _set_bits(self, block: Block) -> NDArray[np.int64]:
+        packed = self._mask.take(sum(-(-len(piece) // 8) for piece in block.pieces))
+        found, at = [], 0
+        for piece, span in block.spans():
+            stop = at - (-len(piece) // 8)
+            where = _set_bits(packed[at:stop], len(piece), self._mask.path)
+            self._count(piece, len(where))
+            found.append(where + span.start if span.start else where)
+            at = stop
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
-    def _magnitudes(self, piece: Piece, count: int) -> NDArray[np.uint16]:
+    def _count(self, piece: Piece, set_bits: int) -> None:
+        """Raise CodecError where the vector has not as many magnitudes as the mask has bits."""
         if piece.is_first:
-            self._parameter += 1
             self._left = int(self._counts[self._parameter])
-        self._left -= count
+            self._parameter += 1
+        self._left -= set_bits
         if self._left < 0 or (piece.is_last and self._left):
-            raise broken(
-                str(self._vector.path), f"{piece.name!r} has not one magnitude per set bit"
-            )
+            raise broken(str(self._vector.path), f"{piece.name!r} has not a magnitude per set bit")
+
+    def _magnitudes(self, count: int) -> NDArray[np.uint16]:
         halves = self._vector.take(count * 2).view("<u2")
         if count and (halves.min() < 1 or halves.max() > LARGEST_MAGNITUDE):
-            raise broken(
-                str(self._vector.path),
-                f"{piece.name!r} holds a magnitude that is not finite and positive",
-            )
+            raise broken(str(self._vector.path), "a magnitude in it is not finite and positive")
         return halves
 
     def finish(self) -> None:
         """Raise AlteredError or CodecError unless all of both files is what it should be."""
         self._mask.finish()
         self._vector.finish()
+
+
+def _set_bits(packed: NDArray[np.uint8], count: int, path: Path) -> NDArray[np.int64]:
+    """Where the bits of one piece of a mask are set. Raises CodecError for a set padding bit."""
+    if count % 8 and packed[-1] >> count % 8:
+        raise broken(str(path), "a padding bit is set")
+    bits = np.unpackbits(packed, count=count, bitorder="little")
+    return np.flatnonzero(bits.view(np.bool_))
 
 
 def _require_head(file: PieceReader, expected: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Adding and removing contributors on files: S ← S + Σ τ_added − Σ τ_removed, piece by piece.
+"""Adding and removing contributors on files: S ← S + Σ τ_added − Σ τ_removed, block by block.
 
 This is `MergeState.add`, `subtract` and `rebuild` for models of any size: the same bytes
 (`tests/sift_core/test_update.py`), but every file is read once, front to back, and memory depends
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sift_core.blocks import Block, blocks
 from sift_core.digest import LANES, as_integers, digest_of_rows
 from sift_core.errors import GridOverflowError
 from sift_core.files import draft
@@ -29,15 +30,17 @@ from sift_core.grid import LARGEST_INTEGER
 from sift_core.kind import Kind
 from sift_core.lane import Lane
 from sift_core.merge import LARGEST_SUM, require_in_range
-from sift_core.pieces import Piece, pieces
 from sift_core.signs import SignVector
 from sift_core.stored import StateReader, StoredState, StoredVector, VectorReader
 
 _WORKERS = min(4, os.cpu_count() or 1)
-"""Threads that add vectors up; each holds one piece of sums."""
+"""Threads that add vectors up; each holds one block of sums."""
 
-Watch = Callable[[list[Piece]], Iterable[Piece]]
-"""Passes pieces on, and sees thereby how far the work is."""
+Watch = Callable[[list[Block]], Iterable[Block]]
+"""Passes blocks on, and sees thereby how far the work is."""
+
+Taker = Callable[[Block, NDArray[np.int64]], None]
+"""Does something with the new sums and the change of each block."""
 
 
 class Hasher(Protocol):
@@ -68,38 +71,37 @@ def update_state(
     digest_seed: int,
     folder: Path,
     hashers: Sequence[Hasher] = (),
+    takers: Sequence[Taker] = (),
     watch: Watch = iter,
 ) -> UpdatedState:
     """Write the merge state that is `before` (None: the empty sum) and the vectors make.
 
     The file has its name only when every input was the bytes recorded for it, in canonical form,
-    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes too.
+    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes, `takers`
+    each block with its new sums and change (`updated_blocks`), beside the rest of the work.
     Cost is O(entries) for the state and for each vector that is named, whoever else is a member.
     Raises AlteredError, CodecError, MismatchError, GridOverflowError, OSError.
     """
     head = kind.head_of_state()
     sha256 = hashlib.sha256()
-    digests = np.zeros((2, LANES), np.uint64)
-
-    def digest(piece: Piece, rows: NDArray[np.int64]) -> None:
-        digests[:] += digest_of_rows(piece.name, piece.start, rows, digest_seed)
-
+    digests = [_Digests(digest_seed) for _ in range(_WORKERS)]
     with draft(folder) as file:
         with ExitStack() as stack:
-            takers = (sha256.update, *(hasher.update for hasher in hashers), file.write)
-            lanes = [stack.enter_context(Lane(taker)) for taker in takers]
-            digesting = stack.enter_context(Lane(digest))
+            writers = (sha256.update, *(hasher.update for hasher in hashers), file.write)
+            lanes = [stack.enter_context(Lane(writer)) for writer in writers]
+            taking = [stack.enter_context(Lane(taker)) for taker in takers]
+            digesting = cycle([stack.enter_context(Lane(digest.take)) for digest in digests])
             for lane in lanes:
                 lane.put(head)
-            for piece, rows in updated_pieces(kind, before, add, subtract, watch):
-                digesting.put(piece, rows)
+            for block, rows in updated_blocks(kind, before, add, subtract, watch):
+                for lane in (next(digesting), *taking):
+                    lane.put(block, rows)
                 for lane in lanes:
                     lane.put(rows[0].view(np.uint8).data)
         path = folder / f"{sha256.hexdigest()}.safetensors"
         file.keep(path)
-    return UpdatedState(
-        path, path.stem, file.size, as_integers(digests[0]), as_integers(digests[1])
-    )
+    after, change = np.stack([digest.lanes for digest in digests]).sum(axis=0)
+    return UpdatedState(path, path.stem, file.size, as_integers(after), as_integers(change))
 
 
 def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = iter) -> str:
@@ -108,19 +110,19 @@ def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = i
     Raises AlteredError, CodecError, MismatchError, GridOverflowError.
     """
     sha256 = hashlib.sha256(kind.head_of_state())
-    for _, rows in updated_pieces(kind, None, vectors, (), watch):
+    for _, rows in updated_blocks(kind, None, vectors, (), watch):
         sha256.update(rows[0].data)
     return sha256.hexdigest()
 
 
-def updated_pieces(
+def updated_blocks(
     kind: Kind,
     before: StoredState | None,
     add: Sequence[StoredVector],
     subtract: Sequence[StoredVector],
     watch: Watch = iter,
-) -> Iterator[tuple[Piece, NDArray[np.int64]]]:
-    """The new sums and the change, piece by piece: int64 of shape (2, entries of the piece).
+) -> Iterator[tuple[Block, NDArray[np.int64]]]:
+    """The new sums and the change, block by block: int64 of shape (2, entries of the block).
 
     They count only when the iterator has come to its end: then all files were as recorded.
     """
@@ -133,31 +135,54 @@ def updated_pieces(
     readers = [(VectorReader(vector, kind), 1) for vector in add]
     readers += [(VectorReader(vector, kind), -1) for vector in subtract]
     shards = [readers[first::_WORKERS] for first in range(min(_WORKERS, len(readers)))]
-    signs = SignVector(kind.sign_seed)
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for piece in watch(list(pieces(kind.shapes))):
-            rows = np.zeros((2, len(piece)), np.int64)
+        for block in watch(list(blocks(kind.shapes))):
+            rows = np.zeros((2, block.entries), np.int64)
             sums, change = rows
-            for total in pool.map(_total, shards, repeat(piece)):
+            for total in pool.map(_total, shards, repeat(block)):
                 change += total
-            negative = ~signs.positive_between(piece.name, piece.start, piece.stop)
-            np.negative(change, out=change, where=negative)
+            change *= _signs(block, kind.sign_seed)
             if state is not None:
-                sums += state.take(piece)
-                require_in_range(piece.name, sums)
+                sums += state.take(block)
+                _require_in_range(block, sums)
             sums += change
-            require_in_range(piece.name, sums)
-            yield piece, rows
+            _require_in_range(block, sums)
+            yield block, rows
     if state is not None:
         state.finish()
     for reader, _ in readers:
         reader.finish()
 
 
-def _total(readers: Sequence[tuple[VectorReader, int]], piece: Piece) -> NDArray[np.int64]:
-    """Σ ±|τ| over some vectors for one piece."""
-    total = torch.zeros(len(piece), dtype=torch.int64)
+def _total(readers: Sequence[tuple[VectorReader, int]], block: Block) -> NDArray[np.int64]:
+    """Σ ±|τ| over some vectors for one block."""
+    total = torch.zeros(block.entries, dtype=torch.int64)
     for reader, direction in readers:
-        where, integers = reader.take(piece)
+        where, integers = reader.take(block)
         total.index_add_(0, torch.from_numpy(where), torch.from_numpy(integers), alpha=direction)
     return total.numpy()
+
+
+def _signs(block: Block, seed: int) -> NDArray[np.int8]:
+    """v for one block: +1 or −1, int8 of shape (entries,)."""
+    signs = SignVector(seed)
+    positive = [signs.between(piece.name, piece.start, piece.stop) for piece in block.pieces]
+    return np.concatenate(positive).view(np.int8) * np.int8(2) - np.int8(1)
+
+
+def _require_in_range(block: Block, sums: NDArray[np.int64]) -> None:
+    for piece, span in block.spans():
+        require_in_range(piece.name, sums[span])
+
+
+class _Digests:
+    """The linear digests of the new sums and of the change, for the blocks of one lane."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.lanes = np.zeros((2, LANES), np.uint64)
+
+    def take(self, block: Block, rows: NDArray[np.int64]) -> None:
+        """Add one block."""
+        for piece, span in block.spans():
+            self.lanes += digest_of_rows(piece.name, piece.start, rows[:, span], self._seed)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 import sift_core
 from flows.base import load_base
 from flows.build import build
-from flows.merging import current_state, read_state, stored_vector
+from flows.merging import current_state, stored_vector
 from flows.opt_out import opt_out
 from flows.workspace import Workspace
-from sift_core import MergeState, TaskVector
+from sift_core import MergeState, StoredState, TaskVector
 from tests.flows.workspaces import (
     CONTRIBUTORS,
     Snapshot,
@@ -37,9 +37,9 @@ def served_sha256(place: Workspace) -> str:
     with place.lineage.reader() as reader:
         members = len(reader.members(state.state_seq))
     base = load_base(place)
-    return sift_core.weights_sha256(
-        sift_core.served_weights(base.trainable, read_state(place, state), members)
-    )
+    path = place.state_file(state.state_sha256)
+    merge = sift_core.read_state(StoredState(path, state.state_sha256))
+    return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))
 
 
 @pytest.mark.parametrize("leaver", CONTRIBUTORS)

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 from sift_core import MergeState, StoredState, StoredVector, TaskVector, sha256_of
+
+in_one_folder = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30
+)
+"""For properties of files: all examples share the test's folder, where content names a file."""
 
 
 def stored_file(folder: Path, data: bytes) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""On files, piece by piece, the same bytes come out as from whole objects in memory."""
+"""On files, block by block, the same bytes come out as from whole objects in memory."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sift_core import (
@@ -21,19 +21,17 @@ from sift_core import (
     shapes_in,
     update_state,
 )
-from sift_core import pieces as pieces_module
+from sift_core import blocks as blocks_module
 from sift_core.errors import AlteredError, CodecError, GridOverflowError, MismatchError
 from sift_core.grid import LARGEST_INTEGER
 from sift_core.merge import LARGEST_SUM
 from sift_core.stored import StoredState, StoredVector
 from tests.sift_core.builders import GRID, SEED, SHAPES, vector, vectors
-from tests.sift_core.on_disk import stored, stored_file, stored_state
+from tests.sift_core.on_disk import in_one_folder, stored, stored_file, stored_state
 
 KIND = Kind(SHAPES, GRID, SEED)
 DIGEST_SEED = 11
 MODULUS = 2**64
-
-in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def rebuild(members: Sequence[TaskVector]) -> MergeState:
@@ -41,7 +39,7 @@ def rebuild(members: Sequence[TaskVector]) -> MergeState:
 
 
 def large(number: int) -> TaskVector:
-    """A vector of one parameter that is several of the smallest pieces, and a bit."""
+    """A vector of one parameter that is several of the smallest blocks, and a bit."""
     random = np.random.default_rng(number)
     bits = random.random((7, 31)) < 0.5
     magnitudes = random.random(np.count_nonzero(bits)).astype(np.float16) + np.float16(1)
@@ -100,10 +98,10 @@ def test_of_no_vectors_it_is_the_empty_sum(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entries", [64, 128, 192, 256])
-def test_where_pieces_meet_does_not_show(
+def test_where_blocks_meet_does_not_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int
 ) -> None:
-    monkeypatch.setattr(pieces_module, "_ENTRIES", entries)
+    monkeypatch.setattr(blocks_module, "_ENTRIES", entries)
     members = [large(number) for number in range(5)]
     kind = Kind(members[0].mask.shapes, GRID, SEED)
     state = MergeState.rebuild(members[:3], kind.shapes, GRID, SEED)
@@ -129,16 +127,18 @@ def test_the_shapes_of_a_workspace_are_read_from_a_mask_or_a_state(tmp_path: Pat
         shapes_in(tmp_path / "nowhere", one.mask_sha256)
 
 
-def test_progress_is_seen_piece_by_piece(tmp_path: Path) -> None:
+def test_progress_is_seen_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks_module, "_ENTRIES", 64)
     seen = []
 
-    def watch(every: list[pieces_module.Piece]) -> Iterator[pieces_module.Piece]:
-        for piece in every:
-            yield piece
-            seen.append(piece.name)
+    def watch(every: list[blocks_module.Block]) -> Iterator[blocks_module.Block]:
+        for block in every:
+            yield block
+            seen.append([piece.name for piece in block.pieces])
 
     rebuilt_sha256(KIND, [stored(tmp_path, vector(1))], watch)
-    assert seen == sorted(SHAPES)
+    assert [name for block in seen for name in block] == sorted(SHAPES)
+    assert len(seen) > 1
 
 
 Damage = Callable[[Path], None]
