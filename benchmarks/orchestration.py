@@ -144,22 +144,21 @@ def measure(contributors: int, steps: int) -> Profile:
     """Profile one build in a process of its own: Prefect reads its settings once in a process."""
     with tempfile.TemporaryDirectory(prefix="sift-bench-") as scratch:
         answer = Path(scratch) / "profile.json"
+        make_workspace(Path(scratch) / "workspace", contributors, steps)
         command = [sys.executable, "-m", "benchmarks.orchestration", "--inside", scratch]
         command += ["--contributors", str(contributors), "--steps", str(steps)]
         subprocess.run(command, check=True, cwd=ROOT, stdout=sys.stderr)  # noqa: S603  our own
         return Profile(**json.loads(answer.read_bytes()))
 
 
-def profile_build(folder: Path, contributors: int, steps: int) -> Profile:
-    """Make a workspace in `folder`, build it in this process, and say where the time went."""
+def profile_build(root: Path, contributors: int, steps: int) -> Profile:
+    """Build the workspace at `root` in this process, and say where the time went."""
     from flows.quiet import hush, keep_prefect_inside
 
     hush()
-    root = folder / "workspace"
     keep_prefect_inside(root)
     watch = Stopwatch()
     _import(watch)
-    _make_workspace(root, contributors, steps)
     with watch.watching(_WATCHED), watch.watching(_task_bodies()), _at_the_pace_of(steps):
         from flows.build import build
 
@@ -192,7 +191,8 @@ def _import(watch: Stopwatch) -> None:
                 importlib.import_module(module)
 
 
-def _make_workspace(root: Path, contributors: int, steps: int) -> None:
+def make_workspace(root: Path, contributors: int, steps: int) -> None:
+    """Make a workspace of small contributors, nothing built yet."""
     from flows.ingest import add_contributors
     from flows.workspace import Workspace
 
@@ -272,12 +272,14 @@ def main(
     quick: Annotated[bool, typer.Option(help="A tenth of the training.")] = False,
     contributors: Annotated[int, typer.Option(min=1)] = CONTRIBUTORS,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each finetuning.")] = None,
-    inside: Annotated[Path | None, typer.Option(help="Only profile, in this folder.")] = None,
+    inside: Annotated[
+        Path | None, typer.Option(help="Only profile the workspace in this folder.")
+    ] = None,
 ) -> None:
     """Profile a build of many small contributors."""
     steps = steps or (QUICK_STEPS if quick else STEPS)
     if inside is not None:
-        profile = profile_build(inside, contributors, steps)
+        profile = profile_build(inside / "workspace", contributors, steps)
         (inside / "profile.json").write_text(json.dumps(asdict(profile)), encoding="utf-8")
         return
     profile = measure(contributors, steps)
