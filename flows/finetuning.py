@@ -146,10 +146,10 @@ def _finetune(
     vector = result.vector
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
     lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
-    sift_core.write_atomically(workspace.mask_file(key), mask_bytes)
-    sift_core.write_atomically(workspace.vector_file(key), vector_bytes)
-    now = datetime.now(UTC)
     vector_sha256 = sift_core.sha256_of(vector_bytes)
+    sift_core.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask_bytes)
+    sift_core.write_atomically(workspace.vector_file(key, vector_sha256), vector_bytes)
+    now = datetime.now(UTC)
     with workspace.lineage.writer() as recorder:
         recorder.add(
             FinetuningRun(
@@ -226,9 +226,10 @@ def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:
 
 
 def _is_stored(workspace: Workspace, vector: TaskVector) -> bool:
+    key = vector.contributor_key
     files = (
-        (workspace.vector_file(vector.contributor_key), vector.vector_sha256),
-        (workspace.mask_file(vector.contributor_key), vector.mask_sha256),
+        (workspace.vector_file(key, vector.vector_sha256), vector.vector_sha256),
+        (workspace.mask_file(key, vector.mask_sha256), vector.mask_sha256),
     )
     return all(
         path.is_file() and sift_core.sha256_of(path.read_bytes()) == sha256

@@ -18,6 +18,7 @@ from flows.merging import merge_members
 from flows.opt_out import WORK
 from flows.registering import commit, promote, register
 from flows.removal import Removal, receive
+from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
 from lineage import MergeState as StateRecord
@@ -114,7 +115,23 @@ def build_plainly(root: Path) -> None:
         evaluate_state(place, state)
         version = register(place, state, write_metrics(place, state))
         promote(place, version)
+        sweep_superseded(place)
         commit(place, f"Build version {version.version}")
+
+
+def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
+    """Dataset, vector and mask of a contributor in the current merge."""
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        state = reader.current_state()
+        assert state is not None
+        (member,) = (m for m in reader.members(state.state_seq) if m.contributor_key == key)
+        dataset = reader.run(member.run_id).dataset_sha256
+    return (
+        place.data_file(key, dataset),
+        place.vector_file(key, member.vector_sha256),
+        place.mask_file(key, member.mask_sha256),
+    )
 
 
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
