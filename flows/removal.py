@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-import sift_core
 from flows.errors import UsageError
 from flows.evaluating import aggregate, evaluate_state, write_metrics
 from flows.finetuning import require_same_exactness
 from flows.merging import (
     current_state_or_none,
     make_current,
-    read_current,
-    read_vector,
+    stored_vector,
     write_state,
 )
 from flows.registering import promote, register
@@ -114,12 +112,9 @@ class Removal:
         if leaving is None:
             self.done("removed", {"was_member": False, "state_before": state.state_sha256})
             return
-        vector = read_vector(self.workspace, self.key, leaving.vector_sha256, leaving.mask_sha256)
-        without = read_current(self.workspace).subtract(vector)
-        written = write_state(self.workspace, without, state.base_id, "opt-out")
-        lanes = sift_core.linear_digest(
-            vector.integers(), self.workspace.settings.exactness.digest_seed
-        )
+        vector = stored_vector(self.workspace, self.key, leaving.vector_sha256, leaving.mask_sha256)
+        written = write_state(self.workspace, state, [], [vector], state.base_id, "opt-out")
+        lanes = [-lane % LANE_MODULUS for lane in written.change]
         _require_difference(before, lanes, [digest.value for digest in written.digests])
         details = {
             "was_member": True,

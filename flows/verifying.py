@@ -12,7 +12,7 @@ import sift_core
 from flows.base import load_base
 from flows.errors import FlowError
 from flows.finetuning import require_same_exactness
-from flows.merging import current_state, read_members, read_state, rebuild
+from flows.merging import current_state, is_intact, read_state, rebuilt_sha256
 from flows.workspace import Workspace
 from lineage import LineageError
 from lineage import MergeState as StateRecord
@@ -109,9 +109,12 @@ def _base(workspace: Workspace, state: StateRecord) -> str:
 def _rebuilt(workspace: Workspace, state: StateRecord) -> str:
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
-    read_state(workspace, state)
-    rebuilt = rebuild(workspace, read_members(workspace, members))
-    found = sift_core.sha256_of(rebuilt.to_bytes())
+    if not is_intact(workspace, state):
+        raise ExactnessError(
+            f"{workspace.state_file(state.state_sha256)} is not the state that lineage recorded.",
+            remedy="restore it with `dvc checkout`, or run `sift build`.",
+        )
+    found = rebuilt_sha256(workspace, members)
     if found != state.state_sha256:
         raise ExactnessError(
             f"the sum of {len(members)} vectors is {found[:16]}…, lineage recorded "
