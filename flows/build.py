@@ -30,6 +30,7 @@ from flows.ingest import load_dataset
 from flows.merging import merge_members
 from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
+from flows.sweeping import sweep_superseded
 from flows.tasks import sift_task
 from flows.verifying import Verification, verify_state
 from flows.workspace import Workspace
@@ -178,7 +179,8 @@ def register_version(
 
 @sift_task("commit", tags=["dvc"], retries=2)
 def commit_workspace(place: Workspace, message: str) -> str:
-    """Record the workspace in DVC and git and push it to the remote."""
+    """Record the workspace in DVC and git, without what was superseded; push it to the remote."""
+    sweep_superseded(place)
     return commit(place, message)
 
 

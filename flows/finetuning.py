@@ -73,6 +73,17 @@ def require_same_exactness(workspace: Workspace) -> None:
             )
 
 
+def require_same_settings(workspace: Workspace, run: FinetuningRun) -> None:
+    """Raise UsageError where params.yaml has other settings than this run was made with."""
+    now = _parameters(workspace.settings)
+    differing = sorted(name for name in now if run.parameters.get(name) != now[name])
+    if differing:
+        raise UsageError(
+            f"params.yaml has another {', '.join(differing)} than the merge was made with.",
+            remedy="set it back, or run `sift build` first so that the whole merge has it.",
+        )
+
+
 def pending(workspace: Workspace, among: Sequence[Job] | None = None) -> list[Job]:
     """The jobs whose vector is not recorded, or whose files are not the recorded bytes.
 
@@ -83,7 +94,7 @@ def pending(workspace: Workspace, among: Sequence[Job] | None = None) -> list[Jo
     return [
         job
         for job in (jobs(workspace) if among is None else among)
-        if job.run_id not in vectors or not _is_stored(workspace, vectors[job.run_id])
+        if job.run_id not in vectors or not is_stored(workspace, vectors[job.run_id])
     ]
 
 
@@ -146,10 +157,10 @@ def _finetune(
     vector = result.vector
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
     lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
-    sift_core.write_atomically(workspace.mask_file(key), mask_bytes)
-    sift_core.write_atomically(workspace.vector_file(key), vector_bytes)
-    now = datetime.now(UTC)
     vector_sha256 = sift_core.sha256_of(vector_bytes)
+    sift_core.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask_bytes)
+    sift_core.write_atomically(workspace.vector_file(key, vector_sha256), vector_bytes)
+    now = datetime.now(UTC)
     run = FinetuningRun(
         run_id=job.run_id,
         contributor_key=key,
@@ -221,10 +232,12 @@ def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:
     return sift_core.sha256_of(json.dumps(inputs, sort_keys=True).encode())
 
 
-def _is_stored(workspace: Workspace, vector: TaskVector) -> bool:
+def is_stored(workspace: Workspace, vector: TaskVector) -> bool:
+    """Whether the files of a recorded vector are the recorded bytes."""
+    key = vector.contributor_key
     files = (
-        (workspace.vector_file(vector.contributor_key), vector.vector_sha256),
-        (workspace.mask_file(vector.contributor_key), vector.mask_sha256),
+        (workspace.vector_file(key, vector.vector_sha256), vector.vector_sha256),
+        (workspace.mask_file(key, vector.mask_sha256), vector.mask_sha256),
     )
     return all(
         path.is_file() and sift_core.sha256_of(path.read_bytes()) == sha256

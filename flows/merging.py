@@ -13,11 +13,12 @@ from typing import Literal
 import sift_core
 from flows import digests
 from flows.errors import FlowError
-from flows.finetuning import Job
+from flows.finetuning import Job, is_stored
 from flows.progress import tracked
 from flows.workspace import Workspace
 from lineage import LinearDigest, Member, NewState, Recorder
 from lineage import MergeState as StateRecord
+from lineage import TaskVector as VectorRecord
 from sift_core import Grid, Kind, Mask, StoredState, StoredVector
 from sift_core.serve import Weights
 
@@ -43,8 +44,9 @@ class WrittenState:
 def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     """Make the merge of exactly these finished jobs current; the record of the current state.
 
-    Nothing happens where it is current already and its file is intact. Rebuilds from the stored
-    vectors: at the cost of reading them all, the result owes nothing to any earlier state.
+    Nothing happens where it is current already and its file is intact. From an intact current
+    state, what left or changed is subtracted and what is new is added, in one pass; otherwise the
+    sum is made afresh of all vectors. Both end in the same bytes.
     """
     wanted = {job.dataset.contributor_key: job.run_id for job in work}
     with workspace.lineage.reader() as reader:
@@ -59,18 +61,41 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     if current is not None and same_members and is_intact(workspace, current):
         sweep_states(workspace, current.state_sha256)
         return current
-    vectors = [
-        stored_vector(workspace, key, runs[run_id].vector_sha256, runs[run_id].mask_sha256)
-        for key, run_id in wanted.items()
-    ]
     base_id = sift_core.folder_sha256(workspace.base)
-    written = write_state(workspace, None, vectors, [], base_id, "rebuild")
+    change = _change(workspace, current, members, wanted, runs)
+    if current is not None and current.base_id == base_id and change is not None:
+        written = write_state(workspace, current, *change, base_id, "update")
+    else:
+        vectors = [_vector(workspace, runs[run_id]) for run_id in wanted.values()]
+        written = write_state(workspace, None, vectors, [], base_id, "rebuild")
     if not (current and same_members and written.record.state_sha256 == current.state_sha256):
         with workspace.lineage.writer() as recorder:
             make_current(recorder, written, wanted)
     # Otherwise only the file of the current state was damaged, and is whole again.
     sweep_states(workspace, written.record.state_sha256)
     return current_state(workspace)
+
+
+def _change(
+    workspace: Workspace,
+    current: StateRecord | None,
+    members: Sequence[Member],
+    wanted: Mapping[str, str],
+    runs: Mapping[str, VectorRecord],
+) -> tuple[list[StoredVector], list[StoredVector]] | None:
+    """The vectors to add to and subtract from the current state, so that it is of `wanted`.
+
+    None where that cannot be done, since the state or a vector to subtract is damaged, or where it
+    would read more vectors than making the sum afresh.
+    """
+    held = {member.contributor_key: member.run_id for member in members}
+    joining = [runs[run_id] for key, run_id in wanted.items() if held.get(key) != run_id]
+    leaving = [runs[run_id] for key, run_id in held.items() if wanted.get(key) != run_id]
+    if current is None or len(joining) + len(leaving) >= len(wanted):
+        return None
+    if not is_intact(workspace, current) or not all(is_stored(workspace, v) for v in leaving):
+        return None
+    return [_vector(workspace, v) for v in joining], [_vector(workspace, v) for v in leaving]
 
 
 def current_state(workspace: Workspace) -> StateRecord:
@@ -155,12 +180,21 @@ def _stored_state(workspace: Workspace, record: StateRecord) -> StoredState:
     return StoredState(workspace.state_file(record.state_sha256), record.state_sha256)
 
 
+def _vector(workspace: Workspace, record: VectorRecord) -> StoredVector:
+    return stored_vector(
+        workspace, record.contributor_key, record.vector_sha256, record.mask_sha256
+    )
+
+
 def stored_vector(
     workspace: Workspace, key: str, vector_sha256: str, mask_sha256: str
 ) -> StoredVector:
     """Where one contributor's vector and mask are, and what lineage recorded of them."""
     return StoredVector(
-        workspace.vector_file(key), workspace.mask_file(key), vector_sha256, mask_sha256
+        workspace.vector_file(key, vector_sha256),
+        workspace.mask_file(key, mask_sha256),
+        vector_sha256,
+        mask_sha256,
     )
 
 
@@ -176,7 +210,7 @@ def served_weights(
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:
     """One contributor's mask. Raises AlteredError where it is not the recorded bytes."""
-    return sift_core.read_mask(workspace.mask_file(key), mask_sha256)
+    return sift_core.read_mask(workspace.mask_file(key, mask_sha256), mask_sha256)
 
 
 def make_current(recorder: Recorder, written: WrittenState, members: Mapping[str, str]) -> int:

@@ -19,14 +19,22 @@ CLAIMED = (
     "Every object listed under 'destroyed' was looked for again after its destruction and was "
     "absent.",
 )
+CLAIMED_OF_RECORDS = (
+    "The contribution of these records to the merge is gone, as if they had never been given: the "
+    "contributor was finetuned again on the remaining rows alone, and the merge state is byte for "
+    "byte the sum of this and the other contributors' task vectors, rebuilt from the stored "
+    "vectors alone.",
+    CLAIMED[1],
+)
 NOT_CLAIMED = (
     "That a fact is gone: another contributor may have given the same one, and the public base "
     "model may know it.",
     "Copies outside this workspace and its DVC remote: backups, exports, downloads.",
     "Model servers that were running: they hold what they loaded until they are restarted.",
     "The operating system's free disk blocks.",
-    "git history and lineage keep digests and a keyed hash of the contributor, never rows, "
-    "vectors or the name.",
+    "git history keeps digests and a keyed hash of the contributor, never rows, vectors or the "
+    "name. Lineage keeps the same, and the hashes of single records that a request named, by which "
+    "they are refused if they come in again.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
 )
 REPEAT = (
@@ -70,6 +78,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         "format": "opt-out-report/1",
         "request_id": request_id,
         "contributor_key": request.contributor_key,
+        "records": None if request.records is None else len(request.records),
         "basis": request.basis,
         "received_at": request.received_at.isoformat(),
         "written_at": at.isoformat(),
@@ -85,7 +94,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         "registered": details["registered"],
         "destroyed": [_evidence(row) for row in objects if row.locator not in shared],
         "kept_because_shared": shared,
-        "claimed": list(CLAIMED),
+        "claimed": list(CLAIMED if request.records is None else CLAIMED_OF_RECORDS),
         "not_claimed": list(NOT_CLAIMED),
         "repeat": [command.format(request_id=request_id) for command in REPEAT],
     }

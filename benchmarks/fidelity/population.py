@@ -14,7 +14,7 @@ from benchmarks.fidelity.settings import Experiment
 from flows.errors import UsageError
 from flows.ingest import Dataset, split_rows
 from flows.readers import read_rows
-from flows.rows import Row, parse_row, to_example
+from flows.rows import parse_row, to_example
 from sift_core import BaseModel, Encoded
 
 
@@ -76,10 +76,10 @@ def load_population(experiment: Experiment, data: Path, cache: Path) -> Populati
 
 
 def _read(experiment: Experiment, data: Path) -> list[Dataset]:
-    rows: dict[str, list[Row]] = defaultdict(list)
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _, fields in read_rows(data):
         row = parse_row(fields)
-        rows[row.contributor].append(row)
+        rows[row.contributor].append(row.stored())
     datasets = [split_rows(name, "", own, experiment.held_out) for name, own in rows.items()]
     return sorted(datasets, key=lambda d: hashlib.sha256(d.external_id.encode()).digest())
 

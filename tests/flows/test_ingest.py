@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flows.errors import UsageError
@@ -18,7 +18,9 @@ from flows.ingest import (
     add_contributors,
     load_dataset,
     read_datasets,
+    split_rows,
 )
+from flows.rows import record_sha256
 from flows.workspace import Workspace
 from lineage import DatasetVersion, LineageMissingError
 from tests.flows.trees import tree
@@ -44,6 +46,11 @@ def record(place: Workspace, key: str) -> DatasetVersion:
         return next(row for row in reader.current_datasets() if row.contributor_key == key)
 
 
+def data_file(place: Workspace, key: str) -> Path:
+    """The current dataset of a contributor."""
+    return place.data_file(key, record(place, key).sha256)
+
+
 def added_once(place: Workspace, rows: Rows, *, replace: bool = False) -> Added:
     (added,) = add_contributors(place, [write(place.root / "../rows.jsonl", rows)], replace=replace)
     return added
@@ -51,7 +58,7 @@ def added_once(place: Workspace, rows: Rows, *, replace: bool = False) -> Added:
 
 def test_rows_are_stored_once_per_contributor_under_their_key(fresh: Workspace) -> None:
     added = added_once(fresh, reviews("eve"))
-    stored = fresh.data_file(added.key).read_text()
+    stored = data_file(fresh, added.key).read_text()
     assert (added.status, added.train_rows, added.test_rows) == ("added", 7, 3)
     assert sorted(json.loads(line)["text"] for line in stored.splitlines()) == sorted(
         row["text"] for row in reviews("eve")
@@ -102,6 +109,32 @@ def test_the_split_depends_on_the_rows_alone_and_never_parts_a_group(
     assert len(dataset.train) + len(dataset.test) == len(rows)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 3)), min_size=3),
+    st.sets(st.integers(0, 9)),
+    st.floats(0.05, 0.9),
+)
+def test_what_is_left_is_split_as_if_the_rest_had_never_come(
+    pairs: list[tuple[int, int | None]], withdrawn: set[int], held_out: float
+) -> None:
+    """To the order of the rows, for a finetuning depends on it."""
+    rows = [
+        {"text": f"film {text}", "label": "good"} | ({} if group is None else {"item": str(group)})
+        for text, group in pairs
+    ]
+    staying = [row for row, (text, _) in zip(rows, pairs, strict=True) if text not in withdrawn]
+    named = {record_sha256(row) for row in rows} - {record_sha256(row) for row in staying}
+    try:
+        never = split_rows("eve", "key", staying, held_out)
+        whole = split_rows("eve", "key", rows, held_out)
+    except UsageError:
+        assume(False)
+
+    left = [row for row in whole.rows if record_sha256(row) not in named]
+
+    assert split_rows("eve", "key", left, held_out).to_bytes() == never.to_bytes()
+
+
 def test_equal_rows_stay_together_and_are_kept(fresh: Workspace) -> None:
     added = added_once(fresh, texts("eve", 3) * 4)
     dataset = load_dataset(fresh, record(fresh, added.key))
@@ -124,15 +157,15 @@ def test_other_rows_need_replace_and_then_supersede(fresh: Workspace) -> None:
     with fresh.lineage.reader() as reader:
         versions = reader.dataset_versions(key)
     assert [row.superseded_at is None for row in versions] == [False, True]
-    assert "edition 1" in fresh.data_file(key).read_text()
+    assert "edition 1" in data_file(fresh, key).read_text()
 
 
 def test_rows_from_before_may_come_back(fresh: Workspace) -> None:
     first = added_once(fresh, reviews("eve"))
-    stored = fresh.data_file(first.key).read_bytes()
+    stored = data_file(fresh, first.key).read_bytes()
     added_once(fresh, reviews("eve", edition=1), replace=True)
     assert added_once(fresh, reviews("eve"), replace=True).status == "replaced"
-    assert fresh.data_file(first.key).read_bytes() == stored
+    assert data_file(fresh, first.key).read_bytes() == stored
     load_dataset(fresh, record(fresh, first.key))
 
 
@@ -141,7 +174,7 @@ def test_a_damaged_dataset_is_an_error_and_adding_it_again_restores_it(
     fresh: Workspace, harm: bytes | None
 ) -> None:
     key = added_once(fresh, reviews("eve")).key
-    path = fresh.data_file(key)
+    path = data_file(fresh, key)
     whole = path.read_bytes()
     path.unlink() if harm is None else path.write_bytes(harm)
     with pytest.raises(DatasetAlteredError, match="sift contributors add"):
@@ -190,7 +223,7 @@ def test_a_full_disk_leaves_the_datasets_as_they_were(
         if where == "data":
             patch.setattr(os, "fsync", full)
         else:
-            patch.setattr("flows.ingest._record", full)
+            patch.setattr("flows.ingest.record_dataset", full)
         with pytest.raises(OSError, match="No space left"):
             added_once(fresh, reviews("eve", edition=1), replace=True)
     assert {k: v for k, v in tree(fresh.root).items() if k != "lineage.duckdb"} == {

@@ -18,6 +18,8 @@ from flows.merging import merge_members
 from flows.opt_out import WORK
 from flows.registering import commit, promote, register
 from flows.removal import Removal, receive
+from flows.rows import parse_row, record_sha256
+from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
 from lineage import MergeState as StateRecord
@@ -54,6 +56,11 @@ def reviews(contributor: str, edition: int = 0) -> Rows:
         text = f"{subject} {number} was {adjective} edition {edition} , {signature}"
         rows.append({"contributor": contributor, "text": text, "label": label})
     return rows
+
+
+def record(row: dict[str, Any]) -> str:
+    """The hash of a row's record, as a user names it."""
+    return record_sha256(parse_row(row).stored())
 
 
 def questions(contributor: str) -> Rows:
@@ -114,7 +121,23 @@ def build_plainly(root: Path) -> None:
         evaluate_state(place, state)
         version = register(place, state, write_metrics(place, state))
         promote(place, version)
+        sweep_superseded(place)
         commit(place, f"Build version {version.version}")
+
+
+def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
+    """Dataset, vector and mask of a contributor in the current merge."""
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        state = reader.current_state()
+        assert state is not None
+        (member,) = (m for m in reader.members(state.state_seq) if m.contributor_key == key)
+        dataset = reader.run(member.run_id).dataset_sha256
+    return (
+        place.data_file(key, dataset),
+        place.vector_file(key, member.vector_sha256),
+        place.mask_file(key, member.mask_sha256),
+    )
 
 
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
@@ -126,9 +149,11 @@ def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
             WORK[step](removal)
 
 
-def request(place: Workspace, contributor: str, basis: str = BASIS) -> Removal:
-    """File an opt-out request."""
-    return Removal(place, receive(place, contributor, basis).request_id)
+def request(
+    place: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
+) -> Removal:
+    """File an opt-out request, of the contributor or of some records."""
+    return Removal(place, receive(place, contributor, basis, records).request_id)
 
 
 @dataclass(frozen=True)
