@@ -39,6 +39,10 @@ def run(
     cache: Cache = Path(".bench"),
     results: Results = RESULTS,
     settings_file: Annotated[Path, typer.Option(help="Another fidelity.yaml.")] = settings.SETTINGS,
+    tables_only: Annotated[
+        bool,
+        typer.Option("--tables", help="Score nothing more: tables and plots of what there is."),
+    ] = False,
 ) -> None:
     """Finetune, merge by every method, score, let contributors leave; tables and plots.
 
@@ -55,7 +59,7 @@ def run(
         ):
             pass
         scores = Scores(kept)
-        missing = scores.missing()
+        missing = [] if tables_only else scores.missing()
         task = progress.add_task("Scoring", total=len(missing))
         for method, moment in missing:
             left = f", {moment.left} left" if moment.left else ""
