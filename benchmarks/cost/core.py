@@ -9,16 +9,7 @@ from pathlib import Path
 import safetensors.torch as st
 
 from benchmarks.cost.stage import DIGEST_SEED, Stage
-from sift_core import (
-    StoredState,
-    UpdatedState,
-    linear_digest,
-    read_state,
-    served_weights,
-    update_state,
-    weights_sha256,
-    write_atomically,
-)
+from sift_core import UpdatedState, linear_digest, read_state, served_file, update_state
 
 Lanes = tuple[int, ...]
 
@@ -28,16 +19,20 @@ def opt_out(stage: Stage, leaving: int, members: int, before: Lanes, target: Pat
 
     `before` is the digest of the state as lineage has it; S − τ must have the difference.
     """
-    leaver = stage.stored(leaving)
-    new = update_state(stage.kind, stage.state(members), [], [leaver], DIGEST_SEED, target)
-    expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
-    if list(new.digest) != expected:
-        raise AssertionError("The digest of S − τ is not the difference of the digests.")
     base = st.load(stage.base.read_bytes())
-    state = read_state(StoredState(new.path, new.sha256))
-    served = served_weights(base, state, members - 1)
-    write_atomically(target / "served.safetensors", st.save(served))
-    weights_sha256(served)
+    with served_file(target / "served.safetensors", stage.kind, base, members - 1) as served:
+        new = update_state(
+            stage.kind,
+            stage.state(members),
+            [],
+            [stage.stored(leaving)],
+            DIGEST_SEED,
+            target,
+            takers=[served.take],
+        )
+        expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
+        if list(new.digest) != expected:
+            raise AssertionError("The digest of S − τ is not the difference of the digests.")
     return new
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from benchmarks import orchestration
 from benchmarks.cost import finetuning, limits, removing, storage
 from benchmarks.cost.bench import Bench, real_bench
 from benchmarks.cost.measuring import require_linux
@@ -16,6 +17,7 @@ GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "limits": limits.figures,
     "finetuning": finetuning.figures,
     "storage": storage.figures,
+    "orchestration": lambda bench: orchestration.figures(bench.quick),
 }
 
 

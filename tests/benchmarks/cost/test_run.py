@@ -28,7 +28,8 @@ def stage(tmp_path: Path) -> Stage:
     return make_stage(tmp_path / "stage", SHAPES, members=10, distinct=3)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+# What orchestration costs has a test of its own.
+@pytest.mark.parametrize("group", [name for name in GROUPS if name != "orchestration"])
 def test_every_group_gives_figures_that_survive_writing(
     group: str, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
