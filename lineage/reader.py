@@ -20,6 +20,7 @@ from lineage.records import (
     FinetuningRun,
     Impact,
     LaneCheck,
+    LinearDigest,
     Member,
     MergeState,
     ModelVersion,
@@ -96,6 +97,10 @@ class Reader:
     def task_vectors(self) -> list[TaskVector]:
         """Return every task vector that was not destroyed."""
         return self._list(TaskVector, "task_vectors")
+
+    def linear_digest(self, subject: str) -> list[LinearDigest]:
+        """Return the lanes of a task vector's or merge state's digest, by its SHA-256."""
+        return self._list(LinearDigest, "linear_digest", subject=subject)
 
     # Merge states
 
