@@ -64,17 +64,14 @@ def require_same_exactness(workspace: Workspace) -> None:
 
 
 def pending(workspace: Workspace, among: Sequence[Job] | None = None) -> list[Job]:
-    """The jobs whose vector is not recorded, or whose files are not the recorded bytes.
+    """The jobs that no recorded finetuning has done. Looks `among` these, or at all.
 
-    Looks `among` these, or at all. Reads the files of each it looks at.
+    Recorded ones whose files are gone are `flows.keeping.lost`: they must come back to the bit.
     """
     with workspace.lineage.reader() as reader:
-        vectors = {vector.run_id: vector for vector in reader.task_vectors()}
-    return [
-        job
-        for job in (jobs(workspace) if among is None else among)
-        if job.run_id not in vectors or not _is_stored(workspace, vectors[job.run_id])
-    ]
+        done = {vector.run_id for vector in reader.task_vectors()}
+    work = jobs(workspace) if among is None else among
+    return [job for job in work if job.run_id not in done]
 
 
 def finetune_jobs(
@@ -226,14 +223,3 @@ def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:
         "parameters": parameters(settings),
     }
     return sift_core.sha256_of(json.dumps(inputs, sort_keys=True).encode())
-
-
-def _is_stored(workspace: Workspace, vector: TaskVector) -> bool:
-    files = (
-        (workspace.vector_file(vector.contributor_key), vector.vector_sha256),
-        (workspace.mask_file(vector.contributor_key), vector.mask_sha256),
-    )
-    return all(
-        path.is_file() and sift_core.sha256_of(path.read_bytes()) == sha256
-        for path, sha256 in files
-    )

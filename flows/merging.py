@@ -16,6 +16,7 @@ from flows.digests import md5_of
 from flows.errors import FlowError
 from flows.finetuning import Job
 from flows.progress import tracked
+from flows.rederiving import Rederiver
 from flows.workspace import Workspace
 from lineage import LinearDigest, Member, NewState, Recorder
 from lineage import MergeState as StateRecord
@@ -119,6 +120,21 @@ def read_vector(workspace: Workspace, key: str, vector_sha256: str, mask_sha256:
     mask = read_mask(workspace, key, mask_sha256)
     path = workspace.vector_file(key)
     return TaskVector.from_bytes(_recorded_bytes(path, vector_sha256), mask, str(path))
+
+
+def is_stored(workspace: Workspace, member: Member) -> bool:
+    """Whether the file of a member's vector is here; where only masks are kept it need not be."""
+    return workspace.vector_file(member.contributor_key, member.vector_sha256).is_file()
+
+
+def recall_vector(workspace: Workspace, member: Member) -> TaskVector:
+    """A member's vector from its file; where only masks are kept, by its finetuning again.
+
+    Raises AlteredError, RederivationError.
+    """
+    if workspace.keeps_masks_only and not is_stored(workspace, member):
+        return Rederiver(workspace).vector(member.run_id)
+    return read_vector(workspace, member.contributor_key, member.vector_sha256, member.mask_sha256)
 
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:

@@ -17,11 +17,13 @@ from flows.evaluating import aggregate, evaluate_state, write_metrics
 from flows.finetuning import require_same_exactness
 from flows.merging import (
     current_state_or_none,
+    is_stored,
     make_current,
     read_current,
-    read_vector,
+    recall_vector,
     write_state,
 )
+from flows.keeping import settle_vectors
 from flows.registering import promote, register
 from flows.verifying import ExactnessError, verify_state
 from flows.workspace import Workspace
@@ -100,13 +102,15 @@ class Removal:
         """S ← S − τ_u, T ← T − 1, by integers.
 
         Before the new state is current, its linear digest must be the difference of the two; the
-        old state's file is not touched. Raises AlteredError, ExactnessError.
+        old state's file is not touched. Where only masks are kept, the finetuning is run again for
+        its vector. Raises AlteredError, RederivationError, ExactnessError.
         """
         state = current_state_or_none(self.workspace)
         if state is None:
             self.done("removed", {"was_member": False})
             return
         require_same_exactness(self.workspace)
+        settle_vectors(self.workspace)
         with self.workspace.lineage.reader() as reader:
             members = {row.contributor_key: row for row in reader.members(state.state_seq)}
             before = reader.digest_check(state.state_seq)
@@ -114,7 +118,8 @@ class Removal:
         if leaving is None:
             self.done("removed", {"was_member": False, "state_before": state.state_sha256})
             return
-        vector = read_vector(self.workspace, self.key, leaving.vector_sha256, leaving.mask_sha256)
+        stored = is_stored(self.workspace, leaving)
+        vector = recall_vector(self.workspace, leaving)
         without = read_current(self.workspace).subtract(vector)
         written = write_state(self.workspace, without, state.base_id, "opt-out")
         lanes = sift_core.linear_digest(
@@ -123,6 +128,7 @@ class Removal:
         _require_difference(before, lanes, [digest.value for digest in written.digests])
         details = {
             "was_member": True,
+            "vector": "stored" if stored else "derived again",
             "state_before": state.state_sha256,
             "state_after": written.record.state_sha256,
             "members_before": len(members) + 1,
@@ -140,7 +146,7 @@ class Removal:
         """Rebuild the merge from the remaining vectors and compare bits. Raises ExactnessError.
 
         The rebuilt state never saw the contributor: it is the reference that the removal must
-        equal, byte for byte.
+        equal, byte for byte. Where only masks are kept, digests take its place.
         """
         if current_state_or_none(self.workspace) is None:
             self.done("verified", _NOTHING_BUILT)

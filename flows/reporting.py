@@ -12,12 +12,21 @@ import sift_core
 from flows.workspace import Workspace
 from lineage import PurgeObject, opt_out
 
-CLAIMED = (
+_GONE = (
     "The contribution of this contributor to the merge is gone, as if it had never been made: the "
     "merge state is byte for byte the sum of the remaining contributors' task vectors, rebuilt "
-    "from the stored vectors alone.",
+    "from the stored vectors alone."
+)
+_GONE_BY_DIGESTS = (
+    "The contribution of this contributor to the merge is gone, as if it had never been made: "
+    "whatever of it was in the merge was subtracted in integers, and by the linear digests in "
+    "lineage the merge state is the sum of exactly the remaining contributors' task vectors. This "
+    "workspace keeps only masks, so the sum was not rebuilt from those vectors; the first command "
+    "under 'To repeat' does it."
+)
+_ABSENT = (
     "Every object listed under 'destroyed' was looked for again after its destruction and was "
-    "absent.",
+    "absent."
 )
 NOT_CLAIMED = (
     "That a fact is gone: another contributor may have given the same one, and the public base "
@@ -29,8 +38,9 @@ NOT_CLAIMED = (
     "vectors or the name.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
 )
+_REBUILD = "sift verify"
+_REBUILD_BY_FINETUNING = "sift verify --rederive"
 REPEAT = (
-    "sift verify",
     'sift lineage sql "SELECT * FROM digest_check ORDER BY state_seq DESC, lane LIMIT 4"',
     "sift lineage sql \"SELECT * FROM purge_evidence WHERE request_id = '{request_id}'\"",
 )
@@ -64,7 +74,10 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         request = reader.request(request_id)
         steps = reader.steps(request_id)
         objects = reader.purge_objects(request_id)
+        vectors = reader.impact(request.contributor_key).vectors
     details = {step.step: step.details for step in steps}
+    by_digests = details["verified"].get("evidence") == "digests alone"
+    rebuild = _REBUILD_BY_FINETUNING if by_digests else _REBUILD
     shared = cast(list[str], details["purged"]["kept_because_shared"])
     return {
         "format": "opt-out-report/1",
@@ -85,9 +98,14 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         "registered": details["registered"],
         "destroyed": [_evidence(row) for row in objects if row.locator not in shared],
         "kept_because_shared": shared,
-        "claimed": list(CLAIMED),
+        "not_kept_after_merge": [
+            {"vector_sha256": row.vector_sha256, "at": row.dropped_at.isoformat()}
+            for row in vectors
+            if row.dropped_at
+        ],
+        "claimed": [_GONE_BY_DIGESTS if by_digests else _GONE, _ABSENT],
         "not_claimed": list(NOT_CLAIMED),
-        "repeat": [command.format(request_id=request_id) for command in REPEAT],
+        "repeat": [rebuild, *(command.format(request_id=request_id) for command in REPEAT)],
     }
 
 

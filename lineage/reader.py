@@ -117,6 +117,11 @@ class Reader:
         self.state(state_seq)
         return self._list(Member, "members", state_seq=state_seq)
 
+    def member_runs(self, state_seq: int) -> list[FinetuningRun]:
+        """Return the finetuning run of each member of a merge state."""
+        self.state(state_seq)
+        return self._list(FinetuningRun, "member_runs", state_seq=state_seq)
+
     def digest_check(self, state_seq: int) -> list[LaneCheck]:
         """Compare, lane by lane, the members' digests with the state's: the SQL of the docs.
 
@@ -176,7 +181,7 @@ class Reader:
         state = self.state(model.state_seq)
         seq = {"state_seq": state.state_seq}
         contributors = self._list(Contributor, "trace_contributors", **seq)
-        runs = {run.contributor_key: run for run in self._list(FinetuningRun, "trace_runs", **seq)}
+        runs = {run.contributor_key: run for run in self.member_runs(**seq)}
         vectors = {v.contributor_key: v for v in self._list(TaskVector, "trace_vectors", **seq)}
         datasets = {d.contributor_key: d for d in self._list(DatasetVersion, "trace_data", **seq)}
         places = {e.environment_id: e for e in self._list(Environment, "trace_environments", **seq)}
