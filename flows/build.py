@@ -31,6 +31,7 @@ from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_v
 from flows.merging import merge_members
 from flows.progress import listening, tracked
 from flows.registering import commit, promote, register, require_same_name
+from flows.sweeping import sweep_superseded
 from flows.tasks import sift_task
 from flows.verifying import Verification, verify_state
 from flows.workspace import Workspace
@@ -192,8 +193,11 @@ def register_version(
 
 @sift_task("commit", tags=["dvc"], retries=2)
 def commit_workspace(place: Workspace, message: str) -> str:
-    """Record the workspace in DVC and git and push it to the remote."""
-    return commit(place, message)
+    """Record the workspace in DVC and git, without what was superseded; push it to the remote."""
+    sweep_superseded(place)
+    head = commit(place, message)
+    forget_vectors(place)
+    return head
 
 
 def _publish(result: BuildResult, rows: list[Evaluation]) -> None:

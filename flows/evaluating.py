@@ -34,14 +34,15 @@ def evaluate_state(
     """Score a state for all its members, and record it; the rows of that state.
 
     Base and merged weights and the contributor's own masked weights are each scored on the rows
-    that trained the contributor (held in) and on those that did not (held out). `departed` is the
+    that trained the contributor (held in) and on those that did not (held out), of the dataset that
+    is in this merge: rows that wait for a build have trained nothing yet. `departed` is the
     dataset of a contributor who is leaving: they are served unmasked, like anyone else.
     Members scored before are not scored again.
     """
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
         known = {row.contributor_key for row in reader.evaluations(state.state_seq)}
-        datasets = {row.contributor_key: row for row in reader.current_datasets()}
+        datasets = {row.contributor_key: row for row in reader.member_datasets(state.state_seq)}
     todo = [member for member in members if member.contributor_key not in known]
     if todo or (departed and departed.contributor_key not in known):
         base = load_base(workspace)

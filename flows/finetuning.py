@@ -146,10 +146,10 @@ def _finetune(
     vector = result.vector
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
     lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
-    sift_core.write_atomically(workspace.mask_file(key), mask_bytes)
-    sift_core.write_atomically(workspace.vector_file(key), vector_bytes)
-    now = datetime.now(UTC)
     vector_sha256 = sift_core.sha256_of(vector_bytes)
+    sift_core.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask_bytes)
+    sift_core.write_atomically(workspace.vector_file(key, vector_sha256), vector_bytes)
+    now = datetime.now(UTC)
     with workspace.lineage.writer() as recorder:
         recorder.add(
             FinetuningRun(

@@ -122,7 +122,7 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
 
 def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
     """The stored rows of a contributor. Raises DatasetAlteredError where the bytes differ."""
-    path = workspace.data_file(record.contributor_key)
+    path = workspace.data_file(record.contributor_key, record.sha256)
     data = path.read_bytes() if path.is_file() else b""
     if sha256_of(data) != record.sha256:
         raise DatasetAlteredError(
@@ -212,7 +212,7 @@ def _status(
         return "added"
     data = dataset.to_bytes()
     if stored == sha256_of(data):
-        path = workspace.data_file(dataset.key)
+        path = workspace.data_file(dataset.key, stored)
         return "unchanged" if path.is_file() and path.read_bytes() == data else "restored"
     if not replace:
         raise UsageError(
@@ -227,8 +227,9 @@ def _store(
 ) -> None:
     """Write all files beside, record them in one transaction, then give them their names.
 
-    A full disk stops this before anything has changed. A process killed after the transaction
-    leaves old files behind; the same command again then restores the recorded ones.
+    A full disk stops this before anything has changed. Where a process is killed after the
+    transaction, the same command again restores the recorded files. What is replaced stays beside
+    the new rows: the current merge was made from it, until a build has made another.
     """
     now = datetime.now(UTC)
     with workspace.scratch("data") as scratch:
@@ -239,7 +240,8 @@ def _store(
                 if status != "restored":
                     _record(recorder, dataset, status, dataset.to_bytes(), current, now)
         for dataset, _ in plan:
-            (scratch / dataset.key).replace(workspace.data_file(dataset.key))
+            target = workspace.data_file(dataset.key, sha256_of(dataset.to_bytes()))
+            (scratch / dataset.key).replace(target)
 
 
 def _record(

@@ -118,7 +118,7 @@ def read_members(workspace: Workspace, members: Sequence[Member]) -> Iterator[Ta
 def read_vector(workspace: Workspace, key: str, vector_sha256: str, mask_sha256: str) -> TaskVector:
     """One contributor's vector. Raises AlteredError where its files are not the recorded bytes."""
     mask = read_mask(workspace, key, mask_sha256)
-    path = workspace.vector_file(key)
+    path = workspace.vector_file(key, vector_sha256)
     return TaskVector.from_bytes(_recorded_bytes(path, vector_sha256), mask, str(path))
 
 
@@ -139,7 +139,7 @@ def recall_vector(workspace: Workspace, member: Member) -> TaskVector:
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:
     """One contributor's mask. Raises AlteredError where its file is not the recorded bytes."""
-    path = workspace.mask_file(key)
+    path = workspace.mask_file(key, mask_sha256)
     return Mask.from_bytes(_recorded_bytes(path, mask_sha256), str(path))
 
 

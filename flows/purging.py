@@ -47,11 +47,7 @@ def purge(removal: Removal) -> None:
 
 def _purge_workspace(removal: Removal, impact: Impact) -> None:
     place, key = removal.workspace, removal.key
-    files = {
-        place.data_file(key): "dataset",
-        place.vector_file(key): "vector",
-        place.mask_file(key): "mask",
-    }
+    files = place.files_of(key)
     current = current_state_or_none(place)
     keep = place.state_file(current.state_sha256) if current else None
     files |= {path: "merge_state" for path in place.merge.iterdir() if path != keep}

@@ -15,6 +15,7 @@ import sift_core
 from flows.errors import UsageError
 from flows.evaluating import aggregate, evaluate_state, write_metrics
 from flows.finetuning import require_same_exactness
+from flows.keeping import settle_vectors
 from flows.merging import (
     current_state_or_none,
     is_stored,
@@ -23,11 +24,10 @@ from flows.merging import (
     recall_vector,
     write_state,
 )
-from flows.keeping import settle_vectors
 from flows.registering import promote, register
 from flows.verifying import ExactnessError, verify_state
 from flows.workspace import Workspace
-from lineage import Evaluation, LaneCheck, OptOutRequest
+from lineage import DatasetVersion, Evaluation, LaneCheck, OptOutRequest
 
 LANE_MODULUS = 2**64
 MAX_BASIS_LENGTH = 200
@@ -161,10 +161,7 @@ class Removal:
         if state is None:
             self.done("evaluated", _NOTHING_BUILT)
             return
-        with self.workspace.lineage.reader() as reader:
-            datasets = [r for r in reader.current_datasets() if r.contributor_key == self.key]
-        departed = datasets[0] if datasets else None
-        after = evaluate_state(self.workspace, state, departed)
+        after = evaluate_state(self.workspace, state, self._departed())
         before = self._evaluations_before()
         with self.workspace.lineage.reader() as reader:
             members = reader.members(state.state_seq)
@@ -196,6 +193,14 @@ class Removal:
                 "state_sha256": state.state_sha256,
             },
         )
+
+    def _departed(self) -> DatasetVersion | None:
+        """The dataset they were last in the merge with, or what they brought and never was."""
+        with self.workspace.lineage.reader() as reader:
+            states = reader.impact(self.key).states
+            rows = reader.member_datasets(states[-1].state_seq) if states else []
+            rows = rows or reader.current_datasets()
+        return next((row for row in rows if row.contributor_key == self.key), None)
 
     def _evaluations_before(self) -> list[Evaluation]:
         """The evaluations of the last state that still held the contributor."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from flows.digests import artifact_name
 from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
@@ -120,7 +121,7 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Validated rows, one file per contributor."""
+        """Validated rows, one file per dataset version of a contributor."""
         return self.root / "data"
 
     @property
@@ -130,7 +131,10 @@ class Workspace:
 
     @property
     def vectors(self) -> Path:
-        """Magnitudes of task vectors. Where only masks are kept, out of DVC's sight."""
+        """Magnitudes of task vectors, one file per vector of a contributor.
+
+        Where only masks are kept, a folder that DVC does not see.
+        """
         kept, passing = self.vector_folders
         return passing if self.keeps_masks_only else kept
 
@@ -141,7 +145,7 @@ class Workspace:
 
     @property
     def masks(self) -> Path:
-        """Masks, one file per contributor."""
+        """Masks, one file per mask of a contributor."""
         return self.root / "masks"
 
     @property
@@ -159,17 +163,25 @@ class Workspace:
         """One folder per opt-out request."""
         return self.root / "reports"
 
-    def data_file(self, key: str) -> Path:
-        """The rows of one contributor."""
-        return self.data / f"{key}.jsonl"
+    def data_file(self, key: str, sha256: str) -> Path:
+        """One dataset version of a contributor."""
+        return self.data / artifact_name(key, sha256, ".jsonl")
 
-    def vector_file(self, key: str) -> Path:
-        """The task vector of one contributor."""
-        return self.vectors / f"{key}.safetensors"
+    def vector_file(self, key: str, sha256: str) -> Path:
+        """One task vector of a contributor."""
+        return self.vectors / artifact_name(key, sha256, ".safetensors")
 
-    def mask_file(self, key: str) -> Path:
-        """The mask of one contributor."""
-        return self.masks / f"{key}.safetensors"
+    def mask_file(self, key: str, sha256: str) -> Path:
+        """One mask of a contributor."""
+        return self.masks / artifact_name(key, sha256, ".safetensors")
+
+    def files_of(self, key: str) -> dict[Path, str]:
+        """Every file of one contributor, current, superseded or never recorded: path → kind."""
+        kinds = {self.data: "dataset", self.masks: "mask"}
+        kinds |= dict.fromkeys(self.vector_folders, "vector")
+        return {
+            path: kind for folder, kind in kinds.items() for path in sorted(folder.glob(f"{key}-*"))
+        }
 
     def state_file(self, state_sha256: str) -> Path:
         """A merge state."""

@@ -122,6 +122,14 @@ class Reader:
         self.state(state_seq)
         return self._list(FinetuningRun, "member_runs", state_seq=state_seq)
 
+    def member_datasets(self, state_seq: int) -> list[DatasetVersion]:
+        """Return the dataset each member of a merge state was finetuned on, by key.
+
+        A member whose rows were replaced since then has a newer current dataset.
+        """
+        self.state(state_seq)
+        return self._list(DatasetVersion, "member_datasets", state_seq=state_seq)
+
     def digest_check(self, state_seq: int) -> list[LaneCheck]:
         """Compare, lane by lane, the members' digests with the state's: the SQL of the docs.
 
@@ -183,7 +191,7 @@ class Reader:
         contributors = self._list(Contributor, "trace_contributors", **seq)
         runs = {run.contributor_key: run for run in self.member_runs(**seq)}
         vectors = {v.contributor_key: v for v in self._list(TaskVector, "trace_vectors", **seq)}
-        datasets = {d.contributor_key: d for d in self._list(DatasetVersion, "trace_data", **seq)}
+        datasets = {d.contributor_key: d for d in self.member_datasets(**seq)}
         places = {e.environment_id: e for e in self._list(Environment, "trace_environments", **seq)}
         return Trace(
             version=model,

@@ -15,6 +15,7 @@ from threading import Lock
 import torch
 from transformers import PreTrainedModel
 
+from flows.digests import artifact_name
 from flows.identity import contributor_key, read_secret
 from flows.serving.card import MaskRef, ModelCard
 from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissingError
@@ -110,31 +111,31 @@ class MaskedModels:
 def find_mask(workspace: Path, key: str, reference: MaskRef) -> Mask:
     """Return the very mask that a version was registered with, from the workspace or its cache.
 
-    The file `masks/<key>.safetensors` has moved on where the contributor was finetuned again since
-    then; the DVC cache still has the older one by its MD5. Raises MaskMissingError, AlteredError.
+    The workspace keeps the masks of the current merge; of a superseded version the DVC cache still
+    has them by their MD5. Raises MaskMissingError, AlteredError.
     """
-    current = workspace / "masks" / f"{key}.safetensors"
+    named = workspace / "masks" / artifact_name(key, reference.mask_sha256, ".safetensors")
     found = False
-    for path in _places(workspace, current, reference):
+    for path in _places(workspace, named, reference):
         found = True
         data = path.read_bytes()
         if sha256_of(data) == reference.mask_sha256:
             return Mask.from_bytes(data, str(path))
     if found:
         raise AlteredError(
-            f"{current} is not the mask that this version was registered with, and the DVC cache "
+            f"{named} is not the mask that this version was registered with, and the DVC cache "
             "does not have that one.",
             remedy=f"restore it with `dvc pull masks` in the workspace, or {_RELOAD}",
         )
     raise MaskMissingError(
-        f"The mask of contributor {key} is neither in {current.parent} nor in the DVC cache.",
+        f"The mask of contributor {key} is neither in {named.parent} nor in the DVC cache.",
         remedy=f"restore it with `dvc pull masks` in the workspace, or {_RELOAD}",
     )
 
 
-def _places(workspace: Path, current: Path, reference: MaskRef) -> Iterator[Path]:
-    if current.is_file():
-        yield current
+def _places(workspace: Path, named: Path, reference: MaskRef) -> Iterator[Path]:
+    if named.is_file():
+        yield named
     if (workspace / ".dvc").is_dir():
         from flows.doors.dvc import Dvc  # a second to import, and rarely needed
 

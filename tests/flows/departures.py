@@ -7,7 +7,7 @@ from flows.merging import current_state
 from flows.opt_out import OptOutResult
 from flows.workspace import Workspace
 from tests.flows.traces import middle, tail
-from tests.flows.workspaces import CONTRIBUTORS, Snapshot, marker, reviews
+from tests.flows.workspaces import CONTRIBUTORS, Snapshot, files, marker, reviews
 
 LEAVER = CONTRIBUTORS[3]
 HOSTILE_BASIS = "gdpr-art-17 <script>alert('x')</script> & \"so on\""
@@ -26,15 +26,15 @@ class Departure:
 
 def belongings(place: Workspace, contributor: str) -> dict[str, bytes]:
     """Bytes by which everything of one contributor in the workspace can be known again."""
-    key = place.key_of(contributor)
+    _, vector, mask = files(place, contributor)
     state = place.state_file(current_state(place).state_sha256)
     weights = place.mlflow.served_folder(1) / "model.safetensors"
     return {
         "id": contributor.encode(),
         "text": marker(contributor).encode(),
         "first row": reviews(contributor)[0]["text"].encode(),
-        "vector": tail(place.vector_file(key).read_bytes()),
-        "mask": tail(place.mask_file(key).read_bytes()),
+        "vector": tail(vector.read_bytes()),
+        "mask": tail(mask.read_bytes()),
         "old merge state": tail(state.read_bytes()),
         "old weights": middle(weights.read_bytes()),
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from flows.digests import artifact_name
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.serving.card import MaskRef, ModelCard
 from sift_core import Mask, load_base, prepare_base, sha256_of, weights_sha256
@@ -20,6 +21,11 @@ from tests import tiny
 
 MEMBERS = ("Ann Lee", "bob@example.org")
 TEXTS = ["the film was very good", "awful dull story", "who lives in the red city ?"]
+
+
+def mask_path(root: Path, key: str, sha256: str) -> Path:
+    """Where a workspace keeps a mask."""
+    return root / "masks" / artifact_name(key, sha256, ".safetensors")
 
 
 @dataclass
@@ -32,7 +38,8 @@ class Served:
     masks: dict[str, Mask]
 
     def mask_path(self, member: str) -> Path:
-        return self.root / "masks" / f"{self.key(member)}.safetensors"
+        reference = self.card.members[self.key(member)]
+        return mask_path(self.root, self.key(member), reference.mask_sha256)
 
     def key(self, member: str) -> str:
         return contributor_key(read_secret(self.root), member)
@@ -65,7 +72,7 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         masks[member] = Mask(bits, sign_seed=1)
         data = masks[member].to_bytes()
         key = contributor_key(secret, member)
-        (root / "masks" / f"{key}.safetensors").write_bytes(data)
+        mask_path(root, key, sha256_of(data)).write_bytes(data)
         references[key] = MaskRef(
             mask_sha256=sha256_of(data),
             mask_md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),

@@ -26,6 +26,7 @@ from tests.flows.workspaces import (
     CONTRIBUTORS,
     add,
     build_plainly,
+    files,
     finetune_and_merge,
     make_workspace,
     questions,
@@ -133,7 +134,7 @@ def test_a_changed_setting_makes_exactly_what_it_touches_due(
 
 
 def test_a_damaged_vector_is_made_again_with_the_same_bytes(built: Workspace) -> None:
-    path = built.vector_file(built.key_of(CONTRIBUTORS[1]))
+    _, path, _ = files(built, CONTRIBUTORS[1])
     before, state = path.read_bytes(), merge_bytes(built)
     path.write_bytes(before[:-1])
 

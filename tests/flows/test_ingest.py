@@ -44,6 +44,11 @@ def record(place: Workspace, key: str) -> DatasetVersion:
         return next(row for row in reader.current_datasets() if row.contributor_key == key)
 
 
+def data_file(place: Workspace, key: str) -> Path:
+    """The current dataset of a contributor."""
+    return place.data_file(key, record(place, key).sha256)
+
+
 def added_once(place: Workspace, rows: Rows, *, replace: bool = False) -> Added:
     (added,) = add_contributors(place, [write(place.root / "../rows.jsonl", rows)], replace=replace)
     return added
@@ -51,7 +56,7 @@ def added_once(place: Workspace, rows: Rows, *, replace: bool = False) -> Added:
 
 def test_rows_are_stored_once_per_contributor_under_their_key(fresh: Workspace) -> None:
     added = added_once(fresh, reviews("eve"))
-    stored = fresh.data_file(added.key).read_text()
+    stored = data_file(fresh, added.key).read_text()
     assert (added.status, added.train_rows, added.test_rows) == ("added", 7, 3)
     assert sorted(json.loads(line)["text"] for line in stored.splitlines()) == sorted(
         row["text"] for row in reviews("eve")
@@ -124,15 +129,15 @@ def test_other_rows_need_replace_and_then_supersede(fresh: Workspace) -> None:
     with fresh.lineage.reader() as reader:
         versions = reader.dataset_versions(key)
     assert [row.superseded_at is None for row in versions] == [False, True]
-    assert "edition 1" in fresh.data_file(key).read_text()
+    assert "edition 1" in data_file(fresh, key).read_text()
 
 
 def test_rows_from_before_may_come_back(fresh: Workspace) -> None:
     first = added_once(fresh, reviews("eve"))
-    stored = fresh.data_file(first.key).read_bytes()
+    stored = data_file(fresh, first.key).read_bytes()
     added_once(fresh, reviews("eve", edition=1), replace=True)
     assert added_once(fresh, reviews("eve"), replace=True).status == "replaced"
-    assert fresh.data_file(first.key).read_bytes() == stored
+    assert data_file(fresh, first.key).read_bytes() == stored
     load_dataset(fresh, record(fresh, first.key))
 
 
@@ -141,7 +146,7 @@ def test_a_damaged_dataset_is_an_error_and_adding_it_again_restores_it(
     fresh: Workspace, harm: bytes | None
 ) -> None:
     key = added_once(fresh, reviews("eve")).key
-    path = fresh.data_file(key)
+    path = data_file(fresh, key)
     whole = path.read_bytes()
     path.unlink() if harm is None else path.write_bytes(harm)
     with pytest.raises(DatasetAlteredError, match="sift contributors add"):

@@ -30,6 +30,7 @@ from tests.flows.workspaces import (
     TWINS,
     add,
     build_plainly,
+    files,
     finetune_and_merge,
     make_workspace,
     marker,
@@ -201,8 +202,9 @@ def test_who_stays_is_served_as_in_a_world_without_the_leaver(
     assert champion is not None
     assert champion.served_sha256 == served_sha256(fresh)
     for contributor in (MEMBER, *TWINS):
-        here = left.mask_file(left.key_of(contributor)).read_bytes()
-        assert here == fresh.mask_file(fresh.key_of(contributor)).read_bytes()
+        assert [path.read_bytes() for path in files(left, contributor)] == [
+            path.read_bytes() for path in files(fresh, contributor)
+        ]
 
 
 def test_the_opt_out_commit_can_be_checked_out_again(left: Workspace) -> None:
@@ -221,8 +223,7 @@ def test_the_opt_out_commit_can_be_checked_out_again(left: Workspace) -> None:
 
 def test_identical_data_of_another_contributor_survives(built: Workspace) -> None:
     leaver, stayer = TWINS
-    key = built.key_of(stayer)
-    kept = [built.data_file(key), built.vector_file(key), built.mask_file(key)]
+    kept = files(built, stayer)
     before = [path.read_bytes() for path in kept]
 
     result = opt_out(built.root, request(built, leaver).request_id)
@@ -230,7 +231,7 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
     report = json.loads(result.report.with_suffix(".json").read_text())
     assert len(report["kept_because_shared"]) == 3
     assert [path.read_bytes() for path in kept] == before
-    assert not built.data_file(built.key_of(leaver)).exists()
+    assert built.files_of(built.key_of(leaver)) == {}
     assert traces(built.root, {"id": leaver.encode()}) == {}
     dvc = Dvc(built.root)
     assert {stored.place for stored in dvc.holders(report["kept_because_shared"])} == {
@@ -263,7 +264,7 @@ def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
     report = read_report(built, removal.request_id)
     assert dataset.md5 in report["kept_because_shared"]
     assert dataset.md5 not in {row["locator"] for row in report["destroyed"]}
-    assert built.data_file(built.key_of(stayer)).is_file()
+    assert files(built, stayer)[0].is_file()
     assert verify(built).passed
 
 
@@ -312,7 +313,7 @@ def test_an_opt_out_before_the_first_build_needs_no_model(
         "no model had been built"
         in (place.reports / removal.request_id / "report.html").read_text()
     )
-    assert place.data_file(place.key_of(MEMBER)).is_file()
+    assert len(place.files_of(place.key_of(MEMBER))) == 1
 
 
 def test_the_last_contributor_leaves_the_base_model_behind(

@@ -1,6 +1,7 @@
 """A recorded finetuning comes back to the bit, or says what differs and leaves all as it was."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_every_vector_comes_back_to_the_bit_and_nothing_is_written(built: Worksp
         members = reader.members(current_state(built).state_seq)
     for member in members[:3]:
         vector = rederiver.vector(member.run_id)
-        assert vector.to_bytes() == built.vector_file(member.contributor_key).read_bytes()
+        assert vector.to_bytes() == vector_bytes(built, member)
     assert tree(built.root) == before
 
 
@@ -67,12 +68,22 @@ def test_other_parameters_are_all_named_with_both_values(built: Workspace) -> No
     assert "set finetune.steps back to 3; set base.max_length back to 32" in error.remedy
 
 
+def data_file(place: Workspace, member: Member) -> Path:
+    with place.lineage.reader() as reader:
+        run = reader.run(member.run_id)
+    return place.data_file(member.contributor_key, run.dataset_sha256)
+
+
+def vector_bytes(place: Workspace, member: Member) -> bytes:
+    return place.vector_file(member.contributor_key, member.vector_sha256).read_bytes()
+
+
 def without_the_rows(place: Workspace, member: Member) -> None:
-    place.data_file(member.contributor_key).unlink()
+    data_file(place, member).unlink()
 
 
 def with_other_rows(place: Workspace, member: Member) -> None:
-    flip_a_byte(place.data_file(member.contributor_key))
+    flip_a_byte(data_file(place, member))
 
 
 @pytest.mark.parametrize("harm", [without_the_rows, with_other_rows])
@@ -81,7 +92,7 @@ def test_other_data_are_named(built: Workspace, harm: Callable[[Workspace, Membe
     harm(built, member)
     error = refused(built, member)
     assert [difference.kind for difference in error.differences] == ["data"]
-    assert str(built.data_file(member.contributor_key)) in error.facts
+    assert str(data_file(built, member)) in error.facts
     assert "dvc checkout data" in error.remedy
 
 
@@ -105,7 +116,7 @@ def test_another_environment_that_gives_the_same_bits_is_no_obstacle(built: Work
     member = some_member(built)
     elsewhere(built)
     vector = Rederiver(built).vector(member.run_id)
-    assert vector.to_bytes() == built.vector_file(member.contributor_key).read_bytes()
+    assert vector.to_bytes() == vector_bytes(built, member)
 
 
 def test_other_bits_are_laid_to_what_differs_in_the_environment(

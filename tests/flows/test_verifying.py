@@ -31,6 +31,11 @@ def member(place: Workspace) -> Member:
         return reader.members(current_state(place).state_seq)[0]
 
 
+def vector_file(place: Workspace) -> Path:
+    """The vector of that member."""
+    return place.vector_file(member(place).contributor_key, member(place).vector_sha256)
+
+
 def flip_a_byte(path: Path) -> None:
     """Change the last byte of a file: of a number, not of a header."""
     data = bytearray(path.read_bytes())
@@ -53,15 +58,15 @@ def test_a_built_workspace_passes_every_check(built: Workspace) -> None:
 
 
 def an_altered_vector(place: Workspace) -> None:
-    flip_a_byte(place.vector_file(member(place).contributor_key))
+    flip_a_byte(vector_file(place))
 
 
 def an_altered_mask(place: Workspace) -> None:
-    flip_a_byte(place.mask_file(member(place).contributor_key))
+    flip_a_byte(place.mask_file(member(place).contributor_key, member(place).mask_sha256))
 
 
 def a_lost_vector(place: Workspace) -> None:
-    place.vector_file(member(place).contributor_key).unlink()
+    vector_file(place).unlink()
 
 
 def a_member_struck_out(place: Workspace) -> None:

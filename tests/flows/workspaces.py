@@ -14,10 +14,12 @@ from flows.base import ensure_base
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import add_contributors
+from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
 from flows.opt_out import WORK
 from flows.registering import commit, promote, register
 from flows.removal import Removal, receive
+from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
 from lineage import MergeState as StateRecord
@@ -81,10 +83,14 @@ def settings(source: Path, labels: tuple[str, ...] = tiny.LABELS) -> dict[str, d
 
 
 def make_workspace(
-    root: Path, source: Path, rows: Iterable[Rows], labels: tuple[str, ...] = tiny.LABELS
+    root: Path,
+    source: Path,
+    rows: Iterable[Rows],
+    labels: tuple[str, ...] = tiny.LABELS,
+    keep: str = "vectors",
 ) -> Workspace:
     """Make a workspace at `root` with these contributors' rows, nothing built yet."""
-    place = Workspace.create(root, settings(source, labels))
+    place = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
     for own in rows:
         add(place, own)
     return place
@@ -101,7 +107,9 @@ def add(place: Workspace, rows: Rows, *, replace: bool = False) -> None:
 def finetune_and_merge(place: Workspace) -> StateRecord:
     """The first half of a build, by plain functions: everything up to the current merge state."""
     ensure_base(place)
+    settle_vectors(place)
     finetune_jobs(place, pending(place))
+    restore(place, lost(place))
     return merge_members(place, jobs(place))
 
 
@@ -111,10 +119,28 @@ def build_plainly(root: Path) -> None:
     with place.lock():
         state = finetune_and_merge(place)
         verify_state(place).require()
+        apply_storage(place)
         evaluate_state(place, state)
         version = register(place, state, write_metrics(place, state))
         promote(place, version)
+        sweep_superseded(place)
         commit(place, f"Build version {version.version}")
+        forget_vectors(place)
+
+
+def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
+    """Dataset, vector and mask of a contributor in the current merge."""
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        state = reader.current_state()
+        assert state is not None
+        (member,) = (m for m in reader.members(state.state_seq) if m.contributor_key == key)
+        dataset = reader.run(member.run_id).dataset_sha256
+    return (
+        place.data_file(key, dataset),
+        place.vector_file(key, member.vector_sha256),
+        place.mask_file(key, member.mask_sha256),
+    )
 
 
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:

@@ -18,7 +18,7 @@ from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift
 from tests.flows.rival import rival
 from tests.flows.trees import tree
-from tests.flows.workspaces import add, reviews
+from tests.flows.workspaces import add, files, reviews
 
 MAKE_FULL = """
 set -e
@@ -89,9 +89,8 @@ def test_a_damaged_vector_fails_verify_and_only_that(
 
 
 def test_an_opt_out_refuses_to_rest_on_a_damaged_vector(built: Workspace, sift: Sift) -> None:
-    key = built.key_of("reader 03")
     assert sift("opt-out", "request", "reader 03", "--basis", "x", "-w", built.root).code == 0
-    altered(built.vector_file(key), "altered")
+    altered(files(built, "reader 03")[1], "altered")
     ended = sift("opt-out", "run", "-w", built.root, "--json")
     ended.refused(1, "lineage recorded", "dvc checkout")
     with built.lineage.reader() as reader:
