@@ -3,10 +3,10 @@
 Where a workspace keeps masks only, this is how an opt-out gets τ to subtract. What lineage recorded
 of the run is compared with what is here; a difference in parameters, base model or data would give
 another vector and stops before any work. Another environment may still give the same bits, so it
-is tried, and named where the bits differ. Nothing is written, whatever happens.
+is tried, and named where the bits differ.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -15,8 +15,9 @@ import sift_core
 from flows.base import load_base
 from flows.environment import environment
 from flows.errors import FlowError, UsageError
-from flows.finetuning import finetune_alone, parameters
+from flows.finetuning import finetune_alone, parameters, quick_collections
 from flows.ingest import DatasetAlteredError, load_dataset
+from flows.progress import tracked
 from flows.settings import Settings
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Environment, FinetuningRun
@@ -123,6 +124,24 @@ class Rederiver:
         if digest != lanes:
             altered = Difference("lineage", f"lineage recorded {lanes}", _RESTORE_LINEAGE)
             raise RederivationError(key, f"has the linear digest {digest}", [altered])
+
+
+def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
+    """Write the files of these vectors that are not here whole, each by its finetuning again.
+
+    For a merge about to be made, where only masks are kept. Raises RederivationError.
+    """
+    missing = [row for row in wanted if not _is_here(workspace, row)]
+    rederiver = Rederiver(workspace)
+    with quick_collections():
+        for row in tracked("Deriving again", missing, len(missing)):
+            path = workspace.vector_file(row.contributor_key, row.vector_sha256)
+            sift_core.write_atomically(path, rederiver.vector(row.run_id).to_bytes())
+
+
+def _is_here(workspace: Workspace, row: VectorRecord) -> bool:
+    path = workspace.vector_file(row.contributor_key, row.vector_sha256)
+    return path.is_file() and sift_core.file_sha256(path) == row.vector_sha256
 
 
 _RESTORE_LINEAGE = "restore lineage.duckdb from a backup, a digest in it was altered"

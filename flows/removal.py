@@ -11,19 +11,17 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-import sift_core
 from flows.errors import UsageError
 from flows.evaluating import aggregate, evaluate_state, write_metrics
 from flows.finetuning import require_same_exactness
 from flows.keeping import settle_vectors
 from flows.merging import (
     current_state_or_none,
-    is_stored,
     make_current,
-    read_current,
-    recall_vector,
+    stored_vector,
     write_state,
 )
+from flows.rederiving import bring_back
 from flows.registering import promote, register
 from flows.verifying import ExactnessError, verify_state
 from flows.workspace import Workspace
@@ -118,17 +116,17 @@ class Removal:
         if leaving is None:
             self.done("removed", {"was_member": False, "state_before": state.state_sha256})
             return
-        stored = is_stored(self.workspace, leaving)
-        vector = recall_vector(self.workspace, leaving)
-        without = read_current(self.workspace).subtract(vector)
-        written = write_state(self.workspace, without, state.base_id, "opt-out")
-        lanes = sift_core.linear_digest(
-            vector.integers(), self.workspace.settings.exactness.digest_seed
-        )
+        with self.workspace.lineage.reader() as reader:
+            record = reader.task_vector(leaving.run_id)
+        if self.workspace.keeps_masks_only:
+            bring_back(self.workspace, [record])
+        vector = stored_vector(self.workspace, self.key, leaving.vector_sha256, leaving.mask_sha256)
+        written = write_state(self.workspace, state, [], [vector], state.base_id, "opt-out")
+        lanes = [-lane % LANE_MODULUS for lane in written.change]
         _require_difference(before, lanes, [digest.value for digest in written.digests])
         details = {
             "was_member": True,
-            "vector": "stored" if stored else "derived again",
+            "vector": "derived again" if record.dropped_at else "stored",
             "state_before": state.state_sha256,
             "state_after": written.record.state_sha256,
             "members_before": len(members) + 1,

@@ -12,20 +12,13 @@ import sift_core
 from flows.base import load_base
 from flows.errors import FlowError
 from flows.finetuning import quick_collections, require_same_exactness
-from flows.merging import (
-    current_state,
-    is_stored,
-    read_mask,
-    read_members,
-    read_state,
-    rebuild,
-)
+from flows.merging import current_state, is_intact, read_mask, read_state, rebuilt_sha256
 from flows.progress import tracked
 from flows.rederiving import Rederiver
 from flows.workspace import Workspace
 from lineage import LineageError, Member
 from lineage import MergeState as StateRecord
-from sift_core import SiftCoreError, TaskVector
+from sift_core import Grid, MergeState, SiftCoreError, TaskVector
 
 Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
 """What a merge state can be held against."""
@@ -112,7 +105,8 @@ def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -
     if rederive:
         return "vectors derived again"
     # Until the merge's vectors are dropped, they are there to rebuild it from.
-    if workspace.keeps_masks_only and not all(is_stored(workspace, row) for row in members):
+    files = (workspace.vector_file(row.contributor_key, row.vector_sha256) for row in members)
+    if workspace.keeps_masks_only and not all(path.is_file() for path in files):
         return "digests alone"
     return "stored vectors"
 
@@ -138,14 +132,17 @@ def _base(workspace: Workspace, state: StateRecord) -> str:
 def _merge(
     workspace: Workspace, state: StateRecord, members: Sequence[Member], evidence: Evidence
 ) -> str:
+    if not is_intact(workspace, state):
+        raise ExactnessError(
+            f"{workspace.state_file(state.state_sha256)} is not the state that lineage recorded.",
+            remedy="restore it with `dvc checkout`, or run `sift build`.",
+        )
     if evidence == "digests alone":
         return _unaltered(workspace, state, members)
-    read_state(workspace, state)
     if evidence == "stored vectors":
-        rebuilt = rebuild(workspace, read_members(workspace, members))
+        found = rebuilt_sha256(workspace, members)
     else:
-        rebuilt = rebuild(workspace, _derive_again(workspace, members))
-    found = sift_core.sha256_of(rebuilt.to_bytes())
+        found = _derived_sha256(workspace, state, members)
     if found != state.state_sha256:
         raise ExactnessError(
             f"the sum of {len(members)} vectors is {found[:16]}…, lineage recorded "
@@ -153,6 +150,20 @@ def _merge(
             remedy="run `sift build` to merge again from the vectors.",
         )
     return f"the sum of {len(members)} {evidence} is {found[:16]}…, bit for bit"
+
+
+def _derived_sha256(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+    """The SHA-256 of the merge of members' vectors, each by its finetuning again; in memory."""
+    settings = workspace.settings.exactness
+    path = workspace.state_file(state.state_sha256)
+    vectors = _derive_again(workspace, members)
+    rebuilt = MergeState.rebuild(
+        vectors,
+        sift_core.shapes_in(path, state.state_sha256),
+        Grid(settings.grid_bits),
+        settings.sign_seed,
+    )
+    return sift_core.sha256_of(rebuilt.to_bytes())
 
 
 def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[TaskVector]:

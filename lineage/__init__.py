@@ -29,6 +29,7 @@ from lineage.recorder import Recorder
 from lineage.records import (
     BaseModelRecord,
     Contributor,
+    DatasetRecords,
     DatasetVersion,
     Environment,
     Evaluation,
@@ -56,6 +57,7 @@ from lineage.store import LineageStore
 __all__ = [
     "BaseModelRecord",
     "Contributor",
+    "DatasetRecords",
     "DatasetVersion",
     "Environment",
     "Evaluation",

@@ -4,6 +4,7 @@ Asking for one thing by its name raises LineageNotFoundError if there is none. W
 not be there yet (`current_…`, `finished_…`, `open_…`, `champion`) is None instead.
 """
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 import duckdb
@@ -66,6 +67,11 @@ class Reader:
     def dataset_versions(self, contributor_key: str) -> list[DatasetVersion]:
         """Return every dataset version of a contributor, oldest first."""
         return self._list(DatasetVersion, "dataset_versions", contributor_key=contributor_key)
+
+    def live_records(self, contributor_key: str) -> set[str]:
+        """Return the SHA-256 of every record in a dataset version that was not destroyed."""
+        rows = run(self._connection, "live_records", contributor_key=contributor_key)
+        return {row["record"] for row in rows}
 
     # Finetunings
 
@@ -171,16 +177,25 @@ class Reader:
 
     # Across the tables
 
-    def impact(self, contributor_key: str) -> Impact:
-        """Return everything that contains, or was made from, this contributor's data."""
-        key = {"contributor_key": contributor_key}
+    def impact(self, contributor_key: str, records: Collection[str] | None = None) -> Impact:
+        """Return everything that contains, or was made from, this contributor's data.
+
+        With `records` (SHA-256 of each): only what any of these went into.
+        """
+        contributor = self.contributor(contributor_key)
+        if records is None:
+            datasets = self.dataset_versions(contributor_key)
+        else:
+            named = {"contributor_key": contributor_key, "records": list(records)}
+            datasets = self._list(DatasetVersion, "datasets_with", **named)
+        of = {"contributor_key": contributor_key, "datasets": [row.sha256 for row in datasets]}
         return Impact(
-            contributor=self.contributor(contributor_key),
-            datasets=tuple(self.dataset_versions(contributor_key)),
-            runs=tuple(self._list(FinetuningRun, "impact_runs", **key)),
-            vectors=tuple(self._list(TaskVector, "impact_vectors", **key)),
-            states=tuple(self._list(MergeState, "impact_states", **key)),
-            versions=tuple(self._list(ModelVersion, "impact_versions", **key)),
+            contributor=contributor,
+            datasets=tuple(datasets),
+            runs=tuple(self._list(FinetuningRun, "impact_runs", **of)),
+            vectors=tuple(self._list(TaskVector, "impact_vectors", **of)),
+            states=tuple(self._list(MergeState, "impact_states", **of)),
+            versions=tuple(self._list(ModelVersion, "impact_versions", **of)),
         )
 
     def trace(self, name: str, version: int) -> Trace:
@@ -238,7 +253,10 @@ class Reader:
         return next((one for one in requests if self.next_step(one.request_id)), None)
 
     def removed_contributors(self) -> set[str]:
-        """Return the keys of all contributors whom an opt-out has taken out of the merge."""
+        """Return the keys of all contributors whom an opt-out has taken out of the merge.
+
+        Who withdrew some records only is not among them.
+        """
         rows = run(self._connection, "removed_contributors")
         return {row["contributor_key"] for row in rows}
 

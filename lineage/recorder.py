@@ -1,7 +1,7 @@
 """What may be written into the lineage store, each within the caller's one transaction."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -119,11 +119,18 @@ class Recorder:
         number = self._run("last_request_number")[0]["number"] + 1
         return f"opt-out-{number:04d}"
 
-    def receive(self, contributor_key: str, basis: str, at: datetime) -> OptOutRequest:
+    def receive(
+        self,
+        contributor_key: str,
+        basis: str,
+        at: datetime,
+        records: Collection[str] | None = None,
+    ) -> OptOutRequest:
         """File an opt-out request and its first step; `at` starts the legal deadlines.
 
-        Raises LineageNotFoundError for an unknown contributor and LineageConflictError if a
-        request of the same contributor is still open.
+        `records` (SHA-256 of each) withdraws these alone, None the contributor with all data.
+        Raises LineageNotFoundError for an unknown contributor and LineageConflictError if a request
+        of the same contributor is still open.
         """
         self.read.contributor(contributor_key)
         open_request = self.read.open_request(contributor_key)
@@ -137,6 +144,7 @@ class Recorder:
             contributor_key=contributor_key,
             basis=basis,
             received_at=at,
+            records=None if records is None else tuple(records),
         )
         self.add(request)
         self.advance(request.request_id, opt_out.STEPS[0], {"basis": basis}, at)
@@ -191,6 +199,14 @@ class Recorder:
         self._touch(
             "mark_erased", f"contributor {contributor_key}", contributor_key=contributor_key, at=at
         )
+
+    def forget_records(self, contributor_key: str, keep: Collection[str]) -> None:
+        """Forget which records the destroyed datasets of a contributor held, but for `keep`.
+
+        A digest of a short text can be guessed, so it goes with the text, except where a request
+        named it. The bytes may stay in free blocks of the file until `LineageStore.rewrite()`.
+        """
+        self._run("forget_records", contributor_key=contributor_key, keep=list(keep))
 
     def mark_artifacts_destroyed(
         self,

@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -44,6 +45,10 @@ def _known_step(step: str) -> str:
     return step
 
 
+def _in_order(records: Any) -> Any:
+    return records if records is None else tuple(sorted(set(records)))
+
+
 Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
 ContributorKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -53,6 +58,8 @@ Sequence32 = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Lane = Annotated[int, Field(ge=0, le=2**31 - 1)]
 LaneValue = Annotated[int, Field(ge=0, le=2**64 - 1)]
 Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Records = Annotated[tuple[Sha256, ...], BeforeValidator(_in_order)]
+"""Different records by their SHA-256, in order."""
 Json = Annotated[dict[str, JsonValue], AfterValidator(_plain_json)]
 
 
@@ -125,6 +132,18 @@ class DatasetVersion(Row):
     added_at: Utc
     superseded_at: Utc | None = None
     destroyed_at: Utc | None = None
+
+
+class DatasetRecords(Row):
+    """Which records a dataset version holds, each by its SHA-256."""
+
+    table = "dataset_records"
+    key = ("contributor_key", "sha256")
+    again = "replace"
+
+    contributor_key: ContributorKey
+    sha256: Sha256
+    records: Records
 
 
 class BaseModelRecord(Row):
@@ -291,7 +310,10 @@ class Evaluation(Row):
 
 
 class OptOutRequest(Row):
-    """A contributor's request to withdraw and the right it rests on."""
+    """A contributor's request to withdraw and the right it rests on.
+
+    `records` names single records by their SHA-256; None stands for the contributor with all data.
+    """
 
     table = "opt_out_request"
     key = ("request_id",)
@@ -300,6 +322,7 @@ class OptOutRequest(Row):
     contributor_key: ContributorKey
     basis: Text
     received_at: Utc
+    records: Records | None = None
 
 
 class OptOutStep(Row):
@@ -360,7 +383,7 @@ class LaneCheck(Record):
 
 
 class Impact(Record):
-    """Everything that contains, or was made from, one contributor's data."""
+    """Everything that contains, or was made from, one contributor's data or some records of it."""
 
     contributor: Contributor
     datasets: tuple[DatasetVersion, ...]
@@ -399,6 +422,7 @@ class Table(Record):
 ROWS: tuple[type[Row], ...] = (
     Contributor,
     DatasetVersion,
+    DatasetRecords,
     BaseModelRecord,
     Environment,
     FinetuningRun,

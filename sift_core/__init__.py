@@ -11,14 +11,17 @@ from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
 from sift_core.examples import Classification, Encoded, Example, Generation, encode_examples
-from sift_core.files import read_mask, read_state, read_vector, write_atomically
+from sift_core.files import file_sha256, read_mask, read_state, read_vector, write_atomically
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
 from sift_core.grid import Grid
+from sift_core.kind import Kind
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
 from sift_core.serve import masked_weights, served_weights, weights_sha256
 from sift_core.signs import SignVector
+from sift_core.stored import StoredState, StoredVector, shapes_in
 from sift_core.task_vector import TaskVector
+from sift_core.update import UpdatedState, rebuilt_sha256, update_state
 
 __all__ = [
     "LANES",
@@ -30,15 +33,20 @@ __all__ = [
     "Finetuned",
     "Generation",
     "Grid",
+    "Kind",
     "Mask",
     "MergeState",
     "Score",
     "SiftCoreError",
     "SignVector",
+    "StoredState",
+    "StoredVector",
     "TaskVector",
+    "UpdatedState",
     "WarmStart",
     "encode_examples",
     "evaluate",
+    "file_sha256",
     "finetune",
     "folder_sha256",
     "linear_digest",
@@ -48,8 +56,11 @@ __all__ = [
     "read_mask",
     "read_state",
     "read_vector",
+    "rebuilt_sha256",
     "served_weights",
     "sha256_of",
+    "shapes_in",
+    "update_state",
     "weights_sha256",
     "write_atomically",
 ]

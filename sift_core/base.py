@@ -22,6 +22,7 @@ from transformers import (
 
 from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
+from sift_core.files import file_sha256
 from sift_core.serve import Weights
 from sift_core.training import train
 
@@ -143,8 +144,8 @@ def folder_sha256(folder: Path) -> str:
     """SHA-256 over the names and digests of all files below a folder: the id of a base model."""
     digest = hashlib.sha256()
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}\0{file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

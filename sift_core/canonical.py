@@ -3,7 +3,8 @@
 Canonical means: the same content has the same bytes on every machine, so one SHA-256 names it.
 Tensors are stored under their parameter names; everything else is one JSON text under the
 metadata key `sift`. A reader re-encodes what it read and compares, so a file that hides anything
-(other padding bits, another order, a foreign key) is refused.
+(other padding bits, another order, a foreign key) is refused. Reading in pieces (`stored`) compares
+the head and looks at every padding bit and magnitude instead, which is as strict.
 
 | file   | tensor per parameter                                | metadata                          |
 |--------|-----------------------------------------------------|-----------------------------------|
@@ -14,14 +15,24 @@ metadata key `sift`. A reader re-encodes what it read and compares, so a file th
 
 import hashlib
 import json
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.numpy as st
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError
 
-from sift_core.errors import CodecError
+from sift_core.errors import AlteredError, CodecError
+
+_HEAD_ALIGNMENT = 8
+_DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
+"""NumPy's names of dtypes and those of the format."""
+
+MASK, VECTOR, MERGE = "mask/1", "vector/1", "merge/1"
+"""The three forms: what a file says it is, and in which version."""
 
 RESTORE = "restore the file with `dvc checkout`, then run `sift verify`."
 
@@ -37,11 +48,43 @@ def sha256_of(data: bytes) -> str:
 
 
 def encode(form: str, tensors: Tensors, about: dict[str, Any]) -> bytes:
-    """The canonical file of `tensors` and what there is to say about them."""
+    """The canonical file of `tensors`, all of one dtype, and what there is to say about them."""
+    ordered = [np.asarray(tensors[name], order="C") for name in sorted(tensors)]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    (dtype,) = {tensor.dtype for tensor in ordered} or {np.dtype(np.uint8)}
+    return head(form, dtype, shapes, about) + b"".join(tensor.tobytes() for tensor in ordered)
+
+
+def head(
+    form: str, dtype: DTypeLike, shapes: Mapping[str, tuple[int, ...]], about: dict[str, Any]
+) -> bytes:
+    """What stands before the tensors in a canonical file; they follow in the order of names."""
     # One metadata key: the order in which the format writes several is not specified.
     text = json.dumps({"format": form, **about}, sort_keys=True, separators=(",", ":"))
-    ordered = {name: np.asarray(tensors[name], order="C") for name in sorted(tensors)}
-    return st.save(ordered, metadata={"sift": text})
+    return plain_head(dtype, shapes, {"sift": text})
+
+
+def plain_head(
+    dtype: DTypeLike, shapes: Mapping[str, tuple[int, ...]], metadata: dict[str, str]
+) -> bytes:
+    """The head of a safetensors file, byte for byte as that library lays it out.
+
+    A head of our own, and not the library's, lets a file be written before all of it is known.
+    """
+    dtype = np.dtype(dtype)
+    header: dict[str, Any] = {"__metadata__": metadata}
+    start = 0
+    for name in sorted(shapes):
+        stop = start + prod(shapes[name]) * dtype.itemsize
+        header[name] = {
+            "dtype": _DTYPES[dtype.name],
+            "shape": list(shapes[name]),
+            "data_offsets": [start, stop],
+        }
+        start = stop
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % _HEAD_ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
 
 
 def decode(form: str, data: bytes, origin: str) -> tuple[Tensors, dict[str, Any]]:
@@ -67,3 +110,9 @@ def require_canonical(canonical: bytes, data: bytes, origin: str) -> None:
 def broken(origin: str, why: str) -> CodecError:
     """The error of a file that cannot be what lineage says it is."""
     return CodecError(f"{origin} is truncated or altered: {why}.", remedy=RESTORE)
+
+
+def altered(path: Path, found: str | None, recorded: str) -> AlteredError:
+    """The error of a file whose SHA-256 is `found` (None: missing or empty), not `recorded`."""
+    what = f"has SHA-256 {found[:16]}…" if found else "is missing or empty"
+    return AlteredError(f"{path} {what}, lineage recorded {recorded[:16]}….", remedy=RESTORE)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WORDS_PER_BLOCK = 4
+_LARGEST = 2**64 - 1
 
 
 def words(purpose: str, seed: int, parameter: str, start: int, count: int) -> NDArray[np.uint64]:
@@ -22,5 +23,9 @@ def words(purpose: str, seed: int, parameter: str, start: int, count: int) -> ND
     """
     key = hashlib.sha256(f"sift/1/{purpose}/{seed}/{parameter}".encode()).digest()[:16]
     block, offset = divmod(start, _WORDS_PER_BLOCK)
-    generator = np.random.Philox(key=int.from_bytes(key, "little"), counter=block)
-    return generator.random_raw(offset + count)[offset:]
+    generator = np.random.Generator(
+        np.random.Philox(key=int.from_bytes(key, "little"), counter=block)
+    )
+    # Over the full range the generator hands out its raw stream, as `random_raw` does, but without
+    # taking the interpreter's lock anew for every word: several threads can draw at once.
+    return generator.integers(0, _LARGEST, offset + count, np.uint64, endpoint=True)[offset:]

@@ -26,12 +26,29 @@ def linear_digest(
 
     Cost is O(entries); the order of the pairs and how an array is chunked change nothing.
     """
-    lanes = np.zeros(LANES, dtype=np.uint64)
+    lanes = np.zeros((1, LANES), dtype=np.uint64)
     for name, integers in parameters:
-        flat = np.ascontiguousarray(integers).reshape(-1).view(np.uint64)
-        for start in range(0, flat.size, _CHUNK):
-            chunk = flat[start : start + _CHUNK]
-            stream = words("digest", seed, name, start * LANES, chunk.size * LANES)
-            coefficients = stream.reshape(-1, LANES) | np.uint64(1)
-            lanes += chunk @ coefficients
+        lanes += digest_of_rows(name, 0, np.ascontiguousarray(integers).reshape(1, -1), seed)
+    return as_integers(lanes[0])
+
+
+def digest_of_rows(name: str, start: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+    """What entries `start …` of one parameter add to the digests of several tensors.
+
+    `rows` is int64 of shape (tensors, entries), the answer uint64 of shape (tensors, LANES).
+    Drawing the coefficients is nearly all of the cost, so tensors of one parameter are digested
+    together.
+    """
+    lanes = np.zeros((len(rows), LANES), dtype=np.uint64)
+    unsigned = rows.view(np.uint64)
+    for first in range(0, rows.shape[1], _CHUNK):
+        chunk = unsigned[:, first : first + _CHUNK]
+        count = chunk.shape[1]
+        stream = words("digest", seed, name, (start + first) * LANES, count * LANES)
+        lanes += np.dot(chunk, stream.reshape(-1, LANES) | np.uint64(1))
+    return lanes
+
+
+def as_integers(lanes: NDArray[np.uint64]) -> tuple[int, ...]:
+    """Lanes as Python integers."""
     return tuple(int(lane) for lane in lanes)

@@ -28,6 +28,10 @@ class CodecError(SiftCoreError):
     """A vector, mask or merge-state file is not in canonical form."""
 
 
+class AlteredError(SiftCoreError):
+    """A file is not the bytes that were recorded."""
+
+
 class MismatchError(SiftCoreError):
     """Two artifacts do not belong together: other names, shapes, grid or sign seed."""
 

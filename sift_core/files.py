@@ -3,30 +3,38 @@
 A reader sees the old bytes or the new ones, never a part.
 """
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sift_core.canonical import RESTORE
-from sift_core.errors import CodecError
+from sift_core.canonical import altered, sha256_of
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
+from sift_core.stored import StoredState, StoredVector
 from sift_core.task_vector import TaskVector
 
-
-def read_mask(path: Path) -> Mask:
-    """Read and check a mask file. Raises CodecError."""
-    return Mask.from_bytes(_read(path), str(path))
+_FLUSH_EVERY = 1 << 25
+"""Bytes between two flushes of a file that is being written."""
 
 
-def read_vector(path: Path, mask: Mask) -> TaskVector:
-    """Read and check a vector file against its mask. Raises CodecError, MismatchError."""
-    return TaskVector.from_bytes(_read(path), mask, str(path))
+def read_mask(path: Path, sha256: str) -> Mask:
+    """Read a mask file. Raises AlteredError where its SHA-256 is another, CodecError."""
+    return Mask.from_bytes(_read(path, sha256), str(path))
 
 
-def read_state(path: Path) -> MergeState:
-    """Read and check a merge-state file. Raises CodecError."""
-    return MergeState.from_bytes(_read(path), str(path))
+def read_vector(stored: StoredVector) -> TaskVector:
+    """Read a vector and its mask. Raises AlteredError, CodecError, MismatchError."""
+    mask = read_mask(stored.mask, stored.mask_sha256)
+    data = _read(stored.vector, stored.vector_sha256)
+    return TaskVector.from_bytes(data, mask, str(stored.vector))
+
+
+def read_state(stored: StoredState) -> MergeState:
+    """Read a merge state as a whole. Raises AlteredError, CodecError."""
+    return MergeState.from_bytes(_read(stored.path, stored.sha256), str(stored.path))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -34,22 +42,61 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     A full disk or a kill leaves what was at `path` as it was. Raises OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    with draft(path.parent) as file:
+        file.write(data)
+        file.keep(path)
+
+
+@contextmanager
+def draft(folder: Path) -> Iterator["Draft"]:
+    """A new file without a name of its own in `folder`; gone afterwards unless it was kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
+        yield Draft(handle, Path(temporary))
+    finally:
+        os.close(handle)
         Path(temporary).unlink(missing_ok=True)
-        raise
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise CodecError(f"{path} is missing.", remedy=RESTORE) from error
+class Draft:
+    """A file that is written front to back, in pieces, before it has its name."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self._path = path
+        self.size = 0
+        self._flushed = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes, read them back, compare. Raises OSError.
+
+        Now and then what was written is flushed, so that the disk is at work while more is made.
+        """
+        start = self.size
+        while self.size < start + len(data):
+            self.size += os.write(self._handle, data[self.size - start :])
+        if os.pread(self._handle, len(data), start) != data:
+            raise OSError(f"{self._path} does not give back what was written to it.")
+        if self.size - self._flushed >= _FLUSH_EVERY:
+            os.fdatasync(self._handle)
+            self._flushed = self.size
+
+    def keep(self, path: Path) -> None:
+        """Flush all to disk and give the file its name, in place of what had that name."""
+        os.fsync(self._handle)
+        os.fchmod(self._handle, 0o644)
+        self._path.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file of any size, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    data = path.read_bytes() if path.is_file() else b""
+    if sha256_of(data) != sha256:
+        raise altered(path, sha256_of(data) if data else None, sha256)
+    return data

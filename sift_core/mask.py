@@ -7,9 +7,15 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.canonical import MALFORMED, broken, decode, encode, require_canonical, sha256_of
-
-_FORM = "mask/1"
+from sift_core.canonical import (
+    MALFORMED,
+    MASK,
+    broken,
+    decode,
+    encode,
+    require_canonical,
+    sha256_of,
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,12 @@ class Mask:
             for name, bits in self.bits.items()
         }
         shapes = {name: list(shape) for name, shape in self.shapes.items()}
-        return encode(_FORM, packed, {"shapes": shapes, "sign_seed": self.sign_seed})
+        return encode(MASK, packed, {"shapes": shapes, "sign_seed": self.sign_seed})
 
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = "mask") -> "Mask":
         """The mask in a canonical file; `origin` names the file in errors. Raises CodecError."""
-        packed, about = decode(_FORM, data, origin)
+        packed, about = decode(MASK, data, origin)
         bits: dict[str, NDArray[np.bool_]] = {}
         try:
             for name, shape in about["shapes"].items():

@@ -7,12 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.canonical import MALFORMED, broken, decode, encode, require_canonical
+from sift_core.canonical import MALFORMED, MERGE, broken, decode, encode, require_canonical
 from sift_core.errors import GridOverflowError, MismatchError
 from sift_core.grid import LARGEST_INTEGER, Grid
 from sift_core.task_vector import TaskVector
 
-_FORM = "merge/1"
 LARGEST_SUM = 2**62
 """A sum beyond this is an error; one more addend (below 2^40) still cannot wrap int64."""
 
@@ -31,7 +30,7 @@ class MergeState:
 
     def __post_init__(self) -> None:
         for name, sums in self.sums.items():
-            _require_in_range(name, sums)
+            require_in_range(name, sums)
 
     @classmethod
     def zero(
@@ -66,12 +65,12 @@ class MergeState:
     def to_bytes(self) -> bytes:
         """The canonical file: int64 sums."""
         about = {"grid_bits": self.grid.bits, "sign_seed": self.sign_seed}
-        return encode(_FORM, self.sums, about)
+        return encode(MERGE, self.sums, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = "merge state") -> "MergeState":
         """The merge state in a canonical file; `origin` names it in errors. Raises CodecError."""
-        sums, about = decode(_FORM, data, origin)
+        sums, about = decode(MERGE, data, origin)
         for name, values in sums.items():
             if values.dtype != np.int64:
                 raise broken(origin, f"{name!r} is {values.dtype}, not int64")
@@ -92,7 +91,7 @@ class MergeState:
         for name, integers in vector.integers():
             sums = self.sums[name]
             sums += integers if direction > 0 else -integers
-            _require_in_range(name, sums)
+            require_in_range(name, sums)
         return self
 
     def _require_same_kind(self, vector: TaskVector) -> None:
@@ -115,7 +114,8 @@ class MergeState:
             )
 
 
-def _require_in_range(name: str, sums: NDArray[np.int64]) -> None:
+def require_in_range(name: str, sums: NDArray[np.int64]) -> None:
+    """Raise GridOverflowError unless every sum of a parameter is within ±2^62."""
     if sums.size and (sums.max() > LARGEST_SUM or sums.min() < -LARGEST_SUM):
         raise GridOverflowError(
             f"The sum of {name!r} leaves ±2^62, beyond {LARGEST_SUM // LARGEST_INTEGER} vectors "

@@ -23,8 +23,11 @@ class SignVector:
 
     def positive(self, parameter: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         """Where v is +1, as bool of `shape`. Bit `i` of the stream is entry `i` in C order."""
-        entries = prod(shape)
-        needed = -(-entries // _BITS_PER_WORD)
-        stream = words("sign", self.seed, parameter, 0, needed).astype("<u8").view(np.uint8)
-        bits = np.unpackbits(stream, count=entries, bitorder="little")
-        return bits.view(np.bool_).reshape(shape)
+        return self.positive_between(parameter, 0, prod(shape)).reshape(shape)
+
+    def positive_between(self, parameter: str, start: int, stop: int) -> NDArray[np.bool_]:
+        """Where v is +1 among the entries `start … stop`, bool; `start` is a multiple of 64."""
+        first, last = start // _BITS_PER_WORD, -(-stop // _BITS_PER_WORD)
+        stream = words("sign", self.seed, parameter, first, last - first)
+        bytes_ = stream.astype("<u8").view(np.uint8)
+        return np.unpackbits(bytes_, count=stop - start, bitorder="little").view(np.bool_)

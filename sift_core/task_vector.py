@@ -7,13 +7,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sift_core.canonical import MALFORMED, RESTORE, broken, decode, encode, require_canonical
+from sift_core.canonical import (
+    MALFORMED,
+    RESTORE,
+    VECTOR,
+    broken,
+    decode,
+    encode,
+    require_canonical,
+)
 from sift_core.errors import MismatchError, NonFiniteError
 from sift_core.grid import Grid
 from sift_core.mask import Mask
 from sift_core.signs import SignVector
-
-_FORM = "vector/1"
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class TaskVector:
     def to_bytes(self) -> bytes:
         """The canonical file: 16 bits per set bit of the mask."""
         about = {"grid_bits": self.grid.bits, "mask_sha256": self.mask.sha256}
-        return encode(_FORM, self.magnitudes, about)
+        return encode(VECTOR, self.magnitudes, about)
 
     @classmethod
     def from_bytes(cls, data: bytes, mask: Mask, origin: str = "vector") -> "TaskVector":
@@ -82,7 +88,7 @@ class TaskVector:
         Raises CodecError for anything but finite positive float16, one per set bit, and
         MismatchError where the file belongs to another mask.
         """
-        magnitudes, about = decode(_FORM, data, origin)
+        magnitudes, about = decode(VECTOR, data, origin)
         if about.get("mask_sha256") != mask.sha256:
             raise MismatchError(f"{origin} belongs to another mask.", remedy=RESTORE)
         if set(magnitudes) != set(mask.bits):

@@ -4,6 +4,7 @@ SELECT
     opt_out_request.contributor_key,
     contributor.external_id,
     opt_out_request.basis,
+    len(opt_out_request.records) AS records,
     opt_out_request.received_at,
     count(opt_out_step.step) FILTER (opt_out_step.step <> 'failed') AS steps_done,
     arg_max(opt_out_step.step, opt_out_step.number) AS last_step,
@@ -23,6 +24,7 @@ COMMENT ON COLUMN opt_out_status.request_id IS 'the request';
 COMMENT ON COLUMN opt_out_status.contributor_key IS 'who withdraws';
 COMMENT ON COLUMN opt_out_status.external_id IS 'the outside id; NULL once erased';
 COMMENT ON COLUMN opt_out_status.basis IS 'the right it rests on';
+COMMENT ON COLUMN opt_out_status.records IS 'how many records it withdraws; NULL: the contributor with all data';
 COMMENT ON COLUMN opt_out_status.received_at IS 'when it came in';
 COMMENT ON COLUMN opt_out_status.steps_done IS 'number of steps that are done';
 COMMENT ON COLUMN opt_out_status.last_step IS 'the latest step';

@@ -5,6 +5,9 @@ WITH reference (table_name, column_name, value, missing_in) AS (
     SELECT 'dataset_version', 'contributor_key', contributor_key, 'contributor'
     FROM dataset_version ANTI JOIN contributor USING (contributor_key)
     UNION ALL
+    SELECT 'dataset_records', 'sha256', sha256, 'dataset_version'
+    FROM dataset_records ANTI JOIN dataset_version USING (contributor_key, sha256)
+    UNION ALL
     SELECT 'finetuning_run', 'contributor_key', contributor_key, 'contributor'
     FROM finetuning_run ANTI JOIN contributor USING (contributor_key)
     UNION ALL

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import sift_core
 from flows.base import load_base
 from flows.build import build
-from flows.merging import current_state, read_members, read_state
+from flows.merging import current_state, read_state, stored_vector
 from flows.opt_out import opt_out
 from flows.workspace import Workspace
 from sift_core import MergeState, TaskVector
@@ -89,7 +89,12 @@ def vectors(_built: Snapshot) -> list[TaskVector]:
     place = _built.restore()
     with place.lineage.reader() as reader:
         members = reader.members(current_state(place).state_seq)
-    return list(read_members(place, members))
+    return [
+        sift_core.read_vector(
+            stored_vector(place, row.contributor_key, row.vector_sha256, row.mask_sha256)
+        )
+        for row in members
+    ]
 
 
 @settings(max_examples=40)

@@ -28,7 +28,7 @@ _RECORDED = "flows.removal:Removal.done"
 # In the order in which the work meets them, so that one opt-out can die of all of them in turn.
 OPT_OUT = [
     Point(_RECORDED, "before", "identified"),
-    Point("sift_core:write_atomically", "before", "merge/"),
+    Point("sift_core:update_state", "before"),
     Point("sift_core.files:Path.replace", "before"),
     Point("flows.removal:make_current", "before"),
     Point("flows.removal:make_current", "after"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from lineage import (
     BaseModelRecord,
     Contributor,
+    DatasetRecords,
     DatasetVersion,
     Environment,
     Evaluation,
@@ -89,6 +90,19 @@ def dataset(name: str, data: str, day: float) -> DatasetVersion:
     )
 
 
+def record(name: str, data: str = "always") -> str:
+    """Return the digest of a record of one version of the data, or of one in all of them."""
+    return sha(f"record {name} {data}")
+
+
+def dataset_records(name: str, data: str) -> DatasetRecords:
+    return DatasetRecords(
+        contributor_key=key(name),
+        sha256=sha(f"data {name} {data}"),
+        records=(record(name, data), record(name)),
+    )
+
+
 def finetuning(name: str, data: str, day: float) -> list[Row]:
     """Return the run, the task vector and its digests of one finetuning."""
     vector_sha256 = sha(f"vector {name} {data}")
@@ -132,7 +146,9 @@ def contribute(recorder: Recorder, name: str, data: str, day: float) -> None:
     for old in recorder.read.dataset_versions(key(name)):
         recorder.supersede_dataset(key(name), old.sha256, at(day))
     recorder.add(Contributor(contributor_key=key(name), external_id=name, added_at=at(day)))
-    recorder.add_all([dataset(name, data, day), *finetuning(name, data, day)])
+    recorder.add_all(
+        [dataset(name, data, day), dataset_records(name, data), *finetuning(name, data, day)]
+    )
 
 
 def new_state(members: Mapping[str, str], how: str, day: float) -> NewState:
@@ -223,6 +239,7 @@ def opt_out_of(recorder: Recorder, name: str, rest: Mapping[str, str], day: floa
         versions=[(one.name, one.version) for one in impact.versions],
     )
     recorder.mark_erased(key(name), at(day))
+    recorder.forget_records(key(name), ())
     for step in opt_out.STEPS[1:]:
         recorder.advance(request_id, step, {"objects": len(objects)}, at(day))
     return request_id

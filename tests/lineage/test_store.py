@@ -276,7 +276,7 @@ def test_an_older_store_is_refused_until_it_is_migrated(
         connection.execute("SELECT 1")
     with pytest.raises(LineageSchemaError, match=f"0 of the {len(known)}"), store.reader():
         pass
-    later = schema.Migration(len(known) + 1, "later", "CREATE TABLE later (x INTEGER)")
+    later = schema.Migration(known[-1].version + 1, "later", "CREATE TABLE later (x INTEGER)")
     store.migrate()
     populate(store)
     before = everything(store)
@@ -326,7 +326,9 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
     populated: LineageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = schema.migrations()
-    broken = schema.Migration(len(known) + 1, "broken", "CREATE TABLE a (x INTEGER); SELECT nope")
+    broken = schema.Migration(
+        known[-1].version + 1, "broken", "CREATE TABLE a (x INTEGER); SELECT nope"
+    )
     before = digest(populated.path)
     with monkeypatch.context() as patch:
         patch.setattr(schema, "migrations", lambda: (*known, broken))

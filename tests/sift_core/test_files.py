@@ -1,15 +1,25 @@
 """Files on disk are whole or not there."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from sift_core import MergeState, read_mask, read_state, read_vector, write_atomically
-from sift_core.errors import CodecError, MismatchError
+from sift_core import (
+    MergeState,
+    StoredState,
+    StoredVector,
+    file_sha256,
+    read_mask,
+    read_state,
+    read_vector,
+    write_atomically,
+)
+from sift_core.errors import AlteredError, CodecError, MismatchError
 from tests.sift_core.builders import GRID, SEED, SHAPES, vector
+from tests.sift_core.on_disk import stored, stored_file
 
 
 @contextmanager
@@ -27,13 +37,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     one = vector(1)
     state = MergeState.rebuild([one], SHAPES, GRID, SEED)
     folder = tmp_path / "new" / "folder"
-    write_atomically(folder / "mask", one.mask.to_bytes())
-    write_atomically(folder / "vector", one.to_bytes())
-    write_atomically(folder / "merge", state.to_bytes())
-    mask = read_mask(folder / "mask")
-    assert read_vector(folder / "vector", mask).to_bytes() == one.to_bytes()
-    assert read_state(folder / "merge").to_bytes() == state.to_bytes()
-    assert sorted(path.name for path in folder.iterdir()) == ["mask", "merge", "vector"]
+    for name, data in (("m", one.mask.to_bytes()), ("v", one.to_bytes()), ("s", state.to_bytes())):
+        write_atomically(folder / name, data)
+    mask, found, merge = (file_sha256(folder / name) for name in "mvs")
+    assert read_mask(folder / "m", mask).to_bytes() == one.mask.to_bytes()
+    stored = StoredVector(folder / "v", folder / "m", found, mask)
+    assert read_vector(stored).to_bytes() == one.to_bytes()
+    assert read_state(StoredState(folder / "s", merge)).to_bytes() == state.to_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == ["m", "s", "v"]
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -54,14 +65,27 @@ def test_a_file_can_be_replaced_and_is_readable_by_others(tmp_path: Path) -> Non
 
 
 def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
-    one, other = vector(1), vector(2)
-    path = tmp_path / "some.safetensors"
-    for read in (read_mask, read_state, lambda file: read_vector(file, one.mask)):
-        with pytest.raises(CodecError, match=r"some\.safetensors is missing.*dvc checkout"):
-            read(path)
-    path.write_bytes(one.to_bytes()[:-1])
-    with pytest.raises(CodecError, match=r"some\.safetensors is truncated or altered.*sift verify"):
-        read_vector(path, one.mask)
-    path.write_bytes(one.to_bytes())
-    with pytest.raises(MismatchError, match=r"some\.safetensors belongs to another mask"):
-        read_vector(path, other.mask)
+    one = stored(tmp_path, vector(1))
+    sha256 = one.vector_sha256
+    gone = tmp_path / "some.safetensors"
+    reads: list[Callable[[], object]] = [
+        lambda: read_mask(gone, sha256),
+        lambda: read_state(StoredState(gone, sha256)),
+        lambda: read_vector(StoredVector(gone, one.mask, sha256, one.mask_sha256)),
+    ]
+    for read in reads:
+        with pytest.raises(AlteredError, match=r"some\.safetensors is missing.*dvc checkout"):
+            read()
+    gone.write_bytes(one.vector.read_bytes()[:-1])
+    for read in reads:
+        with pytest.raises(AlteredError, match=r"some\.safetensors has SHA-256.*sift verify"):
+            read()
+
+
+def test_what_was_never_a_canonical_file_is_refused_though_recorded(tmp_path: Path) -> None:
+    one, other = stored(tmp_path, vector(1)), stored(tmp_path, vector(2))
+    path, sha256 = stored_file(tmp_path, one.vector.read_bytes()[:-1])
+    with pytest.raises(CodecError, match=f"{path.name} is truncated or altered.*sift verify"):
+        read_vector(StoredVector(path, one.mask, sha256, one.mask_sha256))
+    with pytest.raises(MismatchError, match=f"{one.vector.name} belongs to another mask"):
+        read_vector(StoredVector(one.vector, other.mask, one.vector_sha256, other.mask_sha256))

@@ -1,0 +1,198 @@
+"""Canonical files read once, front to back, in pieces: as strictly as whole, in bounded memory.
+
+Every byte that is used is also hashed, in the same read, and the hash must be the recorded one
+before anything made of those bytes counts. What is read is checked before it is computed with, so
+that a hostile file can lead to an error and to nothing else.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sift_core.canonical import altered, broken
+from sift_core.errors import CodecError, MismatchError
+from sift_core.grid import INTEGER_OF, LARGEST_MAGNITUDE
+from sift_core.kind import Kind, shapes_of, unexpected
+from sift_core.pieces import Piece
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class StoredState:
+    """A merge-state file and the SHA-256 that was recorded for it."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoredVector:
+    """A vector file, its mask file, and the SHA-256 that were recorded for them."""
+
+    vector: Path
+    mask: Path
+    vector_sha256: str
+    mask_sha256: str
+
+
+class PieceReader:
+    """The bytes of one file in order.
+
+    No handle stays open between reads, so that any number of files can be read side by side.
+    """
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self.path = path
+        self._recorded = sha256
+        self._hash = hashlib.sha256()
+        self._at = 0
+
+    def read(self, size: int) -> NDArray[np.uint8]:
+        """The next `size` bytes, fewer where the file ends; writable."""
+        data = np.empty(size, np.uint8)
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise altered(self.path, None, self._recorded) from error
+        try:
+            found = os.preadv(handle, [data.data], self._at) if size else 0
+        finally:
+            os.close(handle)
+        self._hash.update(data[:found].data)
+        self._at += found
+        return data[:found]
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """The next `size` bytes. Raises CodecError where the file ends before."""
+        data = self.read(size)
+        if len(data) < size:
+            raise broken(str(self.path), "it ends too early")
+        return data
+
+    def head(self) -> bytes:
+        """The head: length and header. Raises CodecError where there is none."""
+        length = self.take(8).tobytes()
+        size = int.from_bytes(length, "little")
+        if size > self.path.stat().st_size:
+            raise broken(str(self.path), "its header is longer than the file")
+        return length + self.take(size).tobytes()
+
+    def finish(self) -> None:
+        """Raise AlteredError unless all bytes are as recorded, CodecError where it goes on."""
+        rest = self._skip_rest()
+        if rest:
+            raise broken(str(self.path), f"{rest} bytes follow its last tensor")
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Where the file is not the recorded one, say that rather than what is wrong with it."""
+        try:
+            yield
+        except (CodecError, MismatchError):
+            self._skip_rest()
+            raise
+
+    def _skip_rest(self) -> int:
+        """How many bytes are left. Raises AlteredError unless all are as recorded."""
+        rest = 0
+        while found := len(self.read(_CHUNK)):
+            rest += found
+        sha256 = self._hash.hexdigest()
+        if sha256 != self._recorded:
+            raise altered(self.path, sha256 if self._at else None, self._recorded)
+        return rest
+
+
+class StateReader:
+    """The sums of a merge-state file, piece by piece."""
+
+    def __init__(self, stored: StoredState, kind: Kind) -> None:
+        self._file = PieceReader(stored.path, stored.sha256)
+        with self._file.explained():
+            _require_head(self._file, kind.head_of_state())
+
+    def take(self, piece: Piece) -> NDArray[np.int64]:
+        """The sums of the next piece, int64 of shape (entries,)."""
+        with self._file.explained():
+            return self._file.take(len(piece) * 8).view("<i8")
+
+    def finish(self) -> None:
+        """Raise AlteredError or CodecError unless all of the file is what it should be."""
+        self._file.finish()
+
+
+class VectorReader:
+    """The non-zero entries of a vector, piece by piece, as indices and magnitudes."""
+
+    def __init__(self, stored: StoredVector, kind: Kind) -> None:
+        self._mask = PieceReader(stored.mask, stored.mask_sha256)
+        self._vector = PieceReader(stored.vector, stored.vector_sha256)
+        with self._mask.explained(), self._vector.explained():
+            _require_head(self._mask, kind.head_of_mask())
+            found = self._vector.head()
+            counts = kind.set_bits(stored.vector, found)
+            expected = kind.head_of_vector(counts, stored.mask_sha256)
+            if found != expected:
+                raise unexpected(stored.vector, found, expected)
+        self._counts = np.array([counts[name] for name in sorted(counts)], np.int64)
+        self._parameter = -1
+        self._left = 0
+
+    def take(self, piece: Piece) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the next piece is not zero, counted from its start, and |τ|·2^bits there."""
+        with self._mask.explained(), self._vector.explained():
+            where = np.flatnonzero(self._bits(piece))
+            return where, INTEGER_OF[self._magnitudes(piece, len(where))]
+
+    def _bits(self, piece: Piece) -> NDArray[np.bool_]:
+        count = len(piece)
+        packed = self._mask.take(-(-count // 8))
+        if count % 8 and packed[-1] >> count % 8:
+            raise broken(str(self._mask.path), "a padding bit is set")
+        return np.unpackbits(packed, count=count, bitorder="little").view(np.bool_)
+
+    def _magnitudes(self, piece: Piece, count: int) -> NDArray[np.uint16]:
+        if piece.is_first:
+            self._parameter += 1
+            self._left = int(self._counts[self._parameter])
+        self._left -= count
+        if self._left < 0 or (piece.is_last and self._left):
+            raise broken(
+                str(self._vector.path), f"{piece.name!r} has not one magnitude per set bit"
+            )
+        halves = self._vector.take(count * 2).view("<u2")
+        if count and (halves.min() < 1 or halves.max() > LARGEST_MAGNITUDE):
+            raise broken(
+                str(self._vector.path),
+                f"{piece.name!r} holds a magnitude that is not finite and positive",
+            )
+        return halves
+
+    def finish(self) -> None:
+        """Raise AlteredError or CodecError unless all of both files is what it should be."""
+        self._mask.finish()
+        self._vector.finish()
+
+
+def _require_head(file: PieceReader, expected: bytes) -> None:
+    found = file.head()
+    if found != expected:
+        raise unexpected(file.path, found, expected)
+
+
+def shapes_in(path: Path, sha256: str) -> dict[str, tuple[int, ...]]:
+    """The parameters that a mask or merge-state file covers, and their shapes, by its head alone.
+
+    Raises AlteredError, CodecError. That all of the file is what was recorded, whoever reads it
+    for its content finds out.
+    """
+    file = PieceReader(path, sha256)
+    with file.explained():
+        return shapes_of(file.head(), path)

@@ -1,0 +1,25 @@
+"""Vectors and merge states as files, with the digests that lineage would have recorded."""
+
+from pathlib import Path
+
+from sift_core import MergeState, StoredState, StoredVector, TaskVector, sha256_of
+
+
+def stored_file(folder: Path, data: bytes) -> tuple[Path, str]:
+    """A file named by its SHA-256."""
+    sha256 = sha256_of(data)
+    path = folder / f"{sha256}.safetensors"
+    path.write_bytes(data)
+    return path, sha256
+
+
+def stored(folder: Path, one: TaskVector) -> StoredVector:
+    """A vector and its mask on disk."""
+    vector, vector_sha256 = stored_file(folder, one.to_bytes())
+    mask, mask_sha256 = stored_file(folder, one.mask.to_bytes())
+    return StoredVector(vector, mask, vector_sha256, mask_sha256)
+
+
+def stored_state(folder: Path, state: MergeState) -> StoredState:
+    """A merge state on disk."""
+    return StoredState(*stored_file(folder, state.to_bytes()))
