@@ -10,7 +10,7 @@ from flows.merging import current_state
 from flows.rederiving import RederivationError, Rederiver, different_environment
 from flows.workspace import Workspace
 from lineage import Member
-from sift_core import training
+from tests.flows.kept import elsewhere
 from tests.flows.test_build import change
 from tests.flows.test_verifying import change_lineage, flip_a_byte
 from tests.flows.trees import tree
@@ -29,22 +29,6 @@ def refused(place: Workspace, member: Member) -> RederivationError:
     assert tree(place.root) == before
     assert member.contributor_key in caught.value.facts
     return caught.value
-
-
-def elsewhere(place: Workspace) -> None:
-    """Let lineage say that every finetuning ran with another torch, on another processor."""
-    change_lineage(
-        place,
-        "UPDATE environment SET platform = 'Linux riscv64 an abacus', "
-        'packages = json_merge_patch(packages, \'{"torch": "1.0"}\')',
-    )
-
-
-@pytest.fixture
-def other_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same finetuning gives other bits, as another machine's kernels would give."""
-    seeded = training.set_seed
-    monkeypatch.setattr(training, "set_seed", lambda seed: seeded(seed + 1))
 
 
 def test_every_vector_comes_back_to_the_bit_and_nothing_is_written(built: Workspace) -> None:
