@@ -65,9 +65,9 @@ def restore(workspace: Workspace, work: Sequence[Job]) -> None:
 def apply_storage(workspace: Workspace) -> None:
     """Once the current state is verified, let the disk and lineage hold what `storage.keep` says.
 
-    Where only masks are kept, the vectors that the state has taken in are deleted. One that was
-    made in another environment is derived again first: what cannot be derived again here is not
-    deleted. Raises RederivationError; then nothing was.
+    Where only masks are kept, all vectors are deleted: the state has taken them in, or let them go.
+    A member's that was made in another environment is derived again first, since what cannot be
+    derived again here is not deleted. Raises RederivationError; then nothing was.
     """
     state = current_state(workspace)
     with workspace.lineage.reader() as reader:
@@ -85,8 +85,8 @@ def apply_storage(workspace: Workspace) -> None:
     rederiver = Rederiver(workspace)
     for run_id in tracked("Deriving again", foreign, len(foreign)):
         rederiver.vector(run_id)
-    for path in merged.values():
-        path.unlink(missing_ok=True)
+    for path in workspace.vectors.glob("*.safetensors"):
+        path.unlink()
     if gone := sorted(merged.keys() - dropped):
         with workspace.lineage.writer() as recorder:
             recorder.mark_vectors_dropped(gone, datetime.now(UTC))

@@ -131,7 +131,7 @@ def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
 
     For a merge about to be made, where only masks are kept. Raises RederivationError.
     """
-    missing = [row for row in wanted if not _is_here(workspace, row)]
+    missing = [row for row in wanted if not is_here(workspace, row)]
     rederiver = Rederiver(workspace)
     with quick_collections():
         for row in tracked("Deriving again", missing, len(missing)):
@@ -139,7 +139,8 @@ def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
             sift_core.write_atomically(path, rederiver.vector(row.run_id).to_bytes())
 
 
-def _is_here(workspace: Workspace, row: VectorRecord) -> bool:
+def is_here(workspace: Workspace, row: VectorRecord) -> bool:
+    """Whether the file of a recorded vector is here, the recorded bytes."""
     path = workspace.vector_file(row.contributor_key, row.vector_sha256)
     return path.is_file() and sift_core.file_sha256(path) == row.vector_sha256
 

@@ -7,10 +7,11 @@ import pytest
 
 from flows.keeping import apply_storage, lost
 from flows.merging import current_state
-from flows.rederiving import RederivationError
+from flows.rederiving import RederivationError, Rederiver
 from flows.reporting import read_report
 from flows.verifying import verify
 from flows.workspace import Workspace
+from sift_core import TaskVector
 from sift_core.errors import AlteredError
 from tests.flows.kept import (
     FEW,
@@ -29,6 +30,8 @@ from tests.flows.traces import traces
 from tests.flows.trees import tree
 from tests.flows.workspaces import (
     TWINS,
+    Rows,
+    add,
     build_plainly,
     files,
     finetune_and_merge,
@@ -164,6 +167,68 @@ def test_identical_data_of_another_contributor_survives(masks_only: Workspace) -
 
     assert files(masks_only, stayer)[2].is_file()
     assert verify(masks_only, rederive=True).passed
+
+
+@pytest.fixture
+def derived(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The runs whose vectors were derived again."""
+    runs: list[str] = []
+    derive = Rederiver.vector
+
+    def counted(self: Rederiver, run_id: str) -> TaskVector:
+        runs.append(run_id)
+        return derive(self, run_id)
+
+    monkeypatch.setattr(Rederiver, "vector", counted)
+    return runs
+
+
+def require_merge_of(place: Workspace, elsewhere: Path, source: Path, rows: list[Rows]) -> None:
+    """The merge is the one of these rows alone, made afresh, and no vector is left."""
+    other = make_workspace(elsewhere, source, rows)
+    finetune_and_merge(other)
+    assert merge_bytes(place) == merge_bytes(other)
+    assert vector_files(place) == []
+    assert evidence(place) == "digests alone"
+
+
+def test_a_build_derives_again_only_what_it_takes_away(
+    masks_only: Workspace, derived: list[str], tmp_path: Path, tiny_classifier: Path
+) -> None:
+    with masks_only.lineage.reader() as reader:
+        members = {row.contributor_key: row.run_id for row in reader.members(1)}
+    add(masks_only, reviews("newcomer"))
+    add(masks_only, reviews(STAYER, edition=1), replace=True)
+
+    build_plainly(masks_only.root)
+
+    assert derived == [members[masks_only.key_of(STAYER)]]
+    rows = [reviews(who, edition=int(who == STAYER)) for who in (*FEW, "newcomer")]
+    require_merge_of(masks_only, tmp_path / "other", tiny_classifier, rows)
+
+
+def test_a_build_derives_again_who_stays_where_that_is_less(
+    masks_only: Workspace, derived: list[str], tmp_path: Path, tiny_classifier: Path
+) -> None:
+    with masks_only.lineage.reader() as reader:
+        members = {row.contributor_key: row.run_id for row in reader.members(1)}
+    for who in FEW[1:]:
+        add(masks_only, reviews(who, edition=1), replace=True)
+
+    build_plainly(masks_only.root)
+
+    assert derived == [members[masks_only.key_of(FEW[0])]]
+    rows = [reviews(who, edition=int(who != FEW[0])) for who in FEW]
+    require_merge_of(masks_only, tmp_path / "other", tiny_classifier, rows)
+
+
+def test_a_build_that_finetunes_everyone_derives_nothing_again(
+    masks_only: Workspace, derived: list[str]
+) -> None:
+    build_plainly(change(masks_only, "steps: 3", "steps: 2").root)
+
+    assert derived == []
+    assert vector_files(masks_only) == []
 
 
 def other_settings(place: Workspace) -> Workspace:
