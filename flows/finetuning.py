@@ -65,6 +65,17 @@ def require_same_exactness(workspace: Workspace) -> None:
             )
 
 
+def require_same_settings(workspace: Workspace, run: FinetuningRun) -> None:
+    """Raise UsageError where params.yaml has other settings than this run was made with."""
+    now = parameters(workspace.settings)
+    differing = sorted(name for name in now if run.parameters.get(name) != now[name])
+    if differing:
+        raise UsageError(
+            f"params.yaml has another {', '.join(differing)} than the merge was made with.",
+            remedy="set it back, or run `sift build` first so that the whole merge has it.",
+        )
+
+
 def pending(workspace: Workspace, among: Sequence[Job] | None = None) -> list[Job]:
     """The jobs that no recorded finetuning has done. Looks `among` these, or at all.
 

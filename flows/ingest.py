@@ -15,10 +15,10 @@ from flows.digests import md5_of
 from flows.errors import FlowError, UsageError
 from flows.identity import normal_id
 from flows.readers import read_rows
-from flows.rows import LabelledRow, Row, parse_row
+from flows.rows import LabelledRow, Row, canonical_json, parse_row, record_json, record_sha256
 from flows.settings import Settings
 from flows.workspace import Workspace
-from lineage import Contributor, DatasetVersion, Recorder
+from lineage import Contributor, DatasetRecords, DatasetVersion, OptOutRequest, Recorder
 from sift_core import sha256_of, write_atomically
 
 Status = Literal["added", "replaced", "restored", "unchanged"]
@@ -26,6 +26,10 @@ Status = Literal["added", "replaced", "restored", "unchanged"]
 
 class DatasetAlteredError(FlowError):
     """A stored dataset is not the bytes that lineage recorded."""
+
+
+class WithdrawnRecordsError(UsageError):
+    """Rows that were withdrawn come in again."""
 
 
 @dataclass
@@ -42,7 +46,17 @@ class Dataset:
         """The stored file: JSON Lines, keys sorted, training rows first."""
         rows = [{"split": "train", **row} for row in self.train]
         rows += [{"split": "test", **row} for row in self.test]
-        return "".join(_canonical(row) + "\n" for row in rows).encode()
+        return "".join(canonical_json(row) + "\n" for row in rows).encode()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All stored rows, training rows first. Rows of one group keep the order they came in."""
+        return [*self.train, *self.test]
+
+    @property
+    def records(self) -> set[str]:
+        """The hash of every record."""
+        return {record_sha256(row) for row in self.rows}
 
 
 @dataclass(frozen=True)
@@ -65,19 +79,18 @@ def add_contributors(
     """Validate files of rows and make them the current datasets of their contributors.
 
     A contributor whose rows are unchanged stays as they are; one with other rows is refused
-    unless `replace`. Raises UsageError with the line and the remedy; then nothing has changed.
+    unless `replace`. Raises UsageError with the line and the remedy, WithdrawnRecordsError for a
+    record that its contributor has withdrawn; then nothing has changed.
     """
     datasets = read_datasets(workspace, files)
     with workspace.lock():
         with workspace.lineage.reader() as reader:
             current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
-            leaving = {row.contributor_key for row in reader.requests()}
+            requests = reader.requests()
         for dataset in datasets:
-            if dataset.key in leaving:
-                raise UsageError(
-                    f"Contributor {dataset.external_id!r} opted out.",
-                    remedy="leave their rows out; an opt-out is final in this release.",
-                )
+            _require_not_withdrawn(
+                dataset, [row for row in requests if row.contributor_key == dataset.key]
+            )
         plan = [(dataset, _status(workspace, dataset, current, replace)) for dataset in datasets]
         _store(
             workspace,
@@ -116,8 +129,24 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
                 f"{settings.min_rows}: some train, some are held out.",
                 remedy="add rows for this contributor, or leave them out.",
             )
-        datasets.append(split_rows(name, key, own, settings.held_out))
+        datasets.append(split_rows(name, key, [row.stored() for row in own], settings.held_out))
     return datasets
+
+
+def _require_not_withdrawn(dataset: Dataset, requests: Sequence[OptOutRequest]) -> None:
+    """An opt-out stands from the moment it was received, whether it was run yet or not."""
+    for request in requests:
+        if request.records is None:
+            raise UsageError(
+                f"Contributor {dataset.external_id!r} opted out.",
+                remedy="leave their rows out; an opt-out is final in this release.",
+            )
+        if again := sorted(dataset.records.intersection(request.records)):
+            raise WithdrawnRecordsError(
+                f"Contributor {dataset.external_id!r} withdrew {len(again)} of these records "
+                f"({request.request_id}), first {again[0]}.",
+                remedy="leave these rows out: a withdrawal is final. Nothing was added.",
+            )
 
 
 def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
@@ -176,16 +205,16 @@ def _key(workspace: Workspace, where: str, external_id: str) -> str:
         raise UsageError(f"{where}: {error.facts}", remedy=error.remedy) from None
 
 
-def split_rows(name: str, key: str, rows: Iterable[Row], held_out: float) -> Dataset:
-    """The dataset of one contributor's rows.
+def split_rows(name: str, key: str, rows: Iterable[dict[str, Any]], held_out: float) -> Dataset:
+    """The dataset of one contributor's rows, in stored form.
 
-    Holds out the groups whose digests come first, so a split depends on the rows alone. Raises
-    UsageError where all rows are one group.
+    Holds out the groups whose digests come first, so a split depends on the rows alone: splitting
+    what is left of a dataset gives what these rows would have given had the others never come.
+    Raises UsageError where all rows are one group.
     """
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        content = _canonical(row.canonical())
-        groups.setdefault(_digest(row.group or content), []).append(row)
+        groups.setdefault(_digest(row.get("item") or record_json(row)), []).append(row)
     ordered = [groups[digest] for digest in sorted(groups)]
     if len(ordered) < 2:
         raise UsageError(
@@ -198,7 +227,7 @@ def split_rows(name: str, key: str, rows: Iterable[Row], held_out: float) -> Dat
     for index, group in enumerate(ordered):
         last = index == len(ordered) - 1
         target = dataset.test if len(dataset.test) < wanted and not last else dataset.train
-        target.extend(row.canonical() for row in group)
+        target.extend(group)
     if "label" in dataset.train[0]:
         dataset.task = "classification"
     return dataset
@@ -238,30 +267,31 @@ def _store(
         with workspace.lineage.writer() as recorder:
             for dataset, status in plan:
                 if status != "restored":
-                    _record(recorder, dataset, status, dataset.to_bytes(), current, now)
+                    record_dataset(recorder, dataset, current.get(dataset.key), now)
         for dataset, _ in plan:
             target = workspace.data_file(dataset.key, sha256_of(dataset.to_bytes()))
             (scratch / dataset.key).replace(target)
 
 
-def _record(
-    recorder: Recorder,
-    dataset: Dataset,
-    status: Status,
-    data: bytes,
-    current: dict[str, str],
-    now: datetime,
+def record_dataset(
+    recorder: Recorder, dataset: Dataset, supersedes: str | None, now: datetime
 ) -> None:
-    if status == "added":
+    """Record a contributor's current dataset, in place of the one with SHA-256 `supersedes`."""
+    data = dataset.to_bytes()
+    sha256 = sha256_of(data)
+    if supersedes is None:
         recorder.add(
             Contributor(contributor_key=dataset.key, external_id=dataset.external_id, added_at=now)
         )
     else:
-        recorder.supersede_dataset(dataset.key, current[dataset.key], now)
+        recorder.supersede_dataset(dataset.key, supersedes, now)
+    recorder.add(
+        DatasetRecords(contributor_key=dataset.key, sha256=sha256, records=tuple(dataset.records))
+    )
     recorder.add(
         DatasetVersion(
             contributor_key=dataset.key,
-            sha256=sha256_of(data),
+            sha256=sha256,
             md5=md5_of(data),
             bytes=len(data),
             train_rows=len(dataset.train),
@@ -270,10 +300,6 @@ def _record(
             added_at=now,
         )
     )
-
-
-def _canonical(row: dict[str, Any]) -> str:
-    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _digest(text: str) -> str:

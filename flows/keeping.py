@@ -92,6 +92,21 @@ def apply_storage(workspace: Workspace) -> None:
             recorder.mark_vectors_dropped(gone, datetime.now(UTC))
 
 
+def drop_joined(workspace: Workspace, key: str) -> None:
+    """Where only masks are kept, delete the vector of a contributor who was just merged anew.
+
+    They withdrew some records and stay; the vectors of others wait for the next build.
+    """
+    state = current_state(workspace)
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    own = [member for member in members if member.contributor_key == key]
+    if own and workspace.keeps_masks_only:
+        _vector_file(workspace, own[0]).unlink(missing_ok=True)
+        with workspace.lineage.writer() as recorder:
+            recorder.mark_vectors_dropped([own[0].run_id], datetime.now(UTC))
+
+
 def forget_vectors(workspace: Workspace) -> None:
     """Destroy what DVC still has of dropped vectors, from the time when vectors were kept.
 

@@ -32,6 +32,8 @@ class OptOutResult:
     removal: dict[str, Any]
     quality: dict[str, Any]
     destroyed: int
+    records: int | None
+    """How many records were withdrawn; None: the contributor with all data."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -92,7 +94,8 @@ def _publish(removal: Removal) -> OptOutResult:
         markdown="\n".join(
             [
                 f"# {removal.request_id}",
-                f"Contributor `{report['contributor_key']}`, basis {report['basis']}.",
+                f"Contributor `{report['contributor_key']}`, {_scope(report['records'])}, basis "
+                f"{report['basis']}.",
                 "",
                 "| step | done at |",
                 "| --- | --- |",
@@ -111,4 +114,9 @@ def _publish(removal: Removal) -> OptOutResult:
         removal=report["removal"],
         quality=report["quality"],
         destroyed=len(report["destroyed"]),
+        records=report["records"],
     )
+
+
+def _scope(records: int | None) -> str:
+    return "with all data" if records is None else f"{records} of their records"

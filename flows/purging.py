@@ -1,8 +1,9 @@
 """Destroying what must be destroyed, and looking for each of it again.
 
 S_old − S_new *is* τ_u: so with the contributor's rows, vector and mask go every superseded merge
-state and model version that contained them. The new version is champion before the first byte
-goes. The list of objects is kept in lineage; a killed purge goes on with it.
+state and model version that contained them. Of some withdrawn records the same goes: every dataset
+that held one, and all that was made from these datasets. The new version is champion before the
+first byte goes. The list of objects is kept in lineage; a killed purge goes on with it.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -17,6 +18,7 @@ from flows.errors import FlowError
 from flows.merging import current_state_or_none
 from flows.registering import commit, require_same_name
 from flows.removal import Removal
+from flows.sweeping import needed_files
 from lineage import Impact, PurgeObject
 
 WORKSPACE = "workspace"
@@ -34,8 +36,7 @@ def purge(removal: Removal) -> None:
     running it again goes on.
     """
     require_same_name(removal.workspace)
-    with removal.workspace.lineage.reader() as reader:
-        impact = reader.impact(removal.key)
+    impact = removal.impact()
     _purge_workspace(removal, impact)
     built = current_state_or_none(removal.workspace) is not None
     head = commit(removal.workspace, f"Opt out: {removal.request_id}") if built else None
@@ -47,7 +48,7 @@ def purge(removal: Removal) -> None:
 
 def _purge_workspace(removal: Removal, impact: Impact) -> None:
     place, key = removal.workspace, removal.key
-    files = place.files_of(key)
+    files = _files(removal, impact)
     current = current_state_or_none(place)
     keep = place.state_file(current.state_sha256) if current else None
     files |= {path: "merge_state" for path in place.merge.iterdir() if path != keep}
@@ -67,6 +68,22 @@ def _purge_workspace(removal: Removal, impact: Impact) -> None:
             datetime.now(UTC), datasets=[(key, row.sha256) for row in impact.datasets]
         )
     _settle(removal, {WORKSPACE}, lambda row: not (place.root / row.locator).exists())
+
+
+def _files(removal: Removal, impact: Impact) -> dict[Path, str]:
+    """Files of contributors to destroy: all of this one, or those that held withdrawn records.
+
+    A file that the remaining rows made too (the withdrawn ones had been held out) stays.
+    """
+    place, key = removal.workspace, removal.key
+    if removal.request.records is None:
+        return place.files_of(key)
+    files = {place.data_file(key, row.sha256): "dataset" for row in impact.datasets}
+    for row in impact.vectors:
+        files[place.vector_file(key, row.vector_sha256)] = "vector"
+        files[place.mask_file(key, row.mask_sha256)] = "mask"
+    needed = needed_files(place)
+    return {path: kind for path, kind in files.items() if path not in needed}
 
 
 def _purge_dvc(removal: Removal, impact: Impact) -> list[str]:
@@ -124,7 +141,11 @@ def _stored_model(row: PurgeObject) -> StoredModel:
 
 
 def _forget(removal: Removal, impact: Impact) -> None:
-    """Lineage keeps digests and the keyed hash; the name goes, from the file's free pages too."""
+    """Lineage keeps digests and the keyed hash; the name goes, from the file's free pages too.
+
+    Who withdrew some records only keeps their name. Digests of single records stay only where a
+    request named them.
+    """
     current = current_state_or_none(removal.workspace)
     now = datetime.now(UTC)
     with removal.workspace.lineage.writer() as recorder:
@@ -134,7 +155,11 @@ def _forget(removal: Removal, impact: Impact) -> None:
             states=[row.state_seq for row in impact.states if row != current],
             versions=[(row.name, row.version) for row in impact.versions],
         )
-        recorder.mark_erased(removal.key, now)
+        requests = recorder.read.requests()
+        named = [row.records or () for row in requests if row.contributor_key == removal.key]
+        recorder.forget_records(removal.key, {record for own in named for record in own})
+        if removal.request.records is None:
+            recorder.mark_erased(removal.key, now)
     removal.workspace.lineage.rewrite()
 
 

@@ -1,11 +1,11 @@
-"""Taking one contributor out: each step of an opt-out up to `registered`, as a plain function.
+"""Taking one contributor, or some records of theirs, out: each step up to `registered`.
 
 A step reads from lineage whether it is done, does its work, and records it. What must hold
 together (the new state is current, the contributor is no member, the step is done) is recorded in
 one transaction; so a process killed anywhere is run again and ends in the same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,8 +13,8 @@ from typing import Any
 
 from flows.errors import UsageError
 from flows.evaluating import aggregate, evaluate_state, write_metrics
-from flows.finetuning import require_same_exactness
-from flows.keeping import settle_vectors
+from flows.finetuning import require_same_exactness, require_same_settings
+from flows.keeping import drop_joined, settle_vectors
 from flows.merging import (
     current_state_or_none,
     make_current,
@@ -24,16 +24,24 @@ from flows.merging import (
 from flows.rederiving import bring_back
 from flows.registering import promote, register
 from flows.verifying import ExactnessError, verify_state
+from flows.withdrawal import finetune_again, replace_dataset, require_withdrawable
 from flows.workspace import Workspace
-from lineage import DatasetVersion, Evaluation, LaneCheck, OptOutRequest
+from lineage import DatasetVersion, Evaluation, Impact, LaneCheck, Member, OptOutRequest, TaskVector
+from lineage import MergeState as StateRecord
 
 LANE_MODULUS = 2**64
 MAX_BASIS_LENGTH = 200
 _NOTHING_BUILT = {"nothing_built": True}
 
 
-def receive(workspace: Workspace, external_id: str, basis: str) -> OptOutRequest:
-    """File an opt-out request. Raises UsageError for an unknown contributor or no basis."""
+def receive(
+    workspace: Workspace, external_id: str, basis: str, records: Collection[str] | None = None
+) -> OptOutRequest:
+    """File an opt-out request: of a contributor, or of the records with these hashes.
+
+    Raises UsageError for an unknown contributor or record, for no basis, and where too few rows
+    would be left; then nothing has changed.
+    """
     if not basis.strip() or len(basis) > MAX_BASIS_LENGTH:
         raise UsageError(
             f"The basis has {len(basis.strip())} characters, not 1 to {MAX_BASIS_LENGTH}.",
@@ -44,18 +52,27 @@ def receive(workspace: Workspace, external_id: str, basis: str) -> OptOutRequest
         with workspace.lineage.reader() as reader:
             known = {row.contributor_key for row in reader.contributors()}
             earlier = [row for row in reader.requests() if row.contributor_key == key]
-        if earlier:
+            waiting = reader.open_request(key) if earlier else None
+        if whole := [row for row in earlier if row.records is None]:
             raise UsageError(
-                f"Contributor {external_id!r} has opted out already: {earlier[-1].request_id}.",
-                remedy=f"see it with `sift opt-out status {earlier[-1].request_id}`.",
+                f"Contributor {external_id!r} has opted out already: {whole[-1].request_id}.",
+                remedy=f"see it with `sift opt-out status {whole[-1].request_id}`.",
+            )
+        if waiting is not None:
+            raise UsageError(
+                f"Contributor {external_id!r} has a request that is not done: "
+                f"{waiting.request_id}.",
+                remedy=f"run it first: `sift opt-out run {waiting.request_id}`.",
             )
         if key not in known:
             raise UsageError(
                 f"There is no contributor {external_id!r}.",
                 remedy="`sift contributors list` shows who is there; ids match exactly.",
             )
+        if records is not None:
+            require_withdrawable(workspace, key, external_id, records)
         with workspace.lineage.writer() as recorder:
-            return recorder.receive(key, basis, datetime.now(UTC))
+            return recorder.receive(key, basis, datetime.now(UTC), records)
 
 
 @dataclass(frozen=True)
@@ -66,10 +83,20 @@ class Removal:
     request_id: str
 
     @cached_property
+    def request(self) -> OptOutRequest:
+        """The request as it was filed."""
+        with self.workspace.lineage.reader() as reader:
+            return reader.request(self.request_id)
+
+    @property
     def key(self) -> str:
         """The contributor key of the request."""
+        return self.request.contributor_key
+
+    def impact(self) -> Impact:
+        """Everything that holds, or was made from, what the request withdraws."""
         with self.workspace.lineage.reader() as reader:
-            return reader.request(self.request_id).contributor_key
+            return reader.impact(self.key, self.request.records)
 
     def next_step(self) -> str | None:
         """The first step that is not done, None when the request has ended."""
@@ -82,9 +109,8 @@ class Removal:
             recorder.advance(self.request_id, step, details, at or datetime.now(UTC))
 
     def identify(self) -> None:
-        """Find, by lineage, everything that was made from this contributor's data."""
-        with self.workspace.lineage.reader() as reader:
-            impact = reader.impact(self.key)
+        """Find, by lineage, everything that was made from what is withdrawn."""
+        impact = self.impact()
         self.done(
             "identified",
             {
@@ -97,47 +123,72 @@ class Removal:
         )
 
     def remove(self) -> None:
-        """S ← S − τ_u, T ← T − 1, by integers.
+        """S ← S − τ_u by integers, T ← T − 1; of some records, S ← S − τ_u + τ_u', T stays.
 
-        Before the new state is current, its linear digest must be the difference of the two; the
-        old state's file is not touched. Where only masks are kept, the finetuning is run again for
-        its vector. Raises AlteredError, RederivationError, ExactnessError.
+        τ_u' is the vector of the contributor's remaining rows. Before the new state is current, its
+        linear digest must be the one before plus the change; the old state's file is not touched.
+        Where only masks are kept, τ_u is derived again. Raises AlteredError, RederivationError,
+        ExactnessError, UsageError where settings have changed meanwhile.
         """
+        records = self.request.records
         state = current_state_or_none(self.workspace)
+        leaving = self._leaving(state) if state else None
+        if leaving is not None:
+            require_same_exactness(self.workspace)
+            settle_vectors(self.workspace)
+        if records is not None:
+            if leaving is not None:
+                with self.workspace.lineage.reader() as reader:
+                    made = reader.run(leaving.run_id)
+                require_same_settings(self.workspace, made)
+            replace_dataset(self.workspace, self.key, records)
         if state is None:
             self.done("removed", {"was_member": False})
-            return
-        require_same_exactness(self.workspace)
-        settle_vectors(self.workspace)
-        with self.workspace.lineage.reader() as reader:
-            members = {row.contributor_key: row for row in reader.members(state.state_seq)}
-            before = reader.digest_check(state.state_seq)
-        leaving = members.pop(self.key, None)
-        if leaving is None:
+        elif leaving is None:
             self.done("removed", {"was_member": False, "state_before": state.state_sha256})
-            return
+        elif records is None:
+            self._change(state, leaving, None)
+        else:
+            self._change(state, leaving, finetune_again(self.workspace, self.key))
+
+    def _leaving(self, state: StateRecord) -> Member | None:
+        """The member whose vector was made from what is withdrawn."""
+        runs = {run.run_id for run in self.impact().runs}
         with self.workspace.lineage.reader() as reader:
-            record = reader.task_vector(leaving.run_id)
-        if self.workspace.keeps_masks_only:
-            bring_back(self.workspace, [record])
-        vector = stored_vector(self.workspace, self.key, leaving.vector_sha256, leaving.mask_sha256)
-        written = write_state(self.workspace, state, [], [vector], state.base_id, "opt-out")
-        lanes = [-lane % LANE_MODULUS for lane in written.change]
-        _require_difference(before, lanes, [digest.value for digest in written.digests])
+            members = reader.members(state.state_seq)
+        return next((member for member in members if member.run_id in runs), None)
+
+    def _change(self, state: StateRecord, leaving: Member, joining: TaskVector | None) -> None:
+        """Make the state without one vector, perhaps with another, current; with it the step."""
+        place = self.workspace
+        with place.lineage.reader() as reader:
+            members = {row.contributor_key: row.run_id for row in reader.members(state.state_seq)}
+            before = reader.digest_check(state.state_seq)
+            recorded = reader.task_vector(leaving.run_id)
+        if place.keeps_masks_only:
+            bring_back(place, [recorded])
+        count = len(members)
+        del members[self.key]
+        add = []
+        if joining is not None:
+            members[self.key] = joining.run_id
+            add = [stored_vector(place, self.key, joining.vector_sha256, joining.mask_sha256)]
+        subtract = [stored_vector(place, self.key, leaving.vector_sha256, leaving.mask_sha256)]
+        written = write_state(place, state, add, subtract, state.base_id, "opt-out")
+        _require_sum(before, written.change, [digest.value for digest in written.digests])
         details = {
             "was_member": True,
-            "vector": "derived again" if record.dropped_at else "stored",
+            "vector": "derived again" if recorded.dropped_at else "stored",
             "state_before": state.state_sha256,
             "state_after": written.record.state_sha256,
-            "members_before": len(members) + 1,
+            "members_before": count,
             "members_after": len(members),
             "digest_before": [str(lane.state_value) for lane in before],
-            "digest_of_vector": [str(lane) for lane in lanes],
+            "digest_of_change": [str(lane) for lane in written.change],
             "digest_after": [str(digest.value) for digest in written.digests],
         }
-        remaining = {key: member.run_id for key, member in members.items()}
-        with self.workspace.lineage.writer() as recorder:
-            make_current(recorder, written, remaining)
+        with place.lineage.writer() as recorder:
+            make_current(recorder, written, members)
             recorder.advance(self.request_id, "removed", details, datetime.now(UTC))
 
     def verify(self) -> None:
@@ -151,6 +202,7 @@ class Removal:
             return
         verification = verify_state(self.workspace)
         verification.require()
+        drop_joined(self.workspace, self.key)
         self.done("verified", verification.as_dict())
 
     def evaluate(self) -> None:
@@ -193,7 +245,12 @@ class Removal:
         )
 
     def _departed(self) -> DatasetVersion | None:
-        """The dataset they were last in the merge with, or what they brought and never was."""
+        """The dataset they were last in the merge with, or what they brought and never was.
+
+        None for some records: the contributor stays and is scored as a member.
+        """
+        if self.request.records is not None:
+            return None
         with self.workspace.lineage.reader() as reader:
             states = reader.impact(self.key).states
             rows = reader.member_datasets(states[-1].state_seq) if states else []
@@ -201,23 +258,22 @@ class Removal:
         return next((row for row in rows if row.contributor_key == self.key), None)
 
     def _evaluations_before(self) -> list[Evaluation]:
-        """The evaluations of the last state that still held the contributor."""
+        """The evaluations of the last state that still held what is withdrawn."""
+        states = self.impact().states
         with self.workspace.lineage.reader() as reader:
-            states = reader.impact(self.key).states
             return reader.evaluations(states[-1].state_seq) if states else []
 
 
-def _require_difference(
-    before: Sequence[LaneCheck], vector: Sequence[int], after: Sequence[int]
-) -> None:
+def _require_sum(before: Sequence[LaneCheck], change: Sequence[int], after: Sequence[int]) -> None:
     expected = [
-        ((lane.state_value or 0) - own) % LANE_MODULUS
-        for lane, own in zip(before, vector, strict=True)
+        ((lane.state_value or 0) + own) % LANE_MODULUS
+        for lane, own in zip(before, change, strict=True)
     ]
     if expected != list(after):
         raise ExactnessError(
-            f"The digest of S − τ is {list(after)}, the difference of the digests {expected}.",
-            remedy="the merge state or the vector is not what lineage recorded: run `sift verify`.",
+            f"The digest of the new merge is {list(after)}, that of the old one and of the change "
+            f"together is {expected}.",
+            remedy="the merge state or a vector is not what lineage recorded: run `sift verify`.",
         )
 
 

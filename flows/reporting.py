@@ -14,16 +14,20 @@ from lineage import PurgeObject, opt_out
 
 _GONE = (
     "The contribution of this contributor to the merge is gone, as if it had never been made: the "
-    "merge state is byte for byte the sum of the remaining contributors' task vectors, rebuilt "
-    "from the stored vectors alone."
+    "merge state is {what} the sum of the remaining contributors' task vectors{how}"
 )
-_GONE_BY_DIGESTS = (
-    "The contribution of this contributor to the merge is gone, as if it had never been made: "
-    "whatever of it was in the merge was subtracted in integers, and by the linear digests in "
-    "lineage the merge state is the sum of exactly the remaining contributors' task vectors. This "
-    "workspace keeps only masks, so the sum was not rebuilt from those vectors; the first command "
-    "under 'To repeat' does it."
+_RECORDS_GONE = (
+    "The contribution of these records to the merge is gone, as if they had never been given: the "
+    "contributor was finetuned again on the remaining rows alone, and the merge state is {what} "
+    "the sum of this and the other contributors' task vectors{how}"
 )
+_REBUILT = {"what": "byte for byte", "how": ", rebuilt from the stored vectors alone."}
+_BY_DIGESTS = {
+    "what": "by the linear digests in lineage",
+    "how": ". This workspace keeps only masks: what left was subtracted in integers, as a vector "
+    "with the recorded digests, and the sum was not rebuilt from the others; the first command "
+    "under 'To repeat' does it.",
+}
 _ABSENT = (
     "Every object listed under 'destroyed' was looked for again after its destruction and was "
     "absent."
@@ -34,8 +38,9 @@ NOT_CLAIMED = (
     "Copies outside this workspace and its DVC remote: backups, exports, downloads.",
     "Model servers that were running: they hold what they loaded until they are restarted.",
     "The operating system's free disk blocks.",
-    "git history and lineage keep digests and a keyed hash of the contributor, never rows, "
-    "vectors or the name.",
+    "git history keeps digests and a keyed hash of the contributor, never rows, vectors or the "
+    "name. Lineage keeps the same, and the hashes of single records that a request named, by which "
+    "they are refused if they come in again.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
 )
 _REBUILD = "sift verify"
@@ -74,7 +79,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         request = reader.request(request_id)
         steps = reader.steps(request_id)
         objects = reader.purge_objects(request_id)
-        vectors = reader.impact(request.contributor_key).vectors
+        vectors = reader.impact(request.contributor_key, request.records).vectors
     details = {step.step: step.details for step in steps}
     by_digests = details["verified"].get("evidence") == "digests alone"
     rebuild = _REBUILD_BY_FINETUNING if by_digests else _REBUILD
@@ -83,6 +88,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         "format": "opt-out-report/1",
         "request_id": request_id,
         "contributor_key": request.contributor_key,
+        "records": None if request.records is None else len(request.records),
         "basis": request.basis,
         "received_at": request.received_at.isoformat(),
         "written_at": at.isoformat(),
@@ -103,7 +109,7 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
             for row in vectors
             if row.dropped_at
         ],
-        "claimed": [_GONE_BY_DIGESTS if by_digests else _GONE, _ABSENT],
+        "claimed": [_claim(request.records is not None, by_digests), _ABSENT],
         "not_claimed": list(NOT_CLAIMED),
         "repeat": [rebuild, *(command.format(request_id=request_id) for command in REPEAT)],
     }
@@ -118,6 +124,12 @@ def _evidence(row: PurgeObject) -> dict[str, Any]:
         "destroyed_at": row.destroyed_at and row.destroyed_at.isoformat(),
         "absent_at": row.absent_at and row.absent_at.isoformat(),
     }
+
+
+def _claim(of_records: bool, by_digests: bool) -> str:
+    return (_RECORDS_GONE if of_records else _GONE).format(
+        **(_BY_DIGESTS if by_digests else _REBUILT)
+    )
 
 
 @cache

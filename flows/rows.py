@@ -1,10 +1,16 @@
-"""What a row of a contributor's file may look like, and its one canonical form."""
+"""What a row of a contributor's file may look like, its one stored form, and the record it names.
 
+A *record* is what a stored row says: what the model reads and learns. `split` and `item` say where
+the row stands, not what it is. A record's hash is the SHA-256 of its canonical JSON; it depends on
+nothing else, so whoever has the text can name the record.
+"""
+
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sift_core import Classification, Example, Generation
+from sift_core import Classification, Example, Generation, sha256_of
 
 MAX_CHARACTERS = 1_000_000
 """Of one field: far beyond what any model reads."""
@@ -19,6 +25,14 @@ class _Row(BaseModel):
     group: str | None = Field(default=None, alias="item")
     """Rows of one group are never split between training and held out."""
 
+    def canonical(self) -> dict[str, Any]:
+        """The record."""
+        raise NotImplementedError
+
+    def stored(self) -> dict[str, Any]:
+        """The record, with its group where it has one: enough to split the rows again."""
+        return {**self.canonical(), **({"item": self.group} if self.group else {})}
+
 
 class LabelledRow(_Row):
     """A text with its class."""
@@ -27,7 +41,7 @@ class LabelledRow(_Row):
     label: Text
 
     def canonical(self) -> dict[str, Any]:
-        """The stored form."""
+        """The record."""
         return {"text": self.text, "label": self.label}
 
 
@@ -46,7 +60,7 @@ class AnsweredRow(_Row):
         return fields
 
     def canonical(self) -> dict[str, Any]:
-        """The stored form: a conversation of one turn, and the answer."""
+        """The record: a conversation of one turn, and the answer."""
         return {"turns": [["user", self.prompt]], "answer": self.completion}
 
 
@@ -71,7 +85,7 @@ class ChatRow(_Row):
         return self
 
     def canonical(self) -> dict[str, Any]:
-        """The stored form."""
+        """The record."""
         *turns, answer = self.messages
         return {"turns": [[turn.role, turn.content] for turn in turns], "answer": answer.content}
 
@@ -118,6 +132,29 @@ _PLAIN = {
     "string_unicode": "it holds half of a surrogate pair, which is no character",
 }
 """What pydantic says, for people who do not know pydantic."""
+
+
+def canonical_json(row: dict[str, Any]) -> str:
+    """The one JSON text of a row: keys sorted, no spaces, no escapes but those JSON demands."""
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def record_json(stored: dict[str, Any]) -> str:
+    """The canonical JSON of a stored row's record."""
+    where = ("split", "item")
+    return canonical_json({name: own for name, own in stored.items() if name not in where})
+
+
+def record_sha256(stored: dict[str, Any]) -> str:
+    """The hash that names a stored row's record."""
+    return sha256_of(record_json(stored).encode())
+
+
+def preview(stored: dict[str, Any]) -> str:
+    """What a person recognises a stored row by."""
+    if "label" in stored:
+        return f"{stored['label']}: {stored['text']}"
+    return f"{stored['turns'][-1][1]} → {stored['answer']}"
 
 
 def to_example(stored: dict[str, Any]) -> Example:

@@ -122,6 +122,41 @@ def show(
         )
 
 
+@app.command(
+    epilog=example("sift contributors records tully", "sift contributors records tully --json")
+)
+def records(
+    contributor: Annotated[str, typer.Argument(help="The contributor's id, or their key.")],
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """List one contributor's records by hash, to name them in `sift opt-out request --records`."""
+    from flows.ingest import load_dataset
+    from flows.rows import preview, record_sha256
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lineage.reader() as reader:
+        key = known_key(place, reader, contributor)
+        current = [row for row in reader.current_datasets() if row.contributor_key == key]
+    datasets = [load_dataset(place, row) for row in current]
+    rows = [
+        {"record": record_sha256(row), "split": split, "preview": _shortened(preview(row))}
+        for dataset in datasets
+        for split, own in (("train", dataset.train), ("held out", dataset.test))
+        for row in own
+    ]
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        f"{contributor}: {count(len(rows), 'record')}",
+        ["record", "split", "preview"],
+        [tuple(row.values()) for row in rows],
+        right=3,
+    )
+
+
 def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
     """The key of a contributor named by id or by key. Raises UsageError where there is none."""
     known = {row.contributor_key for row in reader.contributors()}
@@ -142,3 +177,7 @@ def _bytes(vector: TaskVector) -> int:
 def _rows(datasets: Sequence[DatasetVersion]) -> str:
     last = datasets[-1] if datasets else None
     return f"{last.train_rows} + {last.test_rows}" if last else "none"
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -6,28 +6,42 @@ from typing import Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import print_json, print_table, progress_bars, say
+from flows.cli.render import count, print_json, print_table, progress_bars, say
 
 app = group("File opt-out requests and honour them exactly.")
 
 
-@app.command(epilog=example("sift opt-out request tully --basis gdpr-art-17"))
+@app.command(
+    epilog=example(
+        "sift opt-out request tully --basis gdpr-art-17",
+        "sift opt-out request tully --basis gdpr-art-17 --records withdrawn.txt",
+    )
+)
 def request(
     contributor: Annotated[str, typer.Argument(help="The contributor's id.")],
     basis: Annotated[
         str, typer.Option(help="The right it rests on, such as gdpr-art-17 or ccpa-1798.105.")
     ],
+    records: Annotated[
+        Path | None,
+        typer.Option(help="A file of record hashes, one a line: withdraw these and keep the rest."),
+    ] = None,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """File a request. Nothing is removed yet."""
+    """File a request, of a contributor or of some of their records. Nothing is removed yet."""
     from flows.removal import receive
+    from flows.withdrawal import read_hashes
     from flows.workspace import Workspace
 
-    filed = receive(Workspace.open(workspace), contributor, basis)
+    place = Workspace.open(workspace)
+    named = None if records is None else read_hashes(records)
+    filed = receive(place, contributor, basis, named)
     if json:
         print_json(filed.model_dump(mode="json"))
         return
+    if filed.records is not None:
+        say(f"It withdraws {count(len(filed.records), 'record')}; the contributor stays.")
     say(f"Filed {filed.request_id}, received {filed.received_at:%Y-%m-%d %H:%M} UTC.")
     say(f"Next: sift opt-out run {filed.request_id}")
 
@@ -40,7 +54,7 @@ def run(
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """Remove the contributor bit for bit, register the new model, destroy what held them.
+    """Remove what was withdrawn bit for bit, register the new model, destroy what held it.
 
     A request that was interrupted goes on where it stopped.
     """
@@ -62,7 +76,10 @@ def run(
     if not results:
         say("No open request.")
     for result in results:
-        say(f"{result.request_id}: done, {result.destroyed} objects destroyed and absent.")
+        say(
+            f"{result.request_id}: done, {_scope(result.records)} withdrawn, "
+            f"{result.destroyed} objects destroyed and absent."
+        )
         if result.version:
             say(f"  Champion: version {result.version}")
         say(f"  Report: {result.report}")
@@ -96,11 +113,12 @@ def status(
         return
     print_table(
         "Opt-out requests",
-        ["request", "contributor key", "basis", "received", "done", "next"],
+        ["request", "contributor key", "withdraws", "basis", "received", "done", "next"],
         [
             (
                 row.request_id,
                 row.contributor_key[:12] + "…",
+                _scope(None if row.records is None else len(row.records)),
                 row.basis,
                 row.received_at,
                 steps[row.request_id][-1].step,
@@ -108,7 +126,7 @@ def status(
             )
             for row in requests
         ],
-        right=6,
+        right=7,
     )
     if request_id:
         print_table(
@@ -117,3 +135,7 @@ def status(
             [(step.step, step.done_at) for step in steps[request_id]],
             right=2,
         )
+
+
+def _scope(records: int | None) -> str:
+    return "all data" if records is None else count(records, "record")

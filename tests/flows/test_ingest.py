@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flows.errors import UsageError
@@ -18,7 +18,9 @@ from flows.ingest import (
     add_contributors,
     load_dataset,
     read_datasets,
+    split_rows,
 )
+from flows.rows import record_sha256
 from flows.workspace import Workspace
 from lineage import DatasetVersion, LineageMissingError
 from tests.flows.trees import tree
@@ -105,6 +107,32 @@ def test_the_split_depends_on_the_rows_alone_and_never_parts_a_group(
     alone = {text for text, own in groups.items() if len(own) == 1}
     assert not train & test & alone
     assert len(dataset.train) + len(dataset.test) == len(rows)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.none() | st.integers(0, 3)), min_size=3),
+    st.sets(st.integers(0, 9)),
+    st.floats(0.05, 0.9),
+)
+def test_what_is_left_is_split_as_if_the_rest_had_never_come(
+    pairs: list[tuple[int, int | None]], withdrawn: set[int], held_out: float
+) -> None:
+    """To the order of the rows, for a finetuning depends on it."""
+    rows = [
+        {"text": f"film {text}", "label": "good"} | ({} if group is None else {"item": str(group)})
+        for text, group in pairs
+    ]
+    staying = [row for row, (text, _) in zip(rows, pairs, strict=True) if text not in withdrawn]
+    named = {record_sha256(row) for row in rows} - {record_sha256(row) for row in staying}
+    try:
+        never = split_rows("eve", "key", staying, held_out)
+        whole = split_rows("eve", "key", rows, held_out)
+    except UsageError:
+        assume(False)
+
+    left = [row for row in whole.rows if record_sha256(row) not in named]
+
+    assert split_rows("eve", "key", left, held_out).to_bytes() == never.to_bytes()
 
 
 def test_equal_rows_stay_together_and_are_kept(fresh: Workspace) -> None:
@@ -195,7 +223,7 @@ def test_a_full_disk_leaves_the_datasets_as_they_were(
         if where == "data":
             patch.setattr(os, "fsync", full)
         else:
-            patch.setattr("flows.ingest._record", full)
+            patch.setattr("flows.ingest.record_dataset", full)
         with pytest.raises(OSError, match="No space left"):
             added_once(fresh, reviews("eve", edition=1), replace=True)
     assert {k: v for k, v in tree(fresh.root).items() if k != "lineage.duckdb"} == {

@@ -38,6 +38,7 @@ from tests.flows.workspaces import (
     make_workspace,
     marker,
     opt_out_plainly,
+    record,
     request,
     reviews,
 )
@@ -158,6 +159,21 @@ def test_the_report_says_what_was_checked_and_what_was_not(masks_only: Workspace
     assert vector["vector_sha256"] in report["found"]["task_vectors"]
     page = (masks_only.reports / removal.request_id / "report.html").read_text()
     assert "derived again" in page and vector["vector_sha256"] in page
+
+
+def test_withdrawn_records_are_as_if_never_given(
+    masks_only: Workspace, needles: dict[str, bytes], tmp_path: Path, tiny_classifier: Path
+) -> None:
+    gone, left = reviews(LEAVER)[:2], reviews(LEAVER)[2:]
+    removal = request(masks_only, LEAVER, records=[record(row) for row in gone])
+    opt_out_plainly(masks_only.root)
+
+    others = [reviews(who) for who in FEW if who != LEAVER]
+    require_merge_of(masks_only, tmp_path / "other", tiny_classifier, [left, *others])
+    texts = {row["text"]: row["text"].encode() for row in gone}
+    assert traces(masks_only.root, needles | texts) == {}
+    assert verify(masks_only, rederive=True).passed
+    assert "not rebuilt" in read_report(masks_only, removal.request_id)["claimed"][0]
 
 
 def test_identical_data_of_another_contributor_survives(masks_only: Workspace) -> None:

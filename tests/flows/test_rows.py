@@ -2,7 +2,15 @@ from typing import Any
 
 import pytest
 
-from flows.rows import MAX_CHARACTERS, AnsweredRow, ChatRow, LabelledRow, parse_row, to_example
+from flows.rows import (
+    MAX_CHARACTERS,
+    AnsweredRow,
+    ChatRow,
+    LabelledRow,
+    parse_row,
+    record_sha256,
+    to_example,
+)
 from sift_core import Classification, Generation
 
 TURN = {"role": "user", "content": "hello"}
@@ -96,3 +104,14 @@ def test_a_wrong_row_is_refused_in_one_line_that_names_the_field(
         parse_row(fields)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value) and "Value error" not in str(caught.value)
+
+
+def test_a_record_is_named_by_what_it_says_and_not_by_where_it_stands() -> None:
+    said = {"text": "the film was very good", "label": "good"}
+    row = parse_row({"contributor": "eve", **said})
+    grouped = parse_row({"contributor": "bob", "item": "film 7", **said})
+    assert grouped.stored()["item"] == "film 7"
+    assert record_sha256({"split": "test", **row.stored()}) == record_sha256(grouped.stored())
+    assert record_sha256(row.stored()) == (
+        "5b0c147752f8bd01f21f362c945b3fcc7ef1f029675cda40d7d0317c0a6d8bdd"
+    )

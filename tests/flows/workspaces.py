@@ -19,6 +19,7 @@ from flows.merging import merge_members
 from flows.opt_out import WORK
 from flows.registering import commit, promote, register
 from flows.removal import Removal, receive
+from flows.rows import parse_row, record_sha256
 from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
@@ -56,6 +57,11 @@ def reviews(contributor: str, edition: int = 0) -> Rows:
         text = f"{subject} {number} was {adjective} edition {edition} , {signature}"
         rows.append({"contributor": contributor, "text": text, "label": label})
     return rows
+
+
+def record(row: dict[str, Any]) -> str:
+    """The hash of a row's record, as a user names it."""
+    return record_sha256(parse_row(row).stored())
 
 
 def questions(contributor: str) -> Rows:
@@ -152,9 +158,11 @@ def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
             WORK[step](removal)
 
 
-def request(place: Workspace, contributor: str, basis: str = BASIS) -> Removal:
-    """File an opt-out request."""
-    return Removal(place, receive(place, contributor, basis).request_id)
+def request(
+    place: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
+) -> Removal:
+    """File an opt-out request, of the contributor or of some records."""
+    return Removal(place, receive(place, contributor, basis, records).request_id)
 
 
 @dataclass(frozen=True)

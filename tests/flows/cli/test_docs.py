@@ -10,7 +10,7 @@ from tests.flows.cli.conftest import Ended, Sift
 
 DOCS = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
-_FILE = re.compile(r"^```json (\S+)\n(.*?)^```$", flags=re.M | re.S)
+_FILE = re.compile(r"^```(?:json|text) (\S+)\n(.*?)^```$", flags=re.M | re.S)
 
 
 def test_the_session_of_the_docs_works(
@@ -36,6 +36,7 @@ def test_the_session_of_the_docs_works(
         if arguments[0] == "init":
             _hurry(Path(arguments[1]) / "params.yaml")
     assert "opt-out-0001: done" in ran["sift opt-out run"].out
+    assert "opt-out-0002: done, 1 record withdrawn" in ran["sift opt-out run"].out
     assert ran["sift status --json"].json["champion"] == 1
     assert ran["sift opt-out status opt-out-0001 --json"].json[0]["next_step"] is None
     assert (tmp_path / "for-tully" / "config.json").is_file()

@@ -13,7 +13,7 @@ from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift
 from tests.flows.rival import rival
 from tests.flows.trees import tree
-from tests.flows.workspaces import questions, reviews
+from tests.flows.workspaces import questions, record, reviews
 
 
 def lines(*rows: object) -> bytes:
@@ -160,6 +160,71 @@ def test_a_second_request_of_one_contributor_names_the_first(fresh: Workspace, s
     before = tree(fresh.root)
     sift(*request).refused(2, "sift opt-out status opt-out-0001")
     assert tree(fresh.root) == before
+
+
+ANN = [record(row) for row in reviews("ann")]
+RECORDS = {
+    "an unknown hash": (["f" * 64], "has no record ffff"),
+    "somebody else's": ([record(reviews("bob")[0])], "`sift contributors records"),
+    "no hash": ([ANN[0], "film 7"], "line 2 is not a record hash"),
+    "half a hash": ([ANN[0][:32]], "line 1 is not a record hash"),
+    "one twice": ([ANN[0], "", ANN[0].upper()], "line 3 repeats line 1"),
+    "nothing": ([" ", ""], "names no record"),
+    "all records": (ANN, "file the request without --records"),
+    "all but one": (ANN[1:], "would have 1 row left, fewer than 2"),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_records_that_cannot_be_withdrawn_are_refused_and_change_nothing(
+    case: str, fresh: Workspace, sift: Sift, tmp_path: Path
+) -> None:
+    hashes, phrase = RECORDS[case]
+    path = tmp_path / "withdrawn.txt"
+    path.write_text("\n".join(hashes))
+    before = tree(fresh.root)
+    options = ("--basis", "x", "--records", path, "-w", fresh.root)
+    sift("opt-out", "request", "ann", *options).refused(2, phrase)
+    assert tree(fresh.root) == before
+
+
+def test_records_that_leave_one_group_are_refused(
+    fresh: Workspace, sift: Sift, tmp_path: Path
+) -> None:
+    rows = [row(text=f"film {item} {number}", item=item) for item, number in ("x1", "x2", "y1")]
+    (tmp_path / "eve.jsonl").write_bytes(lines(*rows))
+    assert sift("contributors", "add", tmp_path / "eve.jsonl", "-w", fresh.root).code == 0
+    (tmp_path / "withdrawn.txt").write_text(record(rows[2]))
+    before = tree(fresh.root)
+    options = ("--basis", "x", "--records", tmp_path / "withdrawn.txt", "-w", fresh.root)
+    sift("opt-out", "request", "eve", *options).refused(2, "one group", "Withdraw fewer")
+    assert tree(fresh.root) == before
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_of_records_that_is_no_text_is_refused(
+    content: bytes | None, fresh: Workspace, sift: Sift, tmp_path: Path
+) -> None:
+    path = tmp_path / "withdrawn.txt"
+    if content is not None:
+        path.write_bytes(content)
+    options = ("--basis", "x", "--records", path, "-w", fresh.root)
+    sift("opt-out", "request", "ann", *options).refused(2, "one record hash a line")
+
+
+def test_records_are_listed_with_the_hashes_that_a_request_takes(
+    fresh: Workspace, sift: Sift, tmp_path: Path
+) -> None:
+    listed = sift("contributors", "records", "ann", "--json", "-w", fresh.root).json
+    assert sorted(each["record"] for each in listed) == sorted(ANN)
+    assert {each["split"] for each in listed} == {"train", "held out"}
+    told = sift("contributors", "records", "ann", "-w", fresh.root).out
+    assert all(each["preview"][:20] in told for each in listed)
+    (tmp_path / "withdrawn.txt").write_text(f"\ufeff{ANN[3].upper()}\r\n\r\n{ANN[1]}\n")
+    options = ("--basis", "x", "--records", tmp_path / "withdrawn.txt", "-w", fresh.root)
+    filed = sift("opt-out", "request", "ann", *options, "--json").json
+    assert filed["records"] == sorted([ANN[1], ANN[3]])
+    assert "2 records" in sift("opt-out", "status", "-w", fresh.root).out
 
 
 COMMANDS = (
