@@ -58,30 +58,72 @@ def load_base(workspace: Workspace) -> sift_core.BaseModel:
     if origin is None or origin != _origin(workspace):
         found = "is missing" if origin is None else "was made from other settings than params.yaml"
         raise UsageError(f"{workspace.base} {found}.", remedy="run `sift build`.")
-    settings = workspace.settings
-    torch.set_num_threads(settings.finetune.threads)
-    return sift_core.load_base(
-        workspace.base,
-        settings.base.labels,
-        settings.finetune.train_only,
-        settings.finetune.device,
-    )
+    torch.set_num_threads(workspace.settings.finetune.threads)
+    return workspace.kept_base.model(workspace)
 
 
-def record_base(workspace: Workspace, base: sift_core.BaseModel) -> None:
-    """Record in lineage what the base model is and which public data warmed it up."""
+def base_id(workspace: Workspace) -> str:
+    """The SHA-256 of `base/`, read once while its files stay as they are."""
+    return workspace.kept_base.id(workspace)
+
+
+_Files = tuple[tuple[str, int, int, int], ...]
+"""Name, size, time of change and inode of every file: whether one was rewritten since."""
+
+
+class KeptBase:
+    """The base model in memory, loaded once however many shards and steps of a build ask for it.
+
+    A workspace object owns one, so the model lives no longer than that. It is given out again only
+    while the files of `base/` and every setting that shapes it are the same; otherwise it is loaded
+    anew. Whoever finetunes or serves with it leaves θ0 in it (`sift_core.finetune`,
+    `BaseModel.serving`).
+    """
+
+    def __init__(self) -> None:
+        self._id: tuple[_Files, str] | None = None
+        self._model: tuple[Any, sift_core.BaseModel] | None = None
+
+    def id(self, workspace: Workspace) -> str:
+        """The id of the base model as it is on disk now."""
+        files = _files(workspace.base)
+        if self._id is None or self._id[0] != files:
+            self._id = (files, sift_core.folder_sha256(workspace.base))
+        return self._id[1]
+
+    def model(self, workspace: Workspace) -> sift_core.BaseModel:
+        """The base model as it is on disk now."""
+        settings = workspace.settings
+        choices = (settings.base.labels, settings.finetune.train_only, settings.finetune.device)
+        identity = (self.id(workspace), choices)
+        if self._model is None or self._model[0] != identity:
+            self._model = None  # two at a time may not fit
+            loaded = sift_core.load_base(workspace.base, *choices, base_id=identity[0])
+            self._model = (identity, loaded)
+        return self._model[1]
+
+
+def _files(folder: Path) -> _Files:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple((path.as_posix(), *_change_of(path)) for path in paths)
+
+
+def _change_of(path: Path) -> tuple[int, int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns, about.st_ino
+
+
+def base_record(workspace: Workspace, base: sift_core.BaseModel) -> BaseModelRecord:
+    """What lineage keeps of the base model, and of the public data that warmed it up."""
     origin = _origin(workspace)
-    with workspace.lineage.writer() as recorder:
-        recorder.add(
-            BaseModelRecord(
-                base_id=base.base_id,
-                source=origin["source"],
-                entries=base.entries,
-                trainable_entries=base.trainable_entries,
-                warm_start=origin["warm_start"],
-                created_at=datetime.now(UTC),
-            )
-        )
+    return BaseModelRecord(
+        base_id=base.base_id,
+        source=origin["source"],
+        entries=base.entries,
+        trainable_entries=base.trainable_entries,
+        warm_start=origin["warm_start"],
+        created_at=datetime.now(UTC),
+    )
 
 
 def _origin(workspace: Workspace) -> dict[str, Any]:

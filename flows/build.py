@@ -28,7 +28,7 @@ from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
 from flows.merging import merge_members
-from flows.progress import listening, tracked
+from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
 from flows.sweeping import sweep_superseded
 from flows.tasks import sift_task
@@ -36,6 +36,9 @@ from flows.verifying import Verification, verify_state
 from flows.workspace import Workspace
 from lineage import Evaluation, ModelVersion
 from lineage import MergeState as StateRecord
+
+PROGRESS_SECONDS = 5.0
+"""How often the UI hears of progress: each time is a request to the server."""
 
 
 @dataclass
@@ -139,7 +142,7 @@ def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: in
     def show(_what: str, done: int, _total: int) -> None:
         update_progress_artifact(artifact, progress=100.0 * (start + done) / total)
 
-    with listening(show):
+    with listening(paced(show, PROGRESS_SECONDS)):
         finetune_jobs(place, pending(place, shard), flow_run.get_id())
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from flows.base import load_base
 from flows.ingest import load_dataset
 from flows.merging import read_mask, read_state
 from flows.progress import tracked
+from flows.recording import Recording
 from flows.rows import to_example
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Evaluation, Member
@@ -49,12 +50,13 @@ def evaluate_state(
         served = sift_core.served_weights(
             base.trainable, read_state(workspace, state), len(members)
         )
-        for member in tracked("Evaluating", todo, len(todo)):
-            mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
-            record = datasets[member.contributor_key]
-            _record(workspace, _score(workspace, base, served, mask, record, state))
-        if departed and departed.contributor_key not in known:
-            _record(workspace, _score(workspace, base, served, None, departed, state))
+        with Recording(workspace.lineage) as recording:
+            for member in tracked("Evaluating", todo, len(todo)):
+                mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
+                record = datasets[member.contributor_key]
+                recording.add(_score(workspace, base, served, mask, record, state))
+            if departed and departed.contributor_key not in known:
+                recording.add(_score(workspace, base, served, None, departed, state))
     with workspace.lineage.reader() as reader:
         return reader.evaluations(state.state_seq)
 
@@ -116,26 +118,30 @@ def _score(
     mask: Mask | None,
     record: DatasetVersion,
     state: StateRecord,
-) -> Iterator[Evaluation]:
+) -> list[Evaluation]:
     dataset = load_dataset(workspace, record)
     weights: dict[Setting, Weights] = {"base": base.trainable, "merged": served}
     if mask is not None:
         weights["masked"] = sift_core.masked_weights(base.trainable, served, mask)
-    for split, rows in zip(SPLITS, (dataset.train, dataset.test), strict=True):
-        examples = _encode(workspace, base, rows)
+    rows = []
+    for split, own in zip(SPLITS, (dataset.train, dataset.test), strict=True):
+        examples = _encode(workspace, base, own)
         for setting, chosen in weights.items():
             with base.serving(chosen) as model:
                 score = sift_core.evaluate(model, examples)
-            yield Evaluation(
-                state_seq=state.state_seq,
-                contributor_key=record.contributor_key,
-                setting=setting,
-                split=split,
-                metric=score.metric,
-                value=score.value,
-                row_count=score.rows,
-                evaluated_at=datetime.now(UTC),
+            rows.append(
+                Evaluation(
+                    state_seq=state.state_seq,
+                    contributor_key=record.contributor_key,
+                    setting=setting,
+                    split=split,
+                    metric=score.metric,
+                    value=score.value,
+                    row_count=score.rows,
+                    evaluated_at=datetime.now(UTC),
+                )
             )
+    return rows
 
 
 def _encode(workspace: Workspace, base: BaseModel, rows: list[dict[str, Any]]) -> Encoded:
@@ -145,9 +151,3 @@ def _encode(workspace: Workspace, base: BaseModel, rows: list[dict[str, Any]]) -
         base.labels,
         workspace.settings.base.max_length,
     )
-
-
-def _record(workspace: Workspace, rows: Iterator[Evaluation]) -> None:
-    finished = list(rows)
-    with workspace.lineage.writer() as recorder:
-        recorder.add_all(finished)

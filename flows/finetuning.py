@@ -16,15 +16,17 @@ from typing import Any
 import torch
 
 import sift_core
-from flows.base import load_base, record_base
+from flows.base import base_id, base_record, load_base
 from flows.digests import md5_of
 from flows.errors import UsageError
 from flows.ingest import load_dataset
 from flows.progress import tracked
+from flows.recording import Recording
 from flows.rows import to_example
 from flows.settings import Settings
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Environment, FinetuningRun, LinearDigest, TaskVector
+from lineage.records import Row
 from sift_core import Grid, SignVector
 
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers")
@@ -45,12 +47,12 @@ def jobs(workspace: Workspace) -> list[Job]:
     to be destroyed.
     """
     require_same_exactness(workspace)
-    base_id = sift_core.folder_sha256(workspace.base)
+    base = base_id(workspace)
     with workspace.lineage.reader() as reader:
         datasets = reader.current_datasets()
         removed = reader.removed_contributors()
     return [
-        Job(dataset, _run_id(dataset, base_id, workspace.settings))
+        Job(dataset, _run_id(dataset, base, workspace.settings))
         for dataset in sorted(datasets, key=lambda dataset: dataset.contributor_key)
         if dataset.contributor_key not in removed
     ]
@@ -101,20 +103,17 @@ def finetune_jobs(
 ) -> None:
     """Finetune contributors one after another; the base model is loaded once.
 
-    Each contributor is recorded as soon as their files are written, so an interrupted shard goes
+    Each contributor is recorded soon after their files are written, so an interrupted shard goes
     on where it stopped. Raises the errors of `sift_core.finetune`; others stay recorded.
     """
     if not work:
         return
-    settings = workspace.settings
     base = load_base(workspace)
-    record_base(workspace, base)
-    environment = _environment(settings)
-    with workspace.lineage.writer() as recorder:
-        recorder.add(environment)
-    with _quick_collections():
+    environment = _environment(workspace.settings)
+    with _quick_collections(), Recording(workspace.lineage) as recording:
+        recording.add([base_record(workspace, base), environment])
         for job in tracked("Finetuning", work, len(work)):
-            _finetune(workspace, base, job, environment, flow_run_id)
+            recording.add(_finetune(workspace, base, job, environment, flow_run_id))
 
 
 @contextmanager
@@ -137,7 +136,8 @@ def _finetune(
     job: Job,
     environment: Environment,
     flow_run_id: str | None,
-) -> None:
+) -> list[Row]:
+    """Finetune one contributor and write their files; what there is to record of it."""
     settings, key = workspace.settings, job.dataset.contributor_key
     started = datetime.now(UTC)
     dataset = load_dataset(workspace, job.dataset)
@@ -161,43 +161,39 @@ def _finetune(
     sift_core.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask_bytes)
     sift_core.write_atomically(workspace.vector_file(key, vector_sha256), vector_bytes)
     now = datetime.now(UTC)
-    with workspace.lineage.writer() as recorder:
-        recorder.add(
-            FinetuningRun(
-                run_id=job.run_id,
-                contributor_key=key,
-                dataset_sha256=job.dataset.sha256,
-                base_id=base.base_id,
-                environment_id=environment.environment_id,
-                parameters=_parameters(settings),
-                seed=settings.finetune.seed,
-                steps=settings.finetune.steps,
-                first_loss=result.losses[0],
-                last_loss=result.losses[-1],
-                started_at=started,
-                finished_at=now,
-                flow_run_id=flow_run_id,
-            )
-        )
-        recorder.add(
-            TaskVector(
-                run_id=job.run_id,
-                contributor_key=key,
-                vector_sha256=vector_sha256,
-                mask_sha256=vector.mask.sha256,
-                vector_md5=md5_of(vector_bytes),
-                mask_md5=md5_of(mask_bytes),
-                vector_bytes=len(vector_bytes),
-                mask_bytes=len(mask_bytes),
-                entries=vector.mask.entries,
-                nonzero=vector.mask.nonzero,
-                created_at=now,
-            )
-        )
-        recorder.add_all(
-            LinearDigest(subject=vector_sha256, lane=lane, value=value)
-            for lane, value in enumerate(lanes)
-        )
+    run = FinetuningRun(
+        run_id=job.run_id,
+        contributor_key=key,
+        dataset_sha256=job.dataset.sha256,
+        base_id=base.base_id,
+        environment_id=environment.environment_id,
+        parameters=_parameters(settings),
+        seed=settings.finetune.seed,
+        steps=settings.finetune.steps,
+        first_loss=result.losses[0],
+        last_loss=result.losses[-1],
+        started_at=started,
+        finished_at=now,
+        flow_run_id=flow_run_id,
+    )
+    stored = TaskVector(
+        run_id=job.run_id,
+        contributor_key=key,
+        vector_sha256=vector_sha256,
+        mask_sha256=vector.mask.sha256,
+        vector_md5=md5_of(vector_bytes),
+        mask_md5=md5_of(mask_bytes),
+        vector_bytes=len(vector_bytes),
+        mask_bytes=len(mask_bytes),
+        entries=vector.mask.entries,
+        nonzero=vector.mask.nonzero,
+        created_at=now,
+    )
+    digest = [
+        LinearDigest(subject=vector_sha256, lane=lane, value=value)
+        for lane, value in enumerate(lanes)
+    ]
+    return [run, stored, *digest]
 
 
 def _method_settings(settings: Settings) -> sift_core.FinetuneSettings:

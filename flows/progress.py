@@ -3,6 +3,7 @@
 Work says how far it is; a terminal, a Prefect artifact or nobody at all listens.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,3 +43,17 @@ def tracked(what: str, items: Iterable[Item], total: int) -> Iterator[Item]:
 def _tell(what: str, done: int, total: int) -> None:
     for listener in _listeners.get():
         listener(what, done, total)
+
+
+def paced(listener: Listener, seconds: float) -> Listener:
+    """A listener to whom it costs something to hear: at most once in `seconds`, and of the end."""
+    heard = float("-inf")
+
+    def hear(what: str, done: int, total: int) -> None:
+        nonlocal heard
+        now = time.monotonic()
+        if done == total or now - heard >= seconds:
+            heard = now
+            listener(what, done, total)
+
+    return hear

@@ -88,7 +88,7 @@ class FinetuneSettings(_Section):
 class BuildSettings(_Section):
     """How the work is handed out."""
 
-    shard_size: Annotated[int, Field(ge=1)] = 8
+    shard_size: Annotated[int, Field(ge=1)] = 100
 
 
 class Settings(_Section):

@@ -22,6 +22,7 @@ from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageStore
 
 if TYPE_CHECKING:
+    from flows.base import KeptBase
     from flows.doors.dvc import Dvc
     from flows.doors.mlflow import Mlflow
 
@@ -201,6 +202,13 @@ class Workspace:
         from flows.doors.mlflow import Mlflow  # as above
 
         return Mlflow(self.root, self.settings.model.name)
+
+    @cached_property
+    def kept_base(self) -> "KeptBase":
+        """The base model in memory; `flows.base.load_base` asks it."""
+        from flows.base import KeptBase  # torch, as above
+
+        return KeptBase()
 
     def key_of(self, external_id: str) -> str:
         """The contributor key of an id. Raises UsageError where it is not an id."""

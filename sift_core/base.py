@@ -115,12 +115,17 @@ def prepare_base(
 
 
 def load_base(
-    folder: Path, labels: Sequence[str], train_only: Sequence[str], device: str = "cpu"
+    folder: Path,
+    labels: Sequence[str],
+    train_only: Sequence[str],
+    device: str = "cpu",
+    base_id: str | None = None,
 ) -> BaseModel:
     """Load a folder that `prepare_base` made and choose what finetuning may move.
 
     Embeddings and the output head are frozen, as in the paper; of the rest, the parameters whose
-    names match a pattern of `train_only` (shell style, `*` for all) train. Raises ModelError
+    names match a pattern of `train_only` (shell style, `*` for all) train. Who has just read the
+    folder gives its `folder_sha256` as `base_id`, so that it is not read twice. Raises ModelError
     where nothing is left.
     """
     model, tokenizer = _fetch(str(folder), labels, new_head=False)
@@ -137,7 +142,8 @@ def load_base(
             f"No parameter outside embeddings and head matches {list(train_only)}.",
             remedy="set finetune.train_only in params.yaml to patterns such as '*.layer.5.*'.",
         )
-    return BaseModel(folder, folder_sha256(folder), model, tokenizer, tuple(labels), trainable)
+    found = base_id or folder_sha256(folder)
+    return BaseModel(folder, found, model, tokenizer, tuple(labels), trainable)
 
 
 def folder_sha256(folder: Path) -> str:
