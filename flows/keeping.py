@@ -23,6 +23,8 @@ from lineage import TaskVector as VectorRecord
 def settle_vectors(workspace: Workspace) -> None:
     """Move vector files to where they belong: before the setting changed they lay elsewhere."""
     for folder in workspace.vector_folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    for folder in workspace.vector_folders:
         if folder != workspace.vectors:
             for path in folder.glob("*.safetensors"):
                 path.replace(workspace.vectors / path.name)
