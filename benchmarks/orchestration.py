@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 from benchmarks.stopwatch import Stopwatch
-from tests import tiny
+from flows.quiet import hush, keep_prefect_inside
 
 CONTRIBUTORS = 500
 TRAINING_SECONDS = 0.5
@@ -153,8 +153,6 @@ def measure(contributors: int, steps: int) -> Profile:
 
 def profile_build(root: Path, contributors: int, steps: int) -> Profile:
     """Build the workspace at `root` in this process, and say where the time went."""
-    from flows.quiet import hush, keep_prefect_inside
-
     hush()
     keep_prefect_inside(root)
     watch = Stopwatch()
@@ -193,8 +191,10 @@ def _import(watch: Stopwatch) -> None:
 
 def make_workspace(root: Path, contributors: int, steps: int) -> None:
     """Make a workspace of small contributors, nothing built yet."""
+    hush()
     from flows.ingest import add_contributors
     from flows.workspace import Workspace
+    from tests import tiny
 
     source = tiny.tiny_classifier(root.parent / "base")
     changes: dict[str, dict[str, Any]] = {

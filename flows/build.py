@@ -27,6 +27,7 @@ from flows.base import ensure_base
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
+from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
 from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
@@ -82,6 +83,7 @@ def _build(place: Workspace) -> BuildResult:
     with _timed(seconds, "merge"):
         state = merge(place, work)
         check_exactness(place)
+        keep_what_is_kept(place)
     with _timed(seconds, "evaluate"):
         rows, metrics = score(place, state)
     with _timed(seconds, "register"):
@@ -104,11 +106,14 @@ def _build(place: Workspace) -> BuildResult:
 
 
 def _finetune(place: Workspace, work: Sequence[Job]) -> int:
-    todo = pending(place, work)
+    settle_vectors(place)
+    todo, gone = pending(place, work), lost(place, work)
     size = place.settings.build.shard_size
     for start in range(0, len(todo), size):
         finetune_shard(place, todo[start : start + size], start, len(todo))
-    return len(todo)
+    if gone:
+        restore_vectors(place, gone)
+    return len(todo) + len(gone)
 
 
 @sift_task("base model", tags=[], retries=2)
@@ -146,6 +151,12 @@ def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: in
         finetune_jobs(place, pending(place, shard), flow_run.get_id())
 
 
+@sift_task("restore", tags=["finetune"], retries=2)
+def restore_vectors(place: Workspace, gone: Sequence[Job]) -> None:
+    """Run recorded finetunings again whose files are gone; the bits must be the recorded ones."""
+    restore(place, lost(place, gone))
+
+
 @sift_task("merge", tags=[])
 def merge(place: Workspace, work: Sequence[Job]) -> StateRecord:
     """Sum the members' task vectors and make the sum current."""
@@ -158,6 +169,12 @@ def check_exactness(place: Workspace) -> Verification:
     verification = verify_state(place)
     verification.require()
     return verification
+
+
+@sift_task("storage", tags=[])
+def keep_what_is_kept(place: Workspace) -> None:
+    """Delete what the verified merge has taken in, where the workspace keeps only masks."""
+    apply_storage(place)
 
 
 @sift_task("evaluate", tags=[])
@@ -181,7 +198,9 @@ def register_version(
 def commit_workspace(place: Workspace, message: str) -> str:
     """Record the workspace in DVC and git, without what was superseded; push it to the remote."""
     sweep_superseded(place)
-    return commit(place, message)
+    head = commit(place, message)
+    forget_vectors(place)
+    return head
 
 
 def _publish(result: BuildResult, rows: list[Evaluation]) -> None:

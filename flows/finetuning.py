@@ -2,22 +2,16 @@
 
 import gc
 import json
-import platform
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
-
-import torch
 
 import sift_core
 from flows.base import base_id, base_record, load_base
 from flows.digests import md5_of
+from flows.environment import environment
 from flows.errors import UsageError
 from flows.ingest import load_dataset
 from flows.progress import tracked
@@ -28,8 +22,6 @@ from flows.workspace import Workspace
 from lineage import DatasetVersion, Environment, FinetuningRun, LinearDigest, TaskVector
 from lineage.records import Row
 from sift_core import Grid, SignVector
-
-_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def require_same_exactness(workspace: Workspace) -> None:
 
 def require_same_settings(workspace: Workspace, run: FinetuningRun) -> None:
     """Raise UsageError where params.yaml has other settings than this run was made with."""
-    now = _parameters(workspace.settings)
+    now = parameters(workspace.settings)
     differing = sorted(name for name in now if run.parameters.get(name) != now[name])
     if differing:
         raise UsageError(
@@ -85,17 +77,14 @@ def require_same_settings(workspace: Workspace, run: FinetuningRun) -> None:
 
 
 def pending(workspace: Workspace, among: Sequence[Job] | None = None) -> list[Job]:
-    """The jobs whose vector is not recorded, or whose files are not the recorded bytes.
+    """The jobs that no recorded finetuning has done. Looks `among` these, or at all.
 
-    Looks `among` these, or at all. Reads the files of each it looks at.
+    Recorded ones whose files are gone are `flows.keeping.lost`: they must come back to the bit.
     """
     with workspace.lineage.reader() as reader:
-        vectors = {vector.run_id: vector for vector in reader.task_vectors()}
-    return [
-        job
-        for job in (jobs(workspace) if among is None else among)
-        if job.run_id not in vectors or not is_stored(workspace, vectors[job.run_id])
-    ]
+        done = {vector.run_id for vector in reader.task_vectors()}
+    work = jobs(workspace) if among is None else among
+    return [job for job in work if job.run_id not in done]
 
 
 def finetune_jobs(
@@ -109,15 +98,15 @@ def finetune_jobs(
     if not work:
         return
     base = load_base(workspace)
-    environment = _environment(workspace.settings)
-    with _quick_collections(), Recording(workspace.lineage) as recording:
-        recording.add([base_record(workspace, base), environment])
+    here = environment(workspace.settings)
+    with quick_collections(), Recording(workspace.lineage) as recording:
+        recording.add([base_record(workspace, base), here])
         for job in tracked("Finetuning", work, len(work)):
-            recording.add(_finetune(workspace, base, job, environment, flow_run_id))
+            recording.add(_finetune(workspace, base, job, here, flow_run_id))
 
 
 @contextmanager
-def _quick_collections() -> Iterator[None]:
+def quick_collections() -> Iterator[None]:
     """Let the garbage collector pass over what is imported and loaded already.
 
     The Trainer collects at the end of every run, and walking all modules takes half a second: as
@@ -130,30 +119,41 @@ def _quick_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _finetune(
-    workspace: Workspace,
-    base: sift_core.BaseModel,
-    job: Job,
-    environment: Environment,
-    flow_run_id: str | None,
-) -> list[Row]:
-    """Finetune one contributor and write their files; what there is to record of it."""
-    settings, key = workspace.settings, job.dataset.contributor_key
-    started = datetime.now(UTC)
-    dataset = load_dataset(workspace, job.dataset)
+def finetune_alone(
+    workspace: Workspace, base: sift_core.BaseModel, dataset: DatasetVersion
+) -> sift_core.Finetuned:
+    """Finetune on one contributor's rows; nothing is written.
+
+    Whoever calls this with the same base, rows and settings on the same machine gets the same bits.
+    Raises DatasetAlteredError and the errors of `sift_core.finetune`.
+    """
+    settings = workspace.settings
     examples = sift_core.encode_examples(
-        [to_example(row) for row in dataset.train],
+        [to_example(row) for row in load_dataset(workspace, dataset).train],
         base.tokenizer,
         base.labels,
         settings.base.max_length,
     )
-    result = sift_core.finetune(
+    return sift_core.finetune(
         base,
         examples,
         SignVector(settings.exactness.sign_seed),
         Grid(settings.exactness.grid_bits),
         _method_settings(settings),
     )
+
+
+def _finetune(
+    workspace: Workspace,
+    base: sift_core.BaseModel,
+    job: Job,
+    here: Environment,
+    flow_run_id: str | None,
+) -> list[Row]:
+    """Finetune one contributor and write their files; what there is to record of it."""
+    settings, key = workspace.settings, job.dataset.contributor_key
+    started = datetime.now(UTC)
+    result = finetune_alone(workspace, base, job.dataset)
     vector = result.vector
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
     lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
@@ -166,8 +166,8 @@ def _finetune(
         contributor_key=key,
         dataset_sha256=job.dataset.sha256,
         base_id=base.base_id,
-        environment_id=environment.environment_id,
-        parameters=_parameters(settings),
+        environment_id=here.environment_id,
+        parameters=parameters(settings),
         seed=settings.finetune.seed,
         steps=settings.finetune.steps,
         first_loss=result.losses[0],
@@ -208,7 +208,7 @@ def _method_settings(settings: Settings) -> sift_core.FinetuneSettings:
     )
 
 
-def _parameters(settings: Settings) -> dict[str, Any]:
+def parameters(settings: Settings) -> dict[str, Any]:
     """All that a task vector depends on, beside the base model and the contributor's rows."""
     return {
         **asdict(_method_settings(settings)),
@@ -227,63 +227,6 @@ def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:
         "contributor": dataset.contributor_key,
         "dataset": dataset.sha256,
         "base": base_id,
-        "parameters": _parameters(settings),
+        "parameters": parameters(settings),
     }
     return sift_core.sha256_of(json.dumps(inputs, sort_keys=True).encode())
-
-
-def is_stored(workspace: Workspace, vector: TaskVector) -> bool:
-    """Whether the files of a recorded vector are the recorded bytes."""
-    key = vector.contributor_key
-    files = (
-        (workspace.vector_file(key, vector.vector_sha256), vector.vector_sha256),
-        (workspace.mask_file(key, vector.mask_sha256), vector.mask_sha256),
-    )
-    return all(
-        path.is_file() and sift_core.sha256_of(path.read_bytes()) == sha256
-        for path, sha256 in files
-    )
-
-
-def _environment(settings: Settings) -> Environment:
-    facts: dict[str, Any] = {
-        "code_version": _code_version(),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()} {_processor()}",
-        "device": _device(settings.finetune.device),
-        "threads": settings.finetune.threads,
-        "packages": {name: version(name) for name in _PACKAGES},
-    }
-    text = json.dumps(facts, sort_keys=True)
-    return Environment(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
-
-
-def _processor() -> str:
-    """The processor's name: kernels, and so the last bits of a finetuning, depend on it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
-
-
-def _device(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-
-
-@cache
-def _code_version() -> str:
-    """The installed version, with the commit where the code runs from a git checkout."""
-    released = version("sift-masks")
-    here = Path(__file__).parent.parent
-    if not (here / "pyproject.toml").is_file():
-        return released
-    result = subprocess.run(  # noqa: S603
-        ["git", "-C", str(here), "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    commit = result.stdout.strip()
-    return f"{released}+{commit}" if result.returncode == 0 and commit else released

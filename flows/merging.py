@@ -13,13 +13,14 @@ from typing import Literal
 import sift_core
 from flows import digests
 from flows.errors import FlowError
-from flows.finetuning import Job, is_stored
+from flows.finetuning import Job
 from flows.progress import tracked
+from flows.ways import choose_way, clear_way, require_state
 from flows.workspace import Workspace
 from lineage import LinearDigest, Member, NewState, Recorder
 from lineage import MergeState as StateRecord
 from lineage import TaskVector as VectorRecord
-from sift_core import Grid, Kind, Mask, StoredState, StoredVector
+from sift_core import Grid, Kind, Mask, MergeState, StoredState, StoredVector
 from sift_core.serve import Weights
 
 
@@ -44,9 +45,9 @@ class WrittenState:
 def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     """Make the merge of exactly these finished jobs current; the record of the current state.
 
-    Nothing happens where it is current already and its file is intact. From an intact current
-    state, what left or changed is subtracted and what is new is added, in one pass; otherwise the
-    sum is made afresh of all vectors. Both end in the same bytes.
+    Nothing happens where it is current already and its file is intact. Else the sum is made from an
+    intact current state, by what changed, or afresh from all vectors, whichever reads fewer; both
+    end in the same bytes. Raises AlteredError, RederivationError.
     """
     wanted = {job.dataset.contributor_key: job.run_id for job in work}
     with workspace.lineage.reader() as reader:
@@ -62,40 +63,25 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
         sweep_states(workspace, current.state_sha256)
         return current
     base_id = sift_core.folder_sha256(workspace.base)
-    change = _change(workspace, current, members, wanted, runs)
-    if current is not None and current.base_id == base_id and change is not None:
-        written = write_state(workspace, current, *change, base_id, "update")
-    else:
-        vectors = [_vector(workspace, runs[run_id]) for run_id in wanted.values()]
-        written = write_state(workspace, None, vectors, [], base_id, "rebuild")
+    usable = current is not None and current.base_id == base_id and is_intact(workspace, current)
+    way = choose_way(workspace, current if usable else None, members, wanted, runs)
+    if current is not None and not usable:
+        require_state(workspace, way, current)
+    clear_way(workspace, way)
+    written = write_state(
+        workspace,
+        way.before,
+        [_vector(workspace, row) for row in way.add],
+        [_vector(workspace, row) for row in way.subtract],
+        base_id,
+        "update" if way.before else "rebuild",
+    )
     if not (current and same_members and written.record.state_sha256 == current.state_sha256):
         with workspace.lineage.writer() as recorder:
             make_current(recorder, written, wanted)
     # Otherwise only the file of the current state was damaged, and is whole again.
     sweep_states(workspace, written.record.state_sha256)
     return current_state(workspace)
-
-
-def _change(
-    workspace: Workspace,
-    current: StateRecord | None,
-    members: Sequence[Member],
-    wanted: Mapping[str, str],
-    runs: Mapping[str, VectorRecord],
-) -> tuple[list[StoredVector], list[StoredVector]] | None:
-    """The vectors to add to and subtract from the current state, so that it is of `wanted`.
-
-    None where that cannot be done, since the state or a vector to subtract is damaged, or where it
-    would read more vectors than making the sum afresh.
-    """
-    held = {member.contributor_key: member.run_id for member in members}
-    joining = [runs[run_id] for key, run_id in wanted.items() if held.get(key) != run_id]
-    leaving = [runs[run_id] for key, run_id in held.items() if wanted.get(key) != run_id]
-    if current is None or len(joining) + len(leaving) >= len(wanted):
-        return None
-    if not is_intact(workspace, current) or not all(is_stored(workspace, v) for v in leaving):
-        return None
-    return [_vector(workspace, v) for v in joining], [_vector(workspace, v) for v in leaving]
 
 
 def current_state(workspace: Workspace) -> StateRecord:
@@ -206,6 +192,11 @@ def served_weights(
     shapes = {name: tuple(tensor.shape) for name, tensor in base.items()}
     kind = Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
     return sift_core.served_from(kind, _stored_state(workspace, record), base, members)
+
+
+def read_state(workspace: Workspace, record: StateRecord) -> MergeState:
+    """A merge state by its record, as a whole. Raises AlteredError, CodecError."""
+    return sift_core.read_state(_stored_state(workspace, record))
 
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:

@@ -14,12 +14,14 @@ from typing import Any
 from flows.errors import UsageError
 from flows.evaluating import aggregate, evaluate_state, write_metrics
 from flows.finetuning import require_same_exactness, require_same_settings
+from flows.keeping import drop_joined, settle_vectors
 from flows.merging import (
     current_state_or_none,
     make_current,
     stored_vector,
     write_state,
 )
+from flows.rederiving import bring_back
 from flows.registering import promote, register
 from flows.verifying import ExactnessError, verify_state
 from flows.withdrawal import finetune_again, replace_dataset, require_withdrawable
@@ -125,13 +127,15 @@ class Removal:
 
         τ_u' is the vector of the contributor's remaining rows. Before the new state is current, its
         linear digest must be the one before plus the change; the old state's file is not touched.
-        Raises AlteredError, ExactnessError, UsageError where settings have changed meanwhile.
+        Where only masks are kept, τ_u is derived again. Raises AlteredError, RederivationError,
+        ExactnessError, UsageError where settings have changed meanwhile.
         """
         records = self.request.records
         state = current_state_or_none(self.workspace)
         leaving = self._leaving(state) if state else None
         if leaving is not None:
             require_same_exactness(self.workspace)
+            settle_vectors(self.workspace)
         if records is not None:
             if leaving is not None:
                 with self.workspace.lineage.reader() as reader:
@@ -160,6 +164,9 @@ class Removal:
         with place.lineage.reader() as reader:
             members = {row.contributor_key: row.run_id for row in reader.members(state.state_seq)}
             before = reader.digest_check(state.state_seq)
+            recorded = reader.task_vector(leaving.run_id)
+        if place.keeps_masks_only:
+            bring_back(place, [recorded])
         count = len(members)
         del members[self.key]
         add = []
@@ -171,6 +178,7 @@ class Removal:
         _require_sum(before, written.change, [digest.value for digest in written.digests])
         details = {
             "was_member": True,
+            "vector": "derived again" if recorded.dropped_at else "stored",
             "state_before": state.state_sha256,
             "state_after": written.record.state_sha256,
             "members_before": count,
@@ -187,13 +195,14 @@ class Removal:
         """Rebuild the merge from the remaining vectors and compare bits. Raises ExactnessError.
 
         The rebuilt state never saw the contributor: it is the reference that the removal must
-        equal, byte for byte.
+        equal, byte for byte. Where only masks are kept, digests take its place.
         """
         if current_state_or_none(self.workspace) is None:
             self.done("verified", _NOTHING_BUILT)
             return
         verification = verify_state(self.workspace)
         verification.require()
+        drop_joined(self.workspace, self.key)
         self.done("verified", verification.as_dict())
 
     def evaluate(self) -> None:

@@ -12,19 +12,25 @@ import sift_core
 from flows.workspace import Workspace
 from lineage import PurgeObject, opt_out
 
-CLAIMED = (
+_GONE = (
     "The contribution of this contributor to the merge is gone, as if it had never been made: the "
-    "merge state is byte for byte the sum of the remaining contributors' task vectors, rebuilt "
-    "from the stored vectors alone.",
-    "Every object listed under 'destroyed' was looked for again after its destruction and was "
-    "absent.",
+    "merge state is {what} the sum of the remaining contributors' task vectors{how}"
 )
-CLAIMED_OF_RECORDS = (
+_RECORDS_GONE = (
     "The contribution of these records to the merge is gone, as if they had never been given: the "
-    "contributor was finetuned again on the remaining rows alone, and the merge state is byte for "
-    "byte the sum of this and the other contributors' task vectors, rebuilt from the stored "
-    "vectors alone.",
-    CLAIMED[1],
+    "contributor was finetuned again on the remaining rows alone, and the merge state is {what} "
+    "the sum of this and the other contributors' task vectors{how}"
+)
+_REBUILT = {"what": "byte for byte", "how": ", rebuilt from the stored vectors alone."}
+_BY_DIGESTS = {
+    "what": "by the linear digests in lineage",
+    "how": ". This workspace keeps only masks: what left was subtracted in integers, as a vector "
+    "with the recorded digests, and the sum was not rebuilt from the others; the first command "
+    "under 'To repeat' does it.",
+}
+_ABSENT = (
+    "Every object listed under 'destroyed' was looked for again after its destruction and was "
+    "absent."
 )
 NOT_CLAIMED = (
     "That a fact is gone: another contributor may have given the same one, and the public base "
@@ -37,8 +43,9 @@ NOT_CLAIMED = (
     "they are refused if they come in again.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
 )
+_REBUILD = "sift verify"
+_REBUILD_BY_FINETUNING = "sift verify --rederive"
 REPEAT = (
-    "sift verify",
     'sift lineage sql "SELECT * FROM digest_check ORDER BY state_seq DESC, lane LIMIT 4"',
     "sift lineage sql \"SELECT * FROM purge_evidence WHERE request_id = '{request_id}'\"",
 )
@@ -72,7 +79,10 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         request = reader.request(request_id)
         steps = reader.steps(request_id)
         objects = reader.purge_objects(request_id)
+        vectors = reader.impact(request.contributor_key, request.records).vectors
     details = {step.step: step.details for step in steps}
+    by_digests = details["verified"].get("evidence") == "digests alone"
+    rebuild = _REBUILD_BY_FINETUNING if by_digests else _REBUILD
     shared = cast(list[str], details["purged"]["kept_because_shared"])
     return {
         "format": "opt-out-report/1",
@@ -94,9 +104,14 @@ def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, A
         "registered": details["registered"],
         "destroyed": [_evidence(row) for row in objects if row.locator not in shared],
         "kept_because_shared": shared,
-        "claimed": list(CLAIMED if request.records is None else CLAIMED_OF_RECORDS),
+        "not_kept_after_merge": [
+            {"vector_sha256": row.vector_sha256, "at": row.dropped_at.isoformat()}
+            for row in vectors
+            if row.dropped_at
+        ],
+        "claimed": [_claim(request.records is not None, by_digests), _ABSENT],
         "not_claimed": list(NOT_CLAIMED),
-        "repeat": [command.format(request_id=request_id) for command in REPEAT],
+        "repeat": [rebuild, *(command.format(request_id=request_id) for command in REPEAT)],
     }
 
 
@@ -109,6 +124,12 @@ def _evidence(row: PurgeObject) -> dict[str, Any]:
         "destroyed_at": row.destroyed_at and row.destroyed_at.isoformat(),
         "absent_at": row.absent_at and row.absent_at.isoformat(),
     }
+
+
+def _claim(of_records: bool, by_digests: bool) -> str:
+    return (_RECORDS_GONE if of_records else _GONE).format(
+        **(_BY_DIGESTS if by_digests else _REBUILT)
+    )
 
 
 @cache

@@ -1,7 +1,7 @@
 """`params.yaml` as types: what a workspace was told to do."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -91,6 +91,12 @@ class BuildSettings(_Section):
     shard_size: Annotated[int, Field(ge=1)] = 100
 
 
+class StorageSettings(_Section):
+    """What is kept of a finetuning once the merge has taken it in."""
+
+    keep: Literal["vectors", "masks"] = "vectors"
+
+
 class Settings(_Section):
     """All of `params.yaml`."""
 
@@ -99,6 +105,7 @@ class Settings(_Section):
     exactness: ExactnessSettings
     data: DataSettings = DataSettings()
     finetune: FinetuneSettings = FinetuneSettings()
+    storage: StorageSettings = StorageSettings()
     build: BuildSettings = BuildSettings()
 
 

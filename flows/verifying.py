@@ -1,9 +1,9 @@
 """Exactness, shown: everything that can be checked again about the current model."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -11,12 +11,30 @@ from safetensors import SafetensorError
 import sift_core
 from flows.base import load_base
 from flows.errors import FlowError
-from flows.finetuning import require_same_exactness
-from flows.merging import current_state, is_intact, rebuilt_sha256, served_weights
+from flows.finetuning import quick_collections, require_same_exactness
+from flows.merging import (
+    current_state,
+    is_intact,
+    read_mask,
+    read_state,
+    rebuilt_sha256,
+    served_weights,
+)
+from flows.progress import tracked
+from flows.rederiving import Rederiver
 from flows.workspace import Workspace
-from lineage import LineageError
+from lineage import LineageError, Member
 from lineage import MergeState as StateRecord
-from sift_core import SiftCoreError
+from sift_core import Grid, MergeState, SiftCoreError, TaskVector
+
+Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
+"""What a merge state can be held against."""
+
+_MERGE_CHECKS: dict[Evidence, str] = {
+    "stored vectors": "merge rebuilt from vectors",
+    "vectors derived again": "merge rebuilt by finetuning again",
+    "digests alone": "merge and masks unaltered",
+}
 
 
 class ExactnessError(FlowError):
@@ -39,6 +57,7 @@ class Verification:
     state_seq: int
     state_sha256: str
     members: int
+    evidence: Evidence
     checks: tuple[Check, ...]
 
     @property
@@ -61,31 +80,42 @@ class Verification:
                 )
 
 
-def verify_state(workspace: Workspace) -> Verification:
-    """Check the current merge state against what it is the sum of.
+def verify_state(workspace: Workspace, *, rederive: bool = False) -> Verification:
+    """Check the current merge state against what it is the sum of; nothing is written.
 
     The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
-    are summed by the SQL that docs/lineage.md prints.
+    are summed by the SQL that docs/lineage.md prints. Where only masks are kept, S cannot be
+    rebuilt: its file, its digest and the masks are checked instead. `rederive` rebuilds it all the
+    same, by running every member's finetuning again.
     """
     state = current_state(workspace)
     require_same_exactness(workspace)
     with workspace.lineage.reader() as reader:
-        members = len(reader.members(state.state_seq))
+        members = reader.members(state.state_seq)
+    evidence = _evidence(workspace, members, rederive)
     checks = (
         _check("base model", lambda: _base(workspace, state)),
-        _check("merge rebuilt from vectors", lambda: _rebuilt(workspace, state)),
+        _check(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, members, evidence)),
         _check("linear digests in SQL", lambda: _digests(workspace, state)),
     )
-    return Verification(state.state_seq, state.state_sha256, members, checks)
+    return Verification(state.state_seq, state.state_sha256, len(members), evidence, checks)
 
 
-def verify(workspace: Workspace) -> Verification:
+def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
     """Check the current merge state, and that the champion serves it."""
-    found = verify_state(workspace)
+    found = verify_state(workspace, rederive=rederive)
     champion = _check("champion", lambda: _champion(workspace, current_state(workspace)))
-    return Verification(
-        found.state_seq, found.state_sha256, found.members, (*found.checks, champion)
-    )
+    return replace(found, checks=(*found.checks, champion))
+
+
+def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -> Evidence:
+    if rederive:
+        return "vectors derived again"
+    # Until the merge's vectors are dropped, they are there to rebuild it from.
+    files = (workspace.vector_file(row.contributor_key, row.vector_sha256) for row in members)
+    if workspace.keeps_masks_only and not all(path.is_file() for path in files):
+        return "digests alone"
+    return "stored vectors"
 
 
 def _check(name: str, look: Callable[[], str]) -> Check:
@@ -106,22 +136,67 @@ def _base(workspace: Workspace, state: StateRecord) -> str:
     return f"SHA-256 {found[:16]}… as recorded"
 
 
-def _rebuilt(workspace: Workspace, state: StateRecord) -> str:
-    with workspace.lineage.reader() as reader:
-        members = reader.members(state.state_seq)
+def _merge(
+    workspace: Workspace, state: StateRecord, members: Sequence[Member], evidence: Evidence
+) -> str:
     if not is_intact(workspace, state):
         raise ExactnessError(
             f"{workspace.state_file(state.state_sha256)} is not the state that lineage recorded.",
             remedy="restore it with `dvc checkout`, or run `sift build`.",
         )
-    found = rebuilt_sha256(workspace, members)
+    if evidence == "digests alone":
+        return _unaltered(workspace, state, members)
+    if evidence == "stored vectors":
+        found = rebuilt_sha256(workspace, members)
+    else:
+        found = _derived_sha256(workspace, state, members)
     if found != state.state_sha256:
         raise ExactnessError(
             f"the sum of {len(members)} vectors is {found[:16]}…, lineage recorded "
             f"{state.state_sha256[:16]}….",
             remedy="run `sift build` to merge again from the vectors.",
         )
-    return f"the sum of {len(members)} stored vectors is {found[:16]}…, bit for bit"
+    return f"the sum of {len(members)} {evidence} is {found[:16]}…, bit for bit"
+
+
+def _derived_sha256(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+    """The SHA-256 of the merge of members' vectors, each by its finetuning again; in memory."""
+    settings = workspace.settings.exactness
+    path = workspace.state_file(state.state_sha256)
+    vectors = _derive_again(workspace, members)
+    rebuilt = MergeState.rebuild(
+        vectors,
+        sift_core.shapes_in(path, state.state_sha256),
+        Grid(settings.grid_bits),
+        settings.sign_seed,
+    )
+    return sift_core.sha256_of(rebuilt.to_bytes())
+
+
+def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[TaskVector]:
+    rederiver = Rederiver(workspace)
+    with quick_collections():
+        for member in tracked("Finetuning again", members, len(members)):
+            yield rederiver.vector(member.run_id)
+
+
+def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+    """All that can be said of a merge whose vectors are not kept, short of finetuning again."""
+    sums = read_state(workspace, state).sums
+    lanes = sift_core.linear_digest(sums.items(), workspace.settings.exactness.digest_seed)
+    with workspace.lineage.reader() as reader:
+        recorded = [digest.value for digest in reader.linear_digest(state.state_sha256)]
+    if list(lanes) != recorded:
+        raise ExactnessError(
+            f"the linear digest of the merge is {list(lanes)}, lineage recorded {recorded}.",
+            remedy="restore lineage.duckdb from a backup: a digest in it was altered.",
+        )
+    for member in tracked("Reading masks", members, len(members)):
+        read_mask(workspace, member.contributor_key, member.mask_sha256)
+    return (
+        f"{state.state_sha256[:16]}…, its linear digest and {len(members)} masks are as recorded; "
+        "not rebuilt, only masks are kept: `sift verify --rederive` does"
+    )
 
 
 def _digests(workspace: Workspace, state: StateRecord) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from flows.errors import UsageError
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import Dataset, load_dataset, record_dataset, split_rows
+from flows.keeping import lost, restore
 from flows.rows import record_sha256
 from flows.workspace import Workspace
 from lineage import DatasetVersion, TaskVector
@@ -103,6 +104,7 @@ def finetune_again(workspace: Workspace, key: str) -> TaskVector:
     """The vector of a contributor's current dataset, finetuned unless it is there already."""
     work = [job for job in jobs(workspace) if job.dataset.contributor_key == key]
     finetune_jobs(workspace, pending(workspace, work))
+    restore(workspace, lost(workspace, work))
     with workspace.lineage.reader() as reader:
         return reader.task_vector(work[0].run_id)
 

@@ -100,7 +100,8 @@ class Workspace:
             else:
                 shutil.copyfile(source, self.root / name)
         load_settings(self.root / "params.yaml")
-        for folder in (self.temporary, self.data, self.vectors, self.masks, self.merge):
+        folders = (self.temporary, self.data, *self.vector_folders, self.masks, self.merge)
+        for folder in folders:
             folder.mkdir(parents=True)
         git = Git.init(self.root)
         from flows.doors.dvc import Dvc
@@ -125,9 +126,23 @@ class Workspace:
         return self.root / "data"
 
     @property
+    def keeps_masks_only(self) -> bool:
+        """Whether a vector is deleted once the merge has taken it in."""
+        return self.settings.storage.keep == "masks"
+
+    @property
     def vectors(self) -> Path:
-        """Magnitudes of task vectors, one file per vector of a contributor."""
-        return self.root / "vectors"
+        """Magnitudes of task vectors, one file per vector of a contributor.
+
+        Where only masks are kept, a folder that DVC does not see.
+        """
+        kept, passing = self.vector_folders
+        return passing if self.keeps_masks_only else kept
+
+    @property
+    def vector_folders(self) -> tuple[Path, Path]:
+        """Where vectors are that are kept, and where those are that wait for the merge."""
+        return self.root / "vectors", self.root / ".sift" / "vectors"
 
     @property
     def masks(self) -> Path:
@@ -163,7 +178,8 @@ class Workspace:
 
     def files_of(self, key: str) -> dict[Path, str]:
         """Every file of one contributor, current, superseded or never recorded: path → kind."""
-        kinds = {self.data: "dataset", self.vectors: "vector", self.masks: "mask"}
+        kinds = {self.data: "dataset", self.masks: "mask"}
+        kinds |= dict.fromkeys(self.vector_folders, "vector")
         return {
             path: kind for folder, kind in kinds.items() for path in sorted(folder.glob(f"{key}-*"))
         }
@@ -239,8 +255,8 @@ class Workspace:
     def _sweep(self) -> None:
         """Remove what a killed process left half written: it may hold a contributor's bytes."""
         _empty(self.temporary, remove=False)
-        folders = (self.root, self.data, self.vectors, self.masks, self.merge, self.root / "plots")
-        for folder in (*folders, *self.reports.glob("*")):
+        folders = (self.root, self.data, *self.vector_folders, self.masks, self.merge)
+        for folder in (*folders, self.root / "plots", *self.reports.glob("*")):
             for unfinished in folder.glob(UNFINISHED):
                 unfinished.unlink()
 

@@ -21,6 +21,7 @@ from lineage.records import (
     FinetuningRun,
     Impact,
     LaneCheck,
+    LinearDigest,
     Member,
     MergeState,
     ModelVersion,
@@ -103,6 +104,10 @@ class Reader:
         """Return every task vector that was not destroyed."""
         return self._list(TaskVector, "task_vectors")
 
+    def linear_digest(self, subject: str) -> list[LinearDigest]:
+        """Return the lanes of a task vector's or merge state's digest, by its SHA-256."""
+        return self._list(LinearDigest, "linear_digest", subject=subject)
+
     # Merge states
 
     def current_state(self) -> MergeState | None:
@@ -117,6 +122,11 @@ class Reader:
         """Return the members of a merge state by key; an empty list for a state without any."""
         self.state(state_seq)
         return self._list(Member, "members", state_seq=state_seq)
+
+    def member_runs(self, state_seq: int) -> list[FinetuningRun]:
+        """Return the finetuning run of each member of a merge state."""
+        self.state(state_seq)
+        return self._list(FinetuningRun, "member_runs", state_seq=state_seq)
 
     def member_datasets(self, state_seq: int) -> list[DatasetVersion]:
         """Return the dataset each member of a merge state was finetuned on, by key.
@@ -194,7 +204,7 @@ class Reader:
         state = self.state(model.state_seq)
         seq = {"state_seq": state.state_seq}
         contributors = self._list(Contributor, "trace_contributors", **seq)
-        runs = {run.contributor_key: run for run in self._list(FinetuningRun, "trace_runs", **seq)}
+        runs = {run.contributor_key: run for run in self.member_runs(**seq)}
         vectors = {v.contributor_key: v for v in self._list(TaskVector, "trace_vectors", **seq)}
         datasets = {d.contributor_key: d for d in self.member_datasets(**seq)}
         places = {e.environment_id: e for e in self._list(Environment, "trace_environments", **seq)}

@@ -1,6 +1,7 @@
 """What may be written into the lineage store, each within the caller's one transaction."""
 
-from collections.abc import Collection, Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -238,6 +239,25 @@ class Recorder:
             what = f"version {version} of {name}"
             self._refuse_in_use("version_in_use", what, name=name, version=version)
             self._touch("destroy_version", what, name=name, version=version, at=at)
+
+    def mark_vectors_dropped(self, runs: Sequence[str], at: datetime) -> None:
+        """Say that the magnitudes of these runs are not kept; masks are. The first time stands.
+
+        Raises LineageNotFoundError for a run without a task vector.
+        """
+        self._touch_vectors("mark_vectors_dropped", runs, at=at)
+
+    def mark_vectors_kept(self, runs: Sequence[str]) -> None:
+        """Say that the magnitudes of these runs are kept again. Raises LineageNotFoundError."""
+        self._touch_vectors("mark_vectors_kept", runs)
+
+    def _touch_vectors(self, query: str, runs: Sequence[str], /, **values: object) -> None:
+        touched = {row["run_id"] for row in self._run(query, runs=json.dumps(list(runs)), **values)}
+        if unknown := set(runs) - touched:
+            raise LineageNotFoundError(
+                f"the lineage store has no task vector {min(unknown)}.",
+                remedy="record it before you mark it.",
+            )
 
     def _run(self, name: str, /, **values: object) -> list[dict[str, Any]]:
         return run(self._connection, name, **values)

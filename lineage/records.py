@@ -200,7 +200,7 @@ class FinetuningRun(Row):
 
 
 class TaskVector(Row):
-    """The two files a finetuning left: magnitudes and mask."""
+    """The two files a finetuning left: magnitudes, perhaps dropped since, and mask."""
 
     table = "task_vector"
     key = ("run_id",)
@@ -218,6 +218,7 @@ class TaskVector(Row):
     nonzero: Count
     created_at: Utc
     destroyed_at: Utc | None = None
+    dropped_at: Utc | None = None
 
 
 class LinearDigest(Row):

@@ -93,9 +93,10 @@ class Scores:
         names = self._kept.population.names
         members = moment.members(names)
         served = method(self._kept, members, self._tuning(members))
+        scored = self._kept.experiment.scored_after_departures if moment.left else None
+        found = self._evaluate(served, members[:scored], moment.departed(names)[:scored])
         rows = [
-            ScoreRow(name, moment.size, moment.left, *result, served.chosen)
-            for result in self._evaluate(served, members, moment.departed(names))
+            ScoreRow(name, moment.size, moment.left, *result, served.chosen) for result in found
         ]
         with self._path.open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(asdict(row)) + "\n" for row in rows))

@@ -69,6 +69,8 @@ class Experiment(BaseModel):
     """T: how many contributors are merged. The last is the population that opts out."""
     leaving: tuple[float, ...] = (1, 0.1, 0.5)
     """Who leaves: a number of contributors where 1 or more, else a share."""
+    scored_after_departures: int | None = None
+    """After opt-outs, at most so many of who stays and of who left are scored."""
     tune_on: int = 8
     """Contributors whose training rows choose TALL's λ and Consensus' scale."""
     central_after_departures: bool = True

@@ -9,7 +9,7 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.render import count, print_json, print_table, say
 from flows.errors import UsageError
-from lineage import DatasetVersion, Reader
+from lineage import DatasetVersion, Reader, TaskVector
 
 if TYPE_CHECKING:
     from flows.workspace import Workspace
@@ -107,7 +107,7 @@ def show(
         ("rows (train + held out)", _rows(impact.datasets)),
         ("task vector", vector.vector_sha256[:16] + "…" if vector else "not built"),
         ("moved entries", f"{vector.nonzero} of {vector.entries}" if vector else None),
-        ("bytes on disk", vector.vector_bytes + vector.mask_bytes if vector else None),
+        ("bytes on disk", _bytes(vector) if vector else None),
         ("in model versions", ", ".join(str(row.version) for row in impact.versions) or "none"),
     ]
     print_table(contributor, ["what", "value"], facts, right=2)
@@ -168,6 +168,10 @@ def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
             "their key.",
         )
     return key
+
+
+def _bytes(vector: TaskVector) -> int:
+    return vector.mask_bytes + (0 if vector.dropped_at else vector.vector_bytes)
 
 
 def _rows(datasets: Sequence[DatasetVersion]) -> str:

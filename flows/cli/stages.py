@@ -24,25 +24,33 @@ def base(workspace: WorkspaceOption = Path()) -> None:
 def finetune(workspace: WorkspaceOption = Path()) -> None:
     """Finetune every contributor whose task vector is missing or out of date."""
     from flows.finetuning import finetune_jobs, pending
+    from flows.keeping import lost, restore, settle_vectors
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):
-        todo = pending(place)
+        settle_vectors(place)
+        todo, gone = pending(place), lost(place)
         finetune_jobs(place, todo)
-    say(f"Finetuned {count(len(todo), 'contributor')}.")
+        restore(place, gone)
+    say(f"Finetuned {count(len(todo) + len(gone), 'contributor')}.")
 
 
 @app.command(epilog=example("sift stage merge"))
 def merge(workspace: WorkspaceOption = Path()) -> None:
     """Sum the task vectors into the merge state."""
     from flows.finetuning import jobs
+    from flows.keeping import apply_storage
     from flows.merging import merge_members
+    from flows.verifying import verify_state
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):
         state = merge_members(place, jobs(place))
+        if place.keeps_masks_only:
+            verify_state(place).require()  # what the merge has taken in is deleted now
+        apply_storage(place)
     say(f"Merge state {state.state_seq}: {state.state_sha256}")
 
 

@@ -1,6 +1,7 @@
 """`sift init`, `build`, `verify`, `status`, `demo`: the daily work."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import print_json, print_table, progress_bars, say
+from lineage import TaskVector
 
 app = typer.Typer()
 
@@ -71,15 +73,24 @@ def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None
     )
 
 
-@app.command(epilog=example("sift verify"))
-def verify(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+@app.command(epilog=example("sift verify", "sift verify --rederive"))
+def verify(
+    workspace: WorkspaceOption = Path(),
+    rederive: Annotated[
+        bool,
+        typer.Option(
+            "--rederive", help="Run every member's finetuning again and rebuild from that."
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Rebuild the merge from the stored vectors and compare bits; exit 1 where they differ."""
     from flows.verifying import verify as check
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
     with progress_bars(quiet=json):
-        found = check(place)
+        found = check(place, rederive=rederive)
     if json:
         print_json(found.as_dict())
     else:
@@ -104,6 +115,8 @@ def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
         members = reader.members(state.state_seq) if state else []
         datasets = reader.current_datasets()
         champion = reader.champion(place.settings.model.name)
+        merged = {member.run_id for member in members}
+        vectors = [row for row in reader.task_vectors() if row.run_id in merged]
         waiting = [r.request_id for r in reader.requests() if reader.next_step(r.request_id)]
     facts: dict[str, object] = {
         "workspace": place.root,
@@ -113,6 +126,7 @@ def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
         "members of the merge": len(members),
         "merge state": state.state_sha256 if state else None,
         "champion": champion.version if champion else None,
+        **_storage(place.settings.storage.keep, vectors),
         "open opt-outs": ", ".join(waiting) or "none",
         "next": _next(len(datasets), len(members), waiting),
     }
@@ -141,6 +155,17 @@ def quality_rows(metrics: dict[str, float]) -> list[tuple[str, float | None, flo
         (name, metrics.get(f"{name}.held_in.mean"), metrics.get(f"{name}.held_out.mean"))
         for name in ("base", "merged", "masked")
     ]
+
+
+def _storage(keep: str, vectors: Sequence[TaskVector]) -> dict[str, object]:
+    """What is kept of a member, and what either choice of `storage.keep` costs on average."""
+    masks = sum(row.mask_bytes for row in vectors)
+    both = masks + sum(row.vector_bytes for row in vectors)
+    return {
+        "kept of each member": "vector and mask" if keep == "vectors" else "mask",
+        "bytes a member with vector": both // len(vectors) if vectors else None,
+        "bytes a member, mask only": masks // len(vectors) if vectors else None,
+    }
 
 
 def _next(contributors: int, members: int, waiting: list[str]) -> str:

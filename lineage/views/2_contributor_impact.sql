@@ -13,7 +13,12 @@ FROM (
     SELECT contributor_key, 'finetuning run', run_id, started_at, NULL
     FROM finetuning_run
     UNION ALL
-    SELECT contributor_key, 'task vector', vector_sha256, created_at, destroyed_at
+    SELECT
+        contributor_key,
+        'task vector',
+        vector_sha256,
+        created_at,
+        coalesce(dropped_at, destroyed_at)
     FROM task_vector
     UNION ALL
     SELECT contributor_key, 'mask', mask_sha256, created_at, destroyed_at

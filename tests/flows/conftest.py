@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 
 from flows.workspace import Workspace
+from sift_core import training
 from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
+from tests.flows.kept import FEW, Both, built_keeping
 from tests.flows.served import MEMBERS, Served, finished_merge, remake_elsewhere
-from tests.flows.traces import traces
-from tests.flows.workspaces import CONTRIBUTORS, Snapshot, make_workspace, request, reviews
+from tests.flows.traces import tail, traces
+from tests.flows.workspaces import (
+    CONTRIBUTORS,
+    Snapshot,
+    files,
+    make_workspace,
+    request,
+    reviews,
+)
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +114,37 @@ def departure(_built: Snapshot) -> Departure:
 def left(departure: Departure) -> Workspace:
     """The workspace after `LEAVER` has left, to change at will."""
     return departure.snapshot.restore()
+
+
+@pytest.fixture(scope="session")
+def _both(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Both:
+    roots = {keep: tmp_path_factory.mktemp(keep) / "workspace" for keep in ("masks", "vectors")}
+    places = {keep: built_keeping(root, tiny_classifier, keep) for keep, root in roots.items()}
+    needles = {who: tail(files(places["vectors"], who)[1].read_bytes()) for who in FEW}
+    snapshots = {keep: Snapshot.take(root, "as built") for keep, root in roots.items()}
+    return Both(snapshots["masks"], snapshots["vectors"], needles)
+
+
+@pytest.fixture
+def masks_only(_both: Both) -> Workspace:
+    """A built workspace of a few contributors that keeps masks only."""
+    return _both.masks.restore()
+
+
+@pytest.fixture
+def with_vectors(_both: Both) -> Workspace:
+    """The same contributors' workspace that keeps vectors."""
+    return _both.vectors.restore()
+
+
+@pytest.fixture
+def needles(_both: Both) -> dict[str, bytes]:
+    """The end of each of these contributors' vectors."""
+    return _both.needles
+
+
+@pytest.fixture
+def other_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same finetuning gives other bits, as another machine's kernels would give."""
+    seeded = training.set_seed
+    monkeypatch.setattr(training, "set_seed", lambda seed: seeded(seed + 1))

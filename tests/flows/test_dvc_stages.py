@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.build import build
 from flows.merging import current_state
 from flows.workspace import Workspace
+from tests.flows.traces import traces
 from tests.flows.workspaces import CONTRIBUTORS, make_workspace, reviews
 
 FEW = CONTRIBUTORS[:3]
@@ -52,6 +53,22 @@ def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
     assert (result.state_sha256, result.finetuned) == (by_stages, 0)
     assert (metrics.read_bytes(), plot.read_bytes()) == written
     assert (place.root / "dvc.lock").read_bytes() == locked
+
+
+def test_dvc_repro_never_sees_a_vector_where_only_masks_are_kept(
+    tmp_path: Path, tiny_classifier: Path, needles: dict[str, bytes], prefect_server: None
+) -> None:
+    root = tmp_path / "workspace"
+    place = make_workspace(root, tiny_classifier, map(reviews, FEW), keep="masks")
+
+    dvc(root, "repro")
+
+    assert traces(root, needles) == {}
+    assert "up to date" in dvc(root, "status")
+    by_stages = current_state(place).state_sha256
+    result = build(root)
+    assert (result.state_sha256, result.finetuned) == (by_stages, 0)
+    assert traces(root, needles) == {}
 
 
 def test_a_flow_leaves_dvc_nothing_to_do(built: Workspace) -> None:

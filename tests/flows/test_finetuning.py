@@ -14,7 +14,13 @@ from flows.finetuning import finetune_jobs, jobs, pending
 from flows.merging import merge_members
 from flows.registering import register
 from flows.workspace import Workspace
-from tests.flows.workspaces import CONTRIBUTORS, finetune_and_merge, make_workspace, reviews
+from tests.flows.workspaces import (
+    CONTRIBUTORS,
+    add,
+    finetune_and_merge,
+    make_workspace,
+    reviews,
+)
 
 NAMES = CONTRIBUTORS[:5]
 
@@ -86,7 +92,7 @@ def test_a_build_loads_the_base_once_and_hashes_it_once_before_the_merge(
         (fresh.root / path).unlink()
 
     for job in work:
-        finetune_jobs(fresh, pending(fresh, [job]))
+        finetune_jobs(fresh, [job])
     assert (len(loads), len(hashes)) == (1, 1)
 
     state = merge_members(fresh, work)
@@ -116,10 +122,10 @@ def test_another_base_or_setting_is_loaded_anew(place: Workspace) -> None:
 def test_a_contributor_whose_work_fails_takes_nobody_else_along(
     place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = finetune_and_merge(place)
+    finetune_and_merge(place)
+    for name in NAMES:
+        add(place, reviews(name, edition=1), replace=True)
     last = jobs(place)[-1]
-    for path in files(place):
-        (place.root / path).unlink()
     honest = sift_core.finetune
     done = iter(range(len(NAMES)))
 
@@ -134,4 +140,5 @@ def test_a_contributor_whose_work_fails_takes_nobody_else_along(
     monkeypatch.undo()
 
     assert pending(place) == [last]
-    assert finetune_and_merge(place).state_sha256 == state.state_sha256
+    finetune_and_merge(place)
+    assert pending(place) == []

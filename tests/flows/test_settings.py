@@ -58,6 +58,7 @@ def test_a_learning_rate_may_be_written_in_any_usual_way(tmp_path: Path, written
         ("base", "labels", "fresh", "base.labels: "),
         ("base", "warm_start", {"data": "x"}, "base.warm_start.name: this setting is missing"),
         ("data", "held_out", 1.0, "data.held_out: "),
+        ("storage", "keep", "nothing", "storage.keep: "),
         ("data", "min_rows", 1, "data.min_rows: "),
         ("model", "name", "../x", "model.name: "),
         ("model", "name", "x\n", "model.name: "),

@@ -14,6 +14,7 @@ from flows.base import ensure_base
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import add_contributors
+from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
 from flows.opt_out import WORK
 from flows.registering import commit, promote, register
@@ -88,10 +89,14 @@ def settings(source: Path, labels: tuple[str, ...] = tiny.LABELS) -> dict[str, d
 
 
 def make_workspace(
-    root: Path, source: Path, rows: Iterable[Rows], labels: tuple[str, ...] = tiny.LABELS
+    root: Path,
+    source: Path,
+    rows: Iterable[Rows],
+    labels: tuple[str, ...] = tiny.LABELS,
+    keep: str = "vectors",
 ) -> Workspace:
     """Make a workspace at `root` with these contributors' rows, nothing built yet."""
-    place = Workspace.create(root, settings(source, labels))
+    place = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
     for own in rows:
         add(place, own)
     return place
@@ -108,7 +113,9 @@ def add(place: Workspace, rows: Rows, *, replace: bool = False) -> None:
 def finetune_and_merge(place: Workspace) -> StateRecord:
     """The first half of a build, by plain functions: everything up to the current merge state."""
     ensure_base(place)
+    settle_vectors(place)
     finetune_jobs(place, pending(place))
+    restore(place, lost(place))
     return merge_members(place, jobs(place))
 
 
@@ -118,11 +125,13 @@ def build_plainly(root: Path) -> None:
     with place.lock():
         state = finetune_and_merge(place)
         verify_state(place).require()
+        apply_storage(place)
         evaluate_state(place, state)
         version = register(place, state, write_metrics(place, state))
         promote(place, version)
         sweep_superseded(place)
         commit(place, f"Build version {version.version}")
+        forget_vectors(place)
 
 
 def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:

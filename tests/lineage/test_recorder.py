@@ -144,6 +144,27 @@ def test_the_first_time_of_destruction_stands(populated: LineageStore) -> None:
         assert recorder.read.contributor(key("cyd")).erased_at == at(20)
 
 
+def test_dropped_magnitudes_leave_a_member_with_a_mask(populated: LineageStore) -> None:
+    ada = run_id("ada", "first")
+    with populated.writer() as recorder:
+        recorder.mark_vectors_dropped([ada], at(30))
+        recorder.mark_vectors_dropped([ada, run_id("dan", "first")], at(31))
+        dropped = recorder.read.task_vector(ada)
+        assert (dropped.dropped_at, dropped.destroyed_at) == (at(30), None)
+        assert dropped in recorder.read.task_vectors()
+        gone = recorder.read.sql(
+            "SELECT kind, destroyed_at IS NOT NULL FROM contributor_impact"
+            " WHERE external_id = 'ada' AND kind IN ('mask', 'task vector') ORDER BY kind"
+        )
+        assert gone.rows == (("mask", False), ("task vector", True))
+        recorder.mark_vectors_kept([ada])
+        assert recorder.read.task_vector(ada).dropped_at is None
+    with pytest.raises(LineageNotFoundError, match="nothing"), populated.writer() as recorder:
+        recorder.mark_vectors_dropped([ada, "nothing"], at(40))
+    with populated.reader() as reader:
+        assert reader.task_vector(ada).dropped_at is None
+
+
 def test_a_member_is_never_erased(populated: LineageStore) -> None:
     with (
         pytest.raises(LineageConflictError, match="member of the current"),

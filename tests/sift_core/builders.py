@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from sift_core import Grid, Mask, SignVector, TaskVector
 
@@ -41,6 +42,28 @@ def vectors(most: int = 12) -> st.SearchStrategy[list[TaskVector]]:
     """Up to `most` task vectors of one workspace, of any density."""
     one = st.builds(vector, st.integers(0, 2**32), st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]))
     return st.lists(one, min_size=1, max_size=most)
+
+
+_SHAPE = npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=11)
+
+
+@st.composite
+def any_vector(draw: st.DrawFn) -> TaskVector:
+    """A task vector of any parameters: 0-d, without entries, untouched, moved everywhere."""
+    masks = st.one_of(
+        npst.arrays(np.bool_, _SHAPE),
+        npst.arrays(np.bool_, _SHAPE, elements=st.just(False)),
+        npst.arrays(np.bool_, _SHAPE, elements=st.just(True)),
+    )
+    names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=9)
+    bits = draw(st.dictionaries(names, masks, min_size=1, max_size=4))
+    magnitudes = {}
+    for name, chosen in bits.items():
+        halves = npst.arrays(
+            np.uint16, int(np.count_nonzero(chosen)), elements=st.integers(1, LARGEST_HALF)
+        )
+        magnitudes[name] = draw(halves).view(np.float16)
+    return TaskVector(Mask(bits, SEED), magnitudes, GRID)
 
 
 def base_weights(seed: int = 0) -> dict[str, torch.Tensor]:

@@ -29,6 +29,14 @@ def test_words_are_philox_as_its_paper_has_it(
     assert int(found) == philox.word(purpose, seed, parameter, index)
 
 
+@given(st.integers(0, 2**128 - 1), st.integers(0, 2**200), st.integers(0, 99))
+def test_the_generator_hands_out_the_raw_stream(key: int, counter: int, count: int) -> None:
+    """NumPy guarantees `random_raw` across versions; `words` takes a faster way to the same."""
+    generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
+    found = generator.integers(0, 2**64 - 1, count, np.uint64, endpoint=True)
+    assert np.array_equal(found, np.random.Philox(key=key, counter=counter).random_raw(count))
+
+
 def test_purpose_seed_and_parameter_each_change_every_word() -> None:
     one = words("sign", 7, "a", 0, 64)
     for other in (words("digest", 7, "a", 0, 64), words("sign", 8, "a", 0, 64)):

@@ -1,11 +1,13 @@
 """The linear digest adds up like the integers it digests, and notices every change."""
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sift_core import LANES, MergeState, TaskVector, linear_digest
-from sift_core.digest import _CHUNK
+from sift_core import LANES, Mask, MergeState, TaskVector, linear_digest
+from sift_core.digest import _CHUNK, as_integers, digest_of_rows
 from tests.sift_core import philox
 from tests.sift_core.builders import GRID, SEED, SHAPES, vectors
 
@@ -56,6 +58,51 @@ def test_one_changed_entry_changes_every_lane(data: st.DataObject) -> None:
     changed[position] ^= np.int64(data.draw(INT64.filter(bool)))
     ours, theirs = digest({"p": entries}), digest({"p": changed})
     assert all(one != other for one, other in zip(ours, theirs, strict=True))
+
+
+PAIRS = st.lists(st.tuples(INT64, INT64), max_size=20)
+
+
+@given(PAIRS, INT64)
+def test_the_digest_is_linear(pairs: list[tuple[int, int]], factor: int) -> None:
+    x, y = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    of_x, of_y = digest({"p": x}), digest({"p": y})
+    with np.errstate(over="ignore"):
+        total, multiple = digest({"p": x + y}), digest({"p": x * np.int64(factor)})
+    assert total == tuple((a + b) % MODULUS for a, b in zip(of_x, of_y, strict=True))
+    assert multiple == tuple(a * factor % MODULUS for a in of_x)
+
+
+@given(PAIRS.filter(lambda pairs: any(x != y for x, y in pairs)))
+def test_two_parameters_of_one_shape_that_are_swapped_are_noticed(
+    pairs: list[tuple[int, int]],
+) -> None:
+    x, y = (np.array([pair[side] for pair in pairs], np.int64) for side in (0, 1))
+    assert digest({"a": x, "b": y}) != digest({"a": y, "b": x})
+
+
+@given(vectors(most=1), st.integers(0, 2**40).filter(lambda seed: seed != SEED))
+def test_a_vector_with_the_signs_of_another_seed_is_noticed(
+    drawn: list[TaskVector], seed: int
+) -> None:
+    (one,) = drawn
+    other = TaskVector(Mask(one.mask.bits, seed), one.magnitudes, GRID)
+    pairs = zip(one.integers(), other.integers(), strict=True)
+    same = all(np.array_equal(ours, theirs) for (_, ours), (_, theirs) in pairs)
+    found = linear_digest(one.integers(), DIGEST_SEED)
+    assert (found == linear_digest(other.integers(), DIGEST_SEED)) is same
+
+
+@given(st.lists(INT64, max_size=300), st.lists(st.integers(0, 300), max_size=4))
+def test_a_parameter_may_be_digested_in_parts(entries: list[int], cuts: list[int]) -> None:
+    whole = np.array(entries, np.int64)
+    edges = [0, *sorted(min(cut, whole.size) for cut in cuts), whole.size]
+    lanes = np.zeros((2, LANES), np.uint64)
+    for start, stop in pairwise(edges):
+        rows = np.stack([whole[start:stop], whole[start:stop] * 3])
+        lanes += digest_of_rows("p", start, rows, DIGEST_SEED)
+    assert as_integers(lanes[0]) == digest({"p": whole})
+    assert as_integers(lanes[1]) == digest({"p": whole * 3})
 
 
 def test_parameters_or_entries_that_change_places_are_noticed() -> None:

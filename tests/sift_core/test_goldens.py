@@ -5,22 +5,30 @@ no longer verify: it needs a new format version and a line in the changelog, nev
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from safetensors.torch import load_file
 
 from sift_core import (
+    Kind,
     Mask,
     MergeState,
     SignVector,
+    StoredState,
+    StoredVector,
     TaskVector,
+    file_sha256,
     linear_digest,
     masked_weights,
+    served_file,
     served_weights,
     sha256_of,
+    update_state,
     weights_sha256,
 )
 from sift_core.counter import words
+from sift_core.digest import as_integers, digest_of_rows
 from tests.sift_core.builders import GRID, SEED, SHAPES
 from tests.sift_core.conftest import GOLDENS
 
@@ -109,3 +117,57 @@ def test_served_weights(golden_json: GoldenJson) -> None:
         "served after contributor 0 left": weights_sha256(served_weights(base, rest, 2)),
     }
     golden_json("served", found)
+
+
+def test_signs_and_digests_far_into_a_parameter(golden_json: GoldenJson) -> None:
+    """Where blocks begin, and where 32 bits end."""
+    rows = np.array([[1, -2, 3], [2**62, -(2**62), 0]])
+    found: dict[str, object] = {}
+    for start in (1 << 18, 3 << 18, 1 << 33):
+        bits = SignVector(SEED).between("layer.0.weight", start, start + 130)
+        lanes = digest_of_rows("layer.0.weight", start, rows, 0)
+        found[str(start)] = {
+            "signs": np.packbits(bits).tobytes().hex(),
+            "digests": [[str(lane) for lane in as_integers(row)] for row in lanes],
+        }
+    golden_json("far", found)
+
+
+def test_files_of_nothing_and_of_everything(golden_json: GoldenJson) -> None:
+    found = {"no members": sha256_of(MergeState.zero(SHAPES, GRID, SEED).to_bytes())}
+    for what, moved in (("untouched", False), ("moved everywhere", True)):
+        bits = {name: np.full(shape, moved) for name, shape in SHAPES.items()}
+        magnitudes = {
+            name: np.full(np.count_nonzero(chosen), 65504, np.float16)
+            for name, chosen in bits.items()
+        }
+        one = TaskVector(Mask(bits, SEED), magnitudes, GRID)
+        found[f"{what}: mask"] = sha256_of(one.mask.to_bytes())
+        found[f"{what}: vector"] = sha256_of(one.to_bytes())
+        found[f"{what}: merge"] = sha256_of(MergeState.zero(SHAPES, GRID, SEED).add(one).to_bytes())
+    golden_json("extremes", found)
+
+
+def test_an_opt_out_on_yesterdays_files(golden_json: GoldenJson, tmp_path: Path) -> None:
+    """Reads what is committed; what it writes is pinned, too."""
+    files = {name: GOLDENS / f"{name}.safetensors" for name in ("mask-0", "vector-0", "merge")}
+    digests = {name: file_sha256(path) for name, path in files.items()}
+    leaving = StoredVector(
+        files["vector-0"], files["mask-0"], digests["vector-0"], digests["mask-0"]
+    )
+    kind = Kind(SHAPES, GRID, SEED)
+    before = StoredState(files["merge"], digests["merge"])
+    base = load_file(GOLDENS / "base.safetensors")
+    with served_file(tmp_path / "served", kind, base, 2) as served:
+        written = update_state(kind, before, [], [leaving], 0, tmp_path, takers=[served.take])
+    found = {
+        "state": written.sha256,
+        "digest": [str(lane) for lane in written.digest],
+        "change": [str(lane) for lane in written.change],
+        "served weights": served.weights_sha256,
+        "served file": file_sha256(tmp_path / "served"),
+    }
+    golden_json("opt-out", found)
+    assert written.path.read_bytes() == (
+        MergeState.rebuild(contributors()[1:], SHAPES, GRID, SEED).to_bytes()
+    )

@@ -52,6 +52,16 @@ def test_beyond_the_grid_is_an_error_and_names_the_parameter(value: float) -> No
         Grid(24).round(np.array([0.5, value]), "layer.weight")
 
 
+@pytest.mark.parametrize("bits", [0, 24, 34, 60])
+def test_the_grid_ends_where_float16_rounds_to_infinity(bits: int) -> None:
+    grid, unit = Grid(bits), 2.0 ** (24 - bits)
+    beyond = 65520 * unit  # halfway between 65504 and the next there would be: ties to even
+    last = np.nextafter(beyond, 0)
+    assert grid.round(np.array([last, -last]), "p").tolist() == [65504, -65504]
+    with pytest.raises(GridOverflowError):
+        grid.round(np.array([beyond]), "p")
+
+
 def test_a_finer_grid_holds_less() -> None:
     assert Grid(34).round(np.array([2.0**-34]), "p").tolist() == [2.0**-24]
     with pytest.raises(GridOverflowError):

@@ -25,6 +25,13 @@ def test_a_shorter_parameter_has_the_first_bits_of_a_longer_one(few: int, more: 
     assert np.array_equal(signs.positive("p", (few,)), signs.positive("p", (more,))[:few])
 
 
+@given(st.integers(0, 9), st.integers(0, 900), st.integers(0, 900))
+def test_a_part_is_that_part_of_the_whole(first: int, count: int, more: int) -> None:
+    signs, start = SignVector(5), first * 64
+    whole = signs.positive("p", (start + count + more,))
+    assert np.array_equal(signs.between("p", start, start + count), whole[start : start + count])
+
+
 def test_bit_i_of_the_stream_is_entry_i() -> None:
     found = SignVector(5).positive("layer.0.weight", (10, 20)).reshape(-1)
     for entry in range(found.size):

@@ -16,6 +16,7 @@ from tests.sift_core.builders import (
     LARGEST_HALF,
     SEED,
     SHAPES,
+    any_vector,
     base_weights,
     outward,
     vector,
@@ -32,6 +33,15 @@ def test_a_vector_of_any_density_round_trips(drawn: list[TaskVector]) -> None:
     assert again.to_bytes() == one.to_bytes() and again.grid == one.grid
     for (name, ours), (other, theirs) in zip(one.integers(), again.integers(), strict=True):
         assert name == other and np.array_equal(ours, theirs) and ours.shape == SHAPES[name]
+
+
+@given(any_vector())
+def test_a_vector_of_any_shapes_round_trips(one: TaskVector) -> None:
+    again = TaskVector.from_bytes(one.to_bytes(), Mask.from_bytes(one.mask.to_bytes()))
+    assert again.to_bytes() == one.to_bytes() and again.mask.shapes == one.mask.shapes
+    for name, values in one.magnitudes.items():
+        assert np.array_equal(again.magnitudes[name], values)
+        assert np.array_equal(again.mask.bits[name], one.mask.bits[name])
 
 
 def test_every_finite_positive_half_round_trips() -> None:

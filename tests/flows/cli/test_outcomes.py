@@ -241,3 +241,27 @@ def test_a_workspace_that_is_read_only_can_be_looked_at_and_not_changed(
         assert code == 1 and line.startswith("Error: Read-only file system"), line
         assert "Make the workspace writable" in line and line.count("\n") == 1
     assert tree(built.root) == before
+
+
+def test_status_says_what_is_kept_of_a_member_and_what_it_costs(
+    masks_only: Workspace, with_vectors: Workspace, sift: Sift
+) -> None:
+    def facts(place: Workspace) -> list[object]:
+        shown = sift("status", "--json", "-w", place.root).json
+        return [shown[name] for name in shown if "member" in name]
+
+    members, kept, both, mask = facts(masks_only)
+    assert (members, kept) == (5, "mask")
+    assert facts(with_vectors) == [5, "vector and mask", both, mask]
+    sizes = [path.stat().st_size for path in masks_only.masks.iterdir()]
+    assert mask == sum(sizes) // len(sizes)
+    files = [*with_vectors.vectors.iterdir(), *with_vectors.masks.iterdir()]
+    assert both == sum(path.stat().st_size for path in files) // len(sizes)
+
+
+def test_verify_finetunes_again_where_it_is_asked_to(masks_only: Workspace, sift: Sift) -> None:
+    plain = sift("verify", "--json", "-w", masks_only.root).json
+    again = sift("verify", "--rederive", "--json", "-w", masks_only.root).json
+
+    assert (plain["evidence"], plain["passed"]) == ("digests alone", True)
+    assert (again["evidence"], again["passed"]) == ("vectors derived again", True)

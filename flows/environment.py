@@ -1,0 +1,62 @@
+"""Where a finetuning runs: the facts on software and machine that its last bits depend on."""
+
+import json
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sift_core
+from flows.settings import Settings
+from lineage import Environment
+
+_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers")
+
+
+def environment(settings: Settings) -> Environment:
+    """The environment of a finetuning that would run here and now."""
+    facts: dict[str, Any] = {
+        "code_version": _code_version(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()} {_processor()}",
+        "device": _device(settings.finetune.device),
+        "threads": settings.finetune.threads,
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+    text = json.dumps(facts, sort_keys=True)
+    return Environment(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
+
+
+def _processor() -> str:
+    """The processor's name: kernels, and so the last bits of a finetuning, depend on it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _device(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
+@cache
+def _code_version() -> str:
+    """The installed version, with the commit where the code runs from a git checkout."""
+    released = version("sift-masks")
+    here = Path(__file__).parent.parent
+    if not (here / "pyproject.toml").is_file():
+        return released
+    result = subprocess.run(  # noqa: S603
+        ["git", "-C", str(here), "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    commit = result.stdout.strip()
+    return f"{released}+{commit}" if result.returncode == 0 and commit else released

@@ -1,0 +1,1 @@
+SELECT * FROM linear_digest WHERE subject = $subject ORDER BY lane
