@@ -89,7 +89,8 @@ def _write(
 def _show(experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame) -> None:
     for (split, measure), heading in tables.MEASURES.items():
         _print(heading, tables.growing(summary, split, measure))
-    _print("After opt-outs", tables.shrinking(summary))
+    for split, name in tables.SPLITS.items():
+        _print(f"{name}, mean, after opt-outs", tables.shrinking(summary, split))
     _print("What is left of who opted out", removals.set_index("removal"))
     if not experiment.central_after_departures:
         _out.print(f"{CENTRAL} was not run again after opt-outs: `central_after_departures`.")

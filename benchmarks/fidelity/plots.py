@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from benchmarks.fidelity import tables
+from benchmarks.fidelity import methods, tables
 
 matplotlib.use("Agg")  # no screen is asked for
 
@@ -13,7 +13,13 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 _OURS = "SIFT-Masks"
-_QUIET = {"base (zero-shot)": ":", "local models": "--", "local, sign-fixed": "--"}
+_DASHES = {
+    "base (zero-shot)": ":",
+    "local models": "--",
+    "local, sign-fixed": "--",
+    methods.FLOAT_FORM: ":",
+}
+_BEYOND_THE_PALETTE = {methods.FLOAT_FORM: "black", methods.CENTRAL: "navy"}
 
 
 def growing(summary: pd.DataFrame, title: str, metric: str, path: Path) -> None:
@@ -29,9 +35,9 @@ def growing(summary: pd.DataFrame, title: str, metric: str, path: Path) -> None:
                 label=str(method),
                 marker="o",
                 markersize=3,
-                color=f"C{number % 10}" if number < 10 else "black",
+                color=_BEYOND_THE_PALETTE.get(str(method), f"C{number}"),
                 linewidth=3 if method == _OURS else 1.2,
-                linestyle=_QUIET.get(str(method), "-"),
+                linestyle=_DASHES.get(str(method), "-"),
             )
         axis.set_xscale("log")
         axis.set_xticks(list(table.columns), [str(size) for size in table.columns])
@@ -51,20 +57,23 @@ def shrinking(summary: pd.DataFrame, title: str, metric: str, path: Path) -> Non
     """Held-in quality after opt-outs: who stays, and who left, served unmasked."""
     after = summary[(summary.left > 0) & (summary.split == "held_in")]
     rounds = sorted(after.left.unique())
-    figure, axes = plt.subplots(1, len(rounds), figsize=(11, 4.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(rounds), figsize=(11, 4.6), sharey=True, squeeze=False, layout="constrained"
+    )
     for axis, left in zip(axes[0], rounds, strict=True):
         here = after[after.left == left]
         table = tables.in_order(here.pivot(index="method", columns="role", values="mean"))
         table = table.reindex(columns=["member", "departed"])
         table.columns = ["who stays", "who left, unmasked"]
-        table.plot.barh(ax=axis, legend=axis is axes[0][0], color=["C0", "C3"], width=0.75)
+        table.plot.barh(ax=axis, legend=False, color=["C0", "C3"], width=0.75)
         axis.invert_yaxis()
         axis.set_title(f"{left} of {here['size'].iloc[0]} left", fontsize=10)
         axis.set_xlabel(metric)
         axis.set_ylabel("")
         axis.grid(axis="x", alpha=0.3)
     figure.suptitle(title)
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     _save(figure, path)
 
 

@@ -9,6 +9,7 @@ from benchmarks.fidelity.exactness import Removal
 from benchmarks.fidelity.methods import INDEPENDENT, METHODS
 from benchmarks.fidelity.scoring import Round, ScoreRow
 
+SPLITS = {"held_in": "Held-in", "held_out": "Held-out"}
 MEASURES = {
     ("held_in", "mean"): "Held-in, mean",
     ("held_out", "mean"): "Held-out, mean",
@@ -41,16 +42,14 @@ def growing(summary: pd.DataFrame, split: str, measure: str) -> pd.DataFrame:
     return in_order(chosen.pivot(index="method", columns="size", values=measure))
 
 
-def shrinking(summary: pd.DataFrame) -> pd.DataFrame:
+def shrinking(summary: pd.DataFrame, split: str) -> pd.DataFrame:
     """Mean quality after opt-outs: of who stays, and of who left and is served unmasked."""
-    after = summary[summary.left > 0].copy()
-    after["column"] = [
-        f"{'stay' if role == 'member' else 'left'}, {split.replace('_', '-')}, {left} left"
-        for role, split, left in zip(after.role, after.split, after.left, strict=True)
-    ]
+    after = summary[(summary.left > 0) & (summary.split == split)].copy()
+    who = after.role.map({"member": "stay", "departed": "left"})
+    after["column"] = [f"{left} left: who {who}" for left, who in zip(after.left, who, strict=True)]
     table = after.pivot(index="method", columns="column", values="mean")
-    order = after.drop_duplicates("column").sort_values(["left", "role", "split"])
-    return in_order(table[list(order.column)])
+    order = after.sort_values(["left", "role"], ascending=[True, False])
+    return in_order(table[list(order.column.drop_duplicates())])
 
 
 def removals(found: Sequence[Removal]) -> pd.DataFrame:
@@ -74,8 +73,9 @@ def page(summary: pd.DataFrame, removed: pd.DataFrame) -> str:
     for (split, measure), heading in MEASURES.items():
         table = markdown(growing(summary, split, measure), "method")
         parts += [f"**{heading}**, by number of contributors merged", table]
-    parts += ["**After opt-outs**, means; who left is served unmasked"]
-    parts += [markdown(shrinking(summary), "method")]
+    for split, name in SPLITS.items():
+        parts += [f"**{name}, mean, after opt-outs**; who left is served unmasked"]
+        parts += [markdown(shrinking(summary, split), "method")]
     parts += ["**What is left of who opted out**, beside the model that never had them"]
     parts += [markdown(removed, "", index=False)]
     return "\n\n".join(parts) + "\n"

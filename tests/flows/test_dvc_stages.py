@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flows.build import build
 from flows.merging import current_state
 from flows.workspace import Workspace
@@ -55,6 +57,7 @@ def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
     assert (place.root / "dvc.lock").read_bytes() == locked
 
 
+@pytest.mark.slow
 def test_dvc_repro_never_sees_a_vector_where_only_masks_are_kept(
     tmp_path: Path, tiny_classifier: Path, needles: dict[str, bytes], prefect_server: None
 ) -> None:

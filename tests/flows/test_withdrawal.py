@@ -114,7 +114,7 @@ def test_withdrawn_records_are_as_if_never_given(
 OFTEN = [
     Point("flows.removal:Removal.done", "before", "identified"),
     Point("flows.withdrawal:record_dataset", "before"),
-    Point("flows.withdrawal:replace_dataset", "after"),
+    Point("flows.removal:replace_dataset", "after"),
     Point("sift_core:write_atomically", "after", "vectors/"),
     Point("flows.removal:finetune_again", "after"),
     Point("flows.removal:make_current", "before"),
