@@ -28,8 +28,9 @@ from benchmarks.figures import Figure
 from sift_core import linear_digest
 
 AIM = 0.5
-CONSTANT = 32 << 20
-"""What streaming may hold beside parameters: buffers, headers, the interpreter's own growth."""
+CONSTANT = 64 << 20
+"""What streaming may hold beside parameters: blocks on their way through the lanes, buffers of the
+threads, headers, the interpreter's own growth. The same for any model and any number of vectors."""
 _BUFFER = 1 << 20
 _PROBE = 1 << 22
 
