@@ -12,6 +12,7 @@ from typing import Literal
 
 import sift_core
 from flows import digests
+from flows.base import base_id
 from flows.errors import FlowError
 from flows.finetuning import Job
 from flows.progress import tracked
@@ -62,8 +63,8 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     if current is not None and same_members and is_intact(workspace, current):
         sweep_states(workspace, current.state_sha256)
         return current
-    base_id = sift_core.folder_sha256(workspace.base)
-    usable = current is not None and current.base_id == base_id and is_intact(workspace, current)
+    base = base_id(workspace)
+    usable = current is not None and current.base_id == base and is_intact(workspace, current)
     way = choose_way(workspace, current if usable else None, members, wanted, runs)
     if current is not None and not usable:
         require_state(workspace, way, current)
@@ -73,7 +74,7 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
         way.before,
         [_vector(workspace, row) for row in way.add],
         [_vector(workspace, row) for row in way.subtract],
-        base_id,
+        base,
         "update" if way.before else "rebuild",
     )
     if not (current and same_members and written.record.state_sha256 == current.state_sha256):

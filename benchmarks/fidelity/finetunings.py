@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 import sift_core
 from benchmarks.fidelity.population import Population
@@ -111,14 +110,6 @@ class Finetunings:
     def vector(self, name: str) -> TaskVector:
         """The stored task vector."""
         return TaskVector.from_bytes(self._vector(name).read_bytes(), self.mask(name))
-
-    def positive(self) -> NDArray[np.bool_]:
-        """Where the sign vector is +1, flat."""
-        signs = SignVector(self.experiment.sign_seed)
-        shapes = self.population.base.shapes
-        return np.concatenate(
-            [signs.positive(name, shapes[name]).reshape(-1) for name in sorted(shapes)]
-        )
 
     def weights(self, moved: Vector) -> Weights:
         """θ0 + a flat vector, by parameter."""

@@ -19,6 +19,7 @@ from benchmarks.fidelity.population import load_population
 from benchmarks.fidelity.scoring import Round, Scores, cells, rounds
 from benchmarks.fidelity.settings import Experiment
 from flows.errors import UsageError
+from sift_core import SignVector
 from tests import tiny
 from tests.flows.workspaces import reviews
 
@@ -90,7 +91,8 @@ def test_every_finetuning_is_done_once(kept: Finetunings) -> None:
 def test_the_stored_vector_is_the_sign_fixed_one_rounded_to_the_grid(kept: Finetunings) -> None:
     name = kept.population.names[0]
     moved = kept.sign_fixed_floats([name])[0]
-    positive = kept.positive()
+    signs, shapes = SignVector(kept.experiment.sign_seed), kept.population.base.shapes
+    positive = np.concatenate([signs.positive(p, shapes[p]).reshape(-1) for p in sorted(shapes)])
     assert (np.where(positive, moved, -moved) >= 0).all()
     integers = [part.reshape(-1) for _, part in kept.vector(name).integers()]
     stored = np.concatenate(integers) * 2.0**-kept.experiment.grid_bits
