@@ -73,7 +73,14 @@ def test_the_digest_is_linear(pairs: list[tuple[int, int]], factor: int) -> None
     assert multiple == tuple(a * factor % MODULUS for a in of_x)
 
 
-@given(PAIRS.filter(lambda pairs: any(x != y for x, y in pairs)))
+SUM = st.integers(-(2**40), 2**40)
+"""What sums hold in practice. Coefficients are odd and differ by even numbers, so entries that are
+2^63 apart, the very edges of what a sum may be, could change places unnoticed."""
+
+
+@given(
+    st.lists(st.tuples(SUM, SUM), max_size=20).filter(lambda pairs: any(x != y for x, y in pairs))
+)
 def test_two_parameters_of_one_shape_that_are_swapped_are_noticed(
     pairs: list[tuple[int, int]],
 ) -> None:
