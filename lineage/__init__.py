@@ -11,6 +11,8 @@ Knows nothing of torch, Prefect, DVC or MLflow. docs/lineage.md describes every 
 """
 
 from lineage import opt_out
+from lineage.audit_check import Anchor, Finding
+from lineage.audit_log import AuditEntry
 from lineage.errors import (
     LineageBusyError,
     LineageConflictError,
@@ -55,12 +57,15 @@ from lineage.records import (
 from lineage.store import LineageStore
 
 __all__ = [
+    "Anchor",
+    "AuditEntry",
     "BaseModelRecord",
     "Contributor",
     "DatasetRecords",
     "DatasetVersion",
     "Environment",
     "Evaluation",
+    "Finding",
     "FinetuningRun",
     "Impact",
     "LaneCheck",

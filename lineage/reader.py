@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import duckdb
 
 from lineage import opt_out
+from lineage.audit_check import Anchor, Finding, check_anchors, check_chain, check_rows
+from lineage.audit_log import AuditEntry
 from lineage.audit_sql import require_harmless
 from lineage.errors import LineageNotFoundError, LineageQueryError
 from lineage.records import (
@@ -34,7 +36,7 @@ from lineage.records import (
     Trace,
     TracedMember,
 )
-from lineage.statements import run
+from lineage.statements import Connection, run
 
 SomeRecord = TypeVar("SomeRecord", bound=Record)
 
@@ -42,7 +44,7 @@ SomeRecord = TypeVar("SomeRecord", bound=Record)
 class Reader:
     """Reads records; made by `LineageStore.reader()`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     # Contributors and their data
@@ -265,6 +267,21 @@ class Reader:
         return self._list(PurgeObject, "purge_objects", request_id=request_id)
 
     # Auditors
+
+    def audit_head(self) -> AuditEntry:
+        """Return the last entry of the audit log: what to note elsewhere as an `Anchor`."""
+        return self._one(AuditEntry, "audit_head", "entry in its audit log")
+
+    def audit_findings(self, anchors: Collection[Anchor] = ()) -> dict[str, list[Finding]]:
+        """Check the audit log against itself, what was noted elsewhere, and every row.
+
+        Returns {"chain": [...], "anchors": [...], "rows": [...]}; all empty if all is well.
+        """
+        return {
+            "chain": list(check_chain(self._connection)),
+            "anchors": list(check_anchors(self._connection, anchors)),
+            "rows": list(check_rows(self._connection)),
+        }
 
     def sql(self, text: str) -> Table:
         """Answer one SELECT. It can neither write nor read any file.
