@@ -228,7 +228,7 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
     weights = served_weights(workspace, state, base.trainable, members)
     computed = sift_core.weights_sha256(weights)
     folder = workspace.mlflow.served_folder(recorded.version)
-    stored = _stored_weights_sha256(folder, set(base.trainable))
+    stored = stored_weights_sha256(folder, set(base.trainable))
     if not computed == stored == recorded.served_sha256:
         raise ExactnessError(
             f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
@@ -238,7 +238,8 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
     return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
 
 
-def _stored_weights_sha256(folder: Path, names: set[str]) -> str:
+def stored_weights_sha256(folder: Path, names: set[str]) -> str:
+    """The SHA-256 of the weights of these names in a served folder. Raises ExactnessError."""
     weights = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:

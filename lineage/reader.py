@@ -17,6 +17,7 @@ from lineage.errors import LineageNotFoundError, LineageQueryError
 from lineage.records import (
     BaseModelRecord,
     Contributor,
+    DatasetRecords,
     DatasetVersion,
     Environment,
     Evaluation,
@@ -70,6 +71,14 @@ class Reader:
         """Return every dataset version of a contributor, oldest first."""
         return self._list(DatasetVersion, "dataset_versions", contributor_key=contributor_key)
 
+    def all_dataset_versions(self) -> list[DatasetVersion]:
+        """Return every dataset version of everyone, destroyed ones included."""
+        return self._list(DatasetVersion, "all_dataset_versions")
+
+    def dataset_records(self) -> list[DatasetRecords]:
+        """Return which records each dataset version holds."""
+        return self._list(DatasetRecords, "dataset_records")
+
     def live_records(self, contributor_key: str) -> set[str]:
         """Return the SHA-256 of every record in a dataset version that was not destroyed."""
         rows = run(self._connection, "live_records", contributor_key=contributor_key)
@@ -106,6 +115,10 @@ class Reader:
         """Return every task vector that was not destroyed."""
         return self._list(TaskVector, "task_vectors")
 
+    def all_task_vectors(self) -> list[TaskVector]:
+        """Return every task vector, destroyed ones included."""
+        return self._list(TaskVector, "all_task_vectors")
+
     def linear_digest(self, subject: str) -> list[LinearDigest]:
         """Return the lanes of a task vector's or merge state's digest, by its SHA-256."""
         return self._list(LinearDigest, "linear_digest", subject=subject)
@@ -119,6 +132,10 @@ class Reader:
     def state(self, state_seq: int) -> MergeState:
         """Return one merge state."""
         return self._one(MergeState, "state", f"merge state {state_seq}", state_seq=state_seq)
+
+    def states(self) -> list[MergeState]:
+        """Return every merge state in order, destroyed ones included."""
+        return self._list(MergeState, "states")
 
     def members(self, state_seq: int) -> list[Member]:
         """Return the members of a merge state by key; an empty list for a state without any."""

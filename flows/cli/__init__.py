@@ -13,7 +13,7 @@ from flows.quiet import hush
 
 hush()
 
-from flows.cli import contributors, lineage_queries, model, opt_outs, stages, work  # noqa: E402
+from flows.cli import auditing, contributors, lineage_queries, model, opt_outs, stages, work  # noqa: E402
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
 from flows.errors import FlowError  # noqa: E402
@@ -30,6 +30,7 @@ app.add_typer(lineage_queries.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
 app.add_typer(work.app)
+app.add_typer(auditing.app)
 
 
 def main() -> None:
