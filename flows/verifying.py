@@ -84,7 +84,7 @@ def verify_state(workspace: Workspace, *, rederive: bool = False) -> Verificatio
     """Check the current merge state against what it is the sum of; nothing is written.
 
     The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
-    are summed by the SQL that docs/lineage.md prints. Where only masks are kept, S cannot be
+    are summed by the SQL that docs/cookbook.md prints. Where only masks are kept, S cannot be
     rebuilt: its file, its digest and the masks are checked instead. `rederive` rebuilds it all the
     same, by running every member's finetuning again.
     """
@@ -206,7 +206,7 @@ def _digests(workspace: Workspace, state: StateRecord) -> str:
     if unequal:
         raise ExactnessError(
             f"lanes {unequal} of the members' digests do not sum to the state's.",
-            remedy="find the altered row by the query in docs/lineage.md.",
+            remedy="find the altered row by the query in docs/cookbook.md.",
         )
     return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"
 

@@ -20,7 +20,7 @@ def test_what_was_found_is_printed_kept_as_artifacts_and_an_error(
     ended = sift("audit", "--workspace", built.root, "--json")
 
     assert ended.code == 1
-    ended.complained("The audit found 2: vectors/", "dvc checkout")
+    ended.complained("The audit found 2, first vectors/", "dvc checkout")
     checks = {check["name"]: check for check in ended.json["checks"]}
     assert [name for name, check in checks.items() if not check["passed"]] == ["files", "exactness"]
     (finding,) = checks["files"]["findings"]
