@@ -97,6 +97,13 @@ class StorageSettings(_Section):
     keep: Literal["vectors", "masks"] = "vectors"
 
 
+class RemovalAuditSettings(_Section):
+    """How an opt-out is doubted before the leaver's rows are destroyed."""
+
+    relearning_steps: Annotated[int, Field(ge=0, le=1000)] = 5
+    relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+
+
 class Settings(_Section):
     """All of `params.yaml`."""
 
@@ -106,6 +113,7 @@ class Settings(_Section):
     data: DataSettings = DataSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     storage: StorageSettings = StorageSettings()
+    removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     build: BuildSettings = BuildSettings()
 
 
