@@ -11,6 +11,7 @@ step is recorded before the next one acts on it.
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from lineage.errors import OptOutOrderError
 
@@ -25,13 +26,13 @@ STEPS = (
     "purged",
     "reported",
 )
-REJECTED = "rejected"
+REJECTED: Final = "rejected"
 FAILED = "failed"
 TERMINAL = frozenset({STEPS[-1], REJECTED, FAILED})
 UNFULFILLED = frozenset({REJECTED, FAILED})
 """Endings that leave the contributor's data where it was."""
 
-APPROVED = "approved"
+APPROVED: Final = "approved"
 """The decision beside `rejected`, and the step that rests on it."""
 
 
