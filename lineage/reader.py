@@ -34,12 +34,13 @@ from lineage.records import (
     Trace,
     TracedMember,
 )
+from lineage.request_reader import RequestReader
 from lineage.statements import run
 
 SomeRecord = TypeVar("SomeRecord", bound=Record)
 
 
-class Reader:
+class Reader(RequestReader):
     """Reads records; made by `LineageStore.reader()`."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:

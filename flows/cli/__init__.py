@@ -13,7 +13,15 @@ from flows.quiet import hush
 
 hush()
 
-from flows.cli import contributors, lineage_queries, model, opt_outs, stages, work  # noqa: E402
+from flows.cli import (  # noqa: E402
+    contributors,
+    decisions,  # noqa: F401  adds its commands to `sift opt-out`
+    lineage_queries,
+    model,
+    opt_outs,
+    stages,
+    work,
+)
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
 from flows.errors import FlowError  # noqa: E402

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 app = group("Add and look at contributors and their data.")
 
 
-@app.command(epilog=example("sift contributors add reviews.jsonl"))
+@app.command(
+    epilog=example(
+        "sift contributors add reviews.jsonl",
+        "sift contributors add --rejoin 'consent form 12' back.jsonl",
+    )
+)
 def add(
     files: Annotated[
         list[Path], typer.Argument(help="JSON Lines, CSV or Parquet; see docs/commands.md.")
@@ -26,13 +31,25 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the rows of contributors already here.")
     ] = False,
+    rejoin: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the new consent of contributors who had opted out is kept, such as a form's"
+            " number: take them in again."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who records that consent; without it, the login name.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Validate files of rows and make them their contributors' datasets."""
     from flows.ingest import add_contributors
     from flows.workspace import Workspace
 
-    added = add_contributors(Workspace.open(workspace), files, replace=replace)
+    added = add_contributors(
+        Workspace.open(workspace), files, replace=replace, rejoin=rejoin, recorded_by=by
+    )
     if json:
         print_json([vars(row) for row in added])
         return
