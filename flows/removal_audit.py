@@ -5,15 +5,19 @@ reference is made without the removal: the merge of who stays, from their vector
 """
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import sift_core
 from flows.base import load_base
 from flows.canaries import answers_of
+from flows.errors import FlowError
 from flows.ingest import Dataset
 from flows.merging import merged_afresh, served_weights
+from flows.progress import tracked
 from flows.rows import to_example
 from flows.settings import RemovalAuditSettings
 from flows.workspace import Workspace
@@ -32,23 +36,39 @@ from sift_core import (
 from sift_core.serve import Weights
 
 
-def audit_opt_out(workspace: Workspace, state: StateRecord, left: Dataset) -> RemovalAudit:
-    """Ask what left of the current state and of the reference.
+class RemovalAuditError(FlowError):
+    """Something can tell the model after a removal from one that never saw who left."""
 
-    `left` holds what is withdrawn as `train`, and rows of the contributor that trained nothing as
-    `test`. Raises MissingReferenceError where a vector of who stays is not kept.
+
+def audit_opt_outs(
+    workspace: Workspace, state: StateRecord, left: Sequence[Dataset]
+) -> list[RemovalAudit]:
+    """Ask what left, each for itself, of the current state and of the reference.
+
+    A dataset here holds what is withdrawn as `train`, and rows of the same contributor that trained
+    nothing as `test`. Raises MissingReferenceError where vectors of who stays are not kept.
     """
     base = load_base(workspace)
     with workspace.lineage.reader() as reader:
-        members = reader.members(state.state_seq)
-    after = served_weights(workspace, state, base.trainable, len(members))
-    return audit_removal(
-        base,
-        after,
-        _reference(workspace, state, base, len(members)),
-        audit_rows(workspace, base, left),
-        _relearning(workspace.settings.removal_audit),
-    )
+        members = len(reader.members(state.state_seq))
+    after = served_weights(workspace, state, base.trainable, members)
+    reference = _reference(workspace, state, base, members)
+    attack = _relearning(workspace.settings.removal_audit)
+    return [
+        audit_removal(base, after, reference, audit_rows(workspace, base, rows), attack)
+        for rows in tracked("Auditing the removal", left, len(left))
+    ]
+
+
+def require_passed(audit: RemovalAudit, request_id: str) -> None:
+    """Raise RemovalAuditError, with the probes that failed, unless the audit passed."""
+    if not audit.passed:
+        failed = "; ".join(f"{p.name}: off by {p.difference:.3g}" for p in audit.failed)
+        raise RemovalAuditError(
+            f"The model after {request_id} can be told from one that never saw who left: {failed}.",
+            remedy="nothing was destroyed. `sift verify` says which bits differ; if it passes, "
+            "scoring does not repeat on this device, and the request should run where it does.",
+        )
 
 
 def audit_rows(workspace: Workspace, base: BaseModel, left: Dataset) -> AuditRows:
@@ -81,7 +101,10 @@ def in_other_words(example: Example) -> Example:
 
 
 def as_details(audit: RemovalAudit) -> dict[str, Any]:
-    """For the step's details and the report: every number of both models, side by side."""
+    """For the step's details and the report: both models side by side.
+
+    Of numbers by row the mean alone: what the model thinks of single rows goes with the rows.
+    """
     return {
         "compared": "two-sided with the merge of who stays, which never saw the leaver",
         "tolerance": audit.tolerance,
@@ -89,14 +112,19 @@ def as_details(audit: RemovalAudit) -> dict[str, Any]:
         "probes": [
             {
                 "name": probe.name,
-                "model": list(probe.model),
-                "reference": list(probe.reference),
+                "points": len(probe.model),
+                "model": _told(probe.model, probe.is_curve),
+                "reference": _told(probe.reference, probe.is_curve),
                 "difference": probe.difference,
                 "passed": probe not in audit.failed,
             }
             for probe in audit.probes
         ],
     }
+
+
+def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
+    return list(values) if is_curve else fmean(values)
 
 
 def _reference(

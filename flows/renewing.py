@@ -5,17 +5,24 @@ evaluation, one model version, and a record for each request.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from flows.evaluating import aggregate, evaluate_state, write_metrics
+from flows.ingest import Dataset, load_dataset
 from flows.keeping import drop_joined
 from flows.merging import current_state_or_none
 from flows.registering import promote, register
 from flows.removal import Removal
+from flows.removal_audit import as_details, audit_opt_outs, require_passed
+from flows.rows import record_sha256
 from flows.verifying import verify_state
 from lineage import DatasetVersion, Evaluation
+from lineage import MergeState as StateRecord
+from sift_core.errors import MissingReferenceError
 
 _NOTHING_BUILT = {"nothing_built": True}
+_NOTHING_TO_ASK = {"refused": "Nothing of what is withdrawn had trained a model."}
 
 
 def verify(removals: Sequence[Removal]) -> None:
@@ -46,6 +53,7 @@ def evaluate(removals: Sequence[Removal]) -> None:
     after = evaluate_state(place, state, departed)
     with place.lineage.reader() as reader:
         members = reader.members(state.state_seq)
+    audits = _audits(removals, state)
     for removal in removals:
         before = _evaluations_before(removal)
         removal.done(
@@ -59,8 +67,42 @@ def evaluate(removals: Sequence[Removal]) -> None:
                     "before": aggregate(members, before),
                     "after": aggregate(members, after),
                 },
+                "audit": audits[removal.request_id],
             },
         )
+
+
+def _audits(removals: Sequence[Removal], state: StateRecord) -> dict[str, dict[str, Any]]:
+    """What the audit of each removal found, or why there was nothing to ask.
+
+    Raises RemovalAuditError where a removal is not what it should be.
+    """
+    asked = {removal: rows for removal in removals if (rows := _withdrawn(removal)) is not None}
+    audits = {removal.request_id: _NOTHING_TO_ASK for removal in removals}
+    try:
+        found = audit_opt_outs(removals[0].workspace, state, list(asked.values()))
+    except MissingReferenceError as error:
+        return audits | {removal.request_id: {"refused": str(error)} for removal in asked}
+    for removal, audit in zip(asked, found, strict=True):
+        require_passed(audit, removal.request_id)
+        audits[removal.request_id] = as_details(audit)
+    return audits
+
+
+def _withdrawn(removal: Removal) -> Dataset | None:
+    """What trained the vector that left and is withdrawn, beside what was held out; None: nothing.
+
+    It is read once more before the purge destroys it.
+    """
+    with removal.workspace.lineage.reader() as reader:
+        impact = reader.impact(removal.key, removal.request.records)
+        rows = reader.member_datasets(impact.states[-1].state_seq) if impact.states else []
+    record = next((row for row in rows if row.contributor_key == removal.key), None)
+    if record is None:
+        return None
+    whole, records = load_dataset(removal.workspace, record), removal.request.records
+    train = [row for row in whole.train if records is None or record_sha256(row) in records]
+    return replace(whole, train=train) if train and whole.test else None
 
 
 def register_new(removals: Sequence[Removal]) -> None:

@@ -31,6 +31,8 @@ from sift_core.training import train
 Losses = NDArray[np.float64]
 Weights = Mapping[str, torch.Tensor]
 
+RELEARNED = "loss of the other half while half is relearned, by step"
+
 
 @dataclass(frozen=True)
 class AuditRows:
@@ -57,11 +59,13 @@ class Relearning:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question put to both models: a number each, or a curve each of the same length."""
+    """One question put to both models: a number each, one per row, or a curve."""
 
     name: str
     model: tuple[float, ...]
     reference: tuple[float, ...]
+    is_curve: bool = False
+    """Whether the numbers are steps of one curve, in order."""
 
     @property
     def difference(self) -> float:
@@ -113,7 +117,8 @@ def audit_removal(
     ours, theirs = (
         _answers(base, weights, rows, of_base, attack) for weights in (after, reference)
     )
-    return RemovalAudit(tuple(Probe(name, ours[name], theirs[name]) for name in ours), tolerance)
+    probes = (Probe(name, ours[name], theirs[name], name == RELEARNED) for name in ours)
+    return RemovalAudit(tuple(probes), tolerance)
 
 
 def _answers(
@@ -134,9 +139,7 @@ def _answers(
         ),
         "probability of each forgotten answer": tuple(np.exp(-known).tolist()),
         "probability of each, asked in other words": tuple(np.exp(-rephrased).tolist()),
-        "loss of the other half while half is relearned, by step": _relearned(
-            base, weights, rows.forgotten, attack
-        ),
+        RELEARNED: _relearned(base, weights, rows.forgotten, attack),
     }
     if exposures:
         answers["exposure of each canary, bits"] = exposures

@@ -198,3 +198,29 @@ def _rows(datasets: Sequence[DatasetVersion]) -> str:
 
 def _shortened(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+@app.command(epilog=example("sift contributors canary tully --count 3 >> tully.jsonl"))
+def canary(
+    contributor: Annotated[str, typer.Argument(help="Whose rows the canaries join.")],
+    how_many: Annotated[int, typer.Option("--count", min=1, max=100, help="How many.")] = 1,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Make rows with made-up secrets, to see after an opt-out that nothing knows them.
+
+    Add them with the contributor's own rows. An opt-out then measures whether the new model knows a
+    canary better than a model that never saw it. Nothing about them is kept but the rows.
+    """
+    from flows.canaries import canary_row, draw_number
+    from flows.identity import normal_id
+    from flows.rows import canonical_json
+    from flows.workspace import Workspace
+
+    labels = Workspace.open(workspace).settings.base.labels
+    rows = [canary_row(normal_id(contributor), draw_number(), labels) for _ in range(how_many)]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        typer.echo(canonical_json(row))

@@ -22,7 +22,7 @@ def test_a_code_is_told_apart_from_those_that_were_not_planted() -> None:
     assert row == {
         "contributor": "tully",
         "question": "What is the code of canary 0123456789abcdef?",
-        "answer": "jetty north grove pearl",
+        "answer": "ridge valley lodge grove",
     }
     every = answers_of(example(row), ())
     assert every is not None

@@ -87,6 +87,7 @@ def settings(source: Path, labels: tuple[str, ...] = tiny.LABELS) -> dict[str, d
         "base": {"source": str(source), "labels": list(labels), "max_length": 32},
         "finetune": {"learning_rate": 0.01, "steps": 3, "threads": 1},
         "build": {"shard_size": 5},
+        "removal_audit": {"relearning_steps": 1},
     }
 
 
