@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sift_core
+from flows.anchors import with_anchor
 from flows.base import load_base
 from flows.errors import FlowError, UsageError
 from flows.merging import read_mask, served_weights
@@ -89,7 +90,8 @@ def promote(workspace: Workspace, version: ModelVersion) -> None:
 def commit(workspace: Workspace, message: str) -> str:
     """Record the workspace in DVC, push it to the remote, and commit its digests to git.
 
-    Returns the commit. With nothing new, it is the last one.
+    The commit names the last entry of the audit log. Returns the commit; with nothing new, it is
+    the last one.
     """
     _track(workspace)
     push(workspace)
@@ -122,7 +124,7 @@ def _track(workspace: Workspace) -> None:
 
 def _commit_digests(workspace: Workspace, message: str) -> str:
     workspace.git.add([name for name in _IN_GIT if (workspace.root / name).is_file()])
-    return workspace.git.commit(message)
+    return workspace.git.commit(with_anchor(workspace, message))
 
 
 def export(

@@ -11,6 +11,8 @@ Knows nothing of torch, Prefect, DVC or MLflow. docs/lineage.md describes every 
 """
 
 from lineage import opt_out
+from lineage.audit_check import Anchor, Finding
+from lineage.audit_log import AuditEntry
 from lineage.errors import (
     LineageBusyError,
     LineageConflictError,
@@ -66,6 +68,8 @@ from lineage.request_records import (
 from lineage.store import LineageStore
 
 __all__ = [
+    "Anchor",
+    "AuditEntry",
     "BaseModelRecord",
     "Consent",
     "Contributor",
@@ -77,6 +81,7 @@ __all__ = [
     "Disclosure",
     "Environment",
     "Evaluation",
+    "Finding",
     "FinetuningRun",
     "Impact",
     "LaneCheck",

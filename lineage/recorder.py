@@ -6,8 +6,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-import duckdb
-
 from lineage import opt_out
 from lineage.errors import LineageConflictError, LineageNotFoundError
 from lineage.reader import Reader
@@ -21,7 +19,7 @@ from lineage.records import (
 )
 from lineage.request_recorder import RequestRecorder
 from lineage.rows import add_rows
-from lineage.statements import as_json, run
+from lineage.statements import Connection, as_json, run
 
 
 class Recorder(RequestRecorder):
@@ -31,7 +29,7 @@ class Recorder(RequestRecorder):
     killed process: what is recorded already stays as it is.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.read = Reader(connection)
 

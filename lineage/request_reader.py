@@ -2,8 +2,6 @@
 
 from typing import TypeVar
 
-import duckdb
-
 from lineage.records import OptOutRequest, Record
 from lineage.request_records import (
     Consent,
@@ -13,7 +11,7 @@ from lineage.request_records import (
     OptOutApproval,
     OptOutNotice,
 )
-from lineage.statements import run
+from lineage.statements import Connection, run
 
 Asked = TypeVar("Asked", bound=Record)
 
@@ -21,7 +19,7 @@ Asked = TypeVar("Asked", bound=Record)
 class RequestReader:
     """Questions about decisions, deadlines, notices, holds, consents and recipients."""
 
-    _connection: duckdb.DuckDBPyConnection
+    _connection: Connection
 
     def approvals(self, request_id: str) -> list[OptOutApproval]:
         """Return what was decided on a request, oldest first."""

@@ -14,6 +14,7 @@ from flows.quiet import hush
 hush()
 
 from flows.cli import (  # noqa: E402
+    auditing,
     contributors,
     decisions,  # noqa: F401  adds its commands to `sift opt-out`
     lineage_queries,
@@ -38,6 +39,7 @@ app.add_typer(lineage_queries.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
 app.add_typer(work.app)
+app.add_typer(auditing.app)
 
 
 def main() -> None:

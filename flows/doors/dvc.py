@@ -29,12 +29,14 @@ from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc_data.hashfile.db import get_index
 
+from flows import digests
 from flows.errors import FlowError
 
 Place = Literal["dvc-cache", "dvc-remote"]
 BOTH: tuple[Place, ...] = ("dvc-cache", "dvc-remote")
 
 _REMOTE = "storage"
+_BLOCK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 
 # Importing DVC makes it write notes to standard output, where our own `--json` goes, and draw its
@@ -68,6 +70,20 @@ class StoredObject:
     md5: str
     path: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the cache and the remote hold, and why.
+
+    `live` is what `Dvc.live_objects` says; `names` gives the names under which directory listings,
+    of old commits too, name an object; `altered` are objects whose content is not their MD5.
+    """
+
+    objects: tuple[StoredObject, ...]
+    live: frozenset[str]
+    names: dict[str, frozenset[str]]
+    altered: tuple[StoredObject, ...]
 
 
 class Dvc:
@@ -202,6 +218,27 @@ class Dvc:
                 for place, odb in places.items()
                 for md5, path in _stored(odb)
                 if md5 in wanted or (md5.endswith(".dir") and not wanted.isdisjoint(listed(md5)))
+            )
+
+    def inventory(self) -> Inventory:
+        """Walk cache and remote and read every object. Raises `DvcError` as `live_objects` does."""
+        with self._open("take stock of its objects") as repo:
+            objects, altered = [], []
+            names: dict[str, set[str]] = {}
+            for place, odb in self._places(repo).items():
+                for md5, path in _stored(odb):
+                    stored = StoredObject(place, md5, path, int(odb.fs.size(path)))
+                    objects.append(stored)
+                    if _content_md5(odb, path) != md5.removesuffix(".dir"):
+                        altered.append(stored)
+                    elif md5.endswith(".dir"):
+                        for entry in json.loads(odb.fs.cat_file(path)):
+                            names.setdefault(entry["md5"], set()).add(entry["relpath"])
+            return Inventory(
+                tuple(sorted(objects)),
+                frozenset(self._live(repo)),
+                {md5: frozenset(own) for md5, own in names.items()},
+                tuple(sorted(altered)),
             )
 
     def destroy(self, objects: Iterable[StoredObject], within: Collection[Place] = BOTH) -> None:
@@ -361,6 +398,14 @@ def _stored(odb: Any) -> Iterator[tuple[str, str]]:
         md5 = "".join(odb.fs.parts(path)[-2:])
         if _MD5.fullmatch(md5):
             yield md5, path
+
+
+def _content_md5(odb: Any, path: str) -> str:
+    digest = digests.md5()
+    with odb.fs.open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _files(fs: Any, folder: str) -> list[str]:
