@@ -137,7 +137,7 @@ class AuditedConnection:
         changed = False
         for name, keys in sorted(self._touched.items()):
             table = self._tables[name]
-            asked = json.dumps([dict(zip(table.key, key, strict=True)) for key in keys])
+            asked = as_json(dict(zip(table.key, key, strict=True)) for key in keys)
             before = digests_of(self._before, table, asked)
             after = digests_of(self._connection, table, asked)
             changes = [
