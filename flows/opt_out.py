@@ -5,17 +5,18 @@ The order of the steps is lineage's (`lineage.opt_out.STEPS`); here each gets it
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from flows.certificates import require_signing_key
+from flows.certifying import end_request
 from flows.progress import tracked
 from flows.purging import purge
 from flows.removal import Removal
-from flows.reporting import read_report, write_report
+from flows.reporting import read_report
 from flows.tasks import sift_task
 from flows.workspace import Workspace
 from lineage import opt_out as steps
@@ -41,10 +42,14 @@ class OptOutResult:
 
 
 def _report(removal: Removal) -> None:
-    # Written before its step is recorded, and lists it: a report that exists is whole.
-    now = datetime.now(UTC)
-    write_report(removal.workspace, removal.request_id, now)
-    removal.done("reported", {"folder": f"reports/{removal.request_id}"}, now)
+    # Written before their step is recorded, and list it: a report that exists is whole.
+    ended = end_request(removal.workspace, removal.request_id)
+    details = {
+        "folder": f"reports/{removal.request_id}",
+        "certificate": ended.sha256,
+        "sequence": ended.sequence,
+    }
+    removal.done("reported", details, ended.at)
 
 
 WORK: dict[str, Callable[[Removal], None]] = {
@@ -67,6 +72,7 @@ def opt_out(workspace: Path, request_id: str) -> OptOutResult:
     """
     place = Workspace.open(workspace)
     removal = Removal(place, request_id)
+    require_signing_key(place)
     with place.lock():
         first = removal.next_step()
         remaining = steps.STEPS[steps.STEPS.index(first) :] if first else ()
