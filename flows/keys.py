@@ -200,7 +200,10 @@ def write_public(keys: Keys, folder: Path) -> None:
     """Write what an auditor is given into a new folder. Raises UsageError where it is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
+    ring = keys.ring()
     shutil.copytree(keys.public_folder, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    if ring.model_keys:  # as sigstore's own verifier takes it
+        (folder / "model.pem").write_text(ring.model_keys[-1], encoding="ascii")
 
 
 def _read_signing_key(path: Path) -> SigningKey:

@@ -29,7 +29,7 @@ def check_state(content: Statement, path: Path) -> str:
 
 
 def check_served(content: Statement, path: Path, base: Path, folder: Path) -> str:
-    """θ0 + S/T, from the state and the base model, are what the model folder holds, as certified."""
+    """θ0 + S/T, from state and base model, are what the model folder holds, as certified."""
     state, model = _state(content), content.predicate.model
     with _as_evidence():
         if sift_core.folder_sha256(base) != state.base_id:
