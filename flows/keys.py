@@ -63,17 +63,23 @@ class Keys:
         """Make the keys that are missing; the ring. Raises UsageError where all are there.
 
         A key that SIFT_SIGNING_KEY names and that exists is taken as it is. A killed call is
-        finished by the next one.
+        finished by the next one. Raises KeyFileError where a key that was in use is lost.
         """
         if self._is_complete():
             raise UsageError(
                 f"{self.root} has its keys already.",
                 remedy="see them with `sift keys show`, replace them with `sift keys rotate`.",
             )
+        known = (self.public_folder / FIRST).exists()
         if not self.signing_file.exists():
+            if known:
+                raise KeyFileError(
+                    f"{self.signing_file} is lost, and certificates know its public key.",
+                    remedy="restore it from a backup: another key could not continue their chain.",
+                )
             _write_private(self.signing_file, SigningKey.generate().pem())
         key = _read_signing_key(self.signing_file)
-        if not (self.public_folder / FIRST).exists():
+        if not known:
             _write(self.public_folder / FIRST, key.public.pem, 0o644)
         self._name_model_key(self._fitting(key), certificates=0)
         return self.ring()
