@@ -6,7 +6,7 @@ import pytest
 
 from lineage.certificate_chain import check_chain, read_link
 from lineage.certificate_digest import sha256_of
-from lineage.certificate_envelope import EvidenceError
+from lineage.certificate_envelope import EvidenceError, SigningKey
 from lineage.certificate_keys import KeyRing, name_key
 from tests.lineage.evidence import (
     RING,
@@ -40,11 +40,11 @@ def test_each_key_signs_the_certificates_of_its_time() -> None:
 
 
 @pytest.mark.parametrize(("number", "signer"), [(2, SIGNER), (1, LAST), (2, NEXT)])
-def test_a_key_signs_nothing_outside_its_time(number: int, signer: object) -> None:
+def test_a_key_signs_nothing_outside_its_time(number: int, signer: SigningKey) -> None:
     """So whoever finds a retired key cannot date a certificate back into its time, nor go on."""
     ring, _ = rotated()
     previous = None if number == 1 else "0" * 64
-    data = case(predicate(number, previous), signer).certificate  # type: ignore[arg-type]
+    data = case(predicate(number, previous), signer).certificate
     with pytest.raises(EvidenceError, match="another had replaced by then"):
         read_link(data, ring, "the certificate")
 
