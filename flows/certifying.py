@@ -101,7 +101,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         received_at=request.received_at,
         certified_at=at,
         code_version=code_version(),
-        change=_change(details["removed"]),
+        change=_change(details["removed"], request_id),
         state=state,
         model=model,
         verification=_verification(details["verified"]),
@@ -140,12 +140,13 @@ def _served(
     return model, state
 
 
-def _change(removed: dict[str, Any]) -> Change | None:
+def _change(removed: dict[str, Any], request_id: str) -> Change | None:
     if not removed["was_member"]:
         return None
     lanes = ("digest_before", "digest_of_change", "digest_after")
     fields = {name: value for name, value in removed.items() if name in Change.model_fields}
-    return Change(**fields | {name: tuple(removed[name]) for name in lanes})
+    fields |= {name: tuple(removed[name]) for name in lanes}
+    return Change(**fields | {"requests": tuple(removed.get("requests", [request_id]))})
 
 
 def _verification(verified: dict[str, Any]) -> Verification | None:

@@ -115,10 +115,10 @@ def _publish(removal: Removal) -> OptOutResult:
     return OptOutResult(
         request_id=removal.request_id,
         report=folder / "report.html",
-        version=report["registered"].get("version"),
+        version=(report["registered"] or {}).get("version"),
         contributor_key=report["contributor_key"],
         removal=report["removal"],
-        quality=report["quality"],
+        quality=report["quality"] or {},
         destroyed=len(report["destroyed"]),
         records=report["records"],
     )

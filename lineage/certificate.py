@@ -85,6 +85,8 @@ class State(Plain):
 class Change(Plain):
     """What the removal changed: before + change = after in every lane, modulo 2^64."""
 
+    requests: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """All requests that were carried out together, this one among them."""
     state_before: Sha256
     state_after: Sha256
     members_before: Count

@@ -107,6 +107,7 @@ def predicate(sequence: int = 1, previous: str | None = None) -> form.Certificat
     at = START + timedelta(days=sequence)
     before = total((*MEMBERS, "cyd"))
     change = form.Change(
+        requests=(f"opt-out-{sequence:04}",),
         state_before=sha("state before"),
         state_after=sha("state after"),
         members_before=4,
