@@ -6,7 +6,6 @@ take a step together, so however many leave, there is one new merge state and on
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows.asking import ask_until_decided
+from flows.certificates import require_signing_key
+from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
 from flows.errors import UsageError
 from flows.progress import tracked
 from flows.purging import purge
 from flows.removal import Removal, identify, remove
 from flows.renewing import evaluate, register_new, verify
-from flows.reporting import read_report, write_report
+from flows.reporting import read_report
 from flows.tasks import sift_task
 from flows.workspace import Workspace
 from lineage import opt_out as steps
@@ -53,11 +54,15 @@ def _approve(removals: Sequence[Removal]) -> None:
 
 
 def _report(removals: Sequence[Removal]) -> None:
-    # Written before its step is recorded, and lists it: a report that exists is whole.
+    # Written before their step is recorded, and list it: a report that exists is whole.
     for removal in removals:
-        now = datetime.now(UTC)
-        write_report(removal.workspace, removal.request_id, now)
-        removal.done("reported", {"folder": f"reports/{removal.request_id}"}, now)
+        ended = end_request(removal.workspace, removal.request_id)
+        details = {
+            "folder": f"reports/{removal.request_id}",
+            "certificate": ended.sha256,
+            "sequence": ended.sequence,
+        }
+        removal.done("reported", details, ended.at)
 
 
 WORK: dict[str, Callable[[Sequence[Removal]], None]] = {
@@ -128,6 +133,7 @@ def opt_out(
     _require_fulfillable(removals)
     unfinished = [r.request_id for r in removals if r.next_step() is not None]
     require_permission(place, unfinished)
+    require_signing_key(place)
     with place.lock():
         take_steps(removals, take_step)
     return [_publish(removal) for removal in removals]
@@ -179,10 +185,10 @@ def _publish(removal: Removal) -> OptOutResult:
     return OptOutResult(
         request_id=removal.request_id,
         report=folder / "report.html",
-        version=report["registered"].get("version"),
+        version=(report["registered"] or {}).get("version"),
         contributor_key=report["contributor_key"],
         removal=report["removal"],
-        quality=report["quality"],
+        quality=report["quality"] or {},
         destroyed=len(report["destroyed"]),
         records=report["records"],
     )

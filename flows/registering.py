@@ -1,5 +1,6 @@
 """A merge state becomes a registered model version, then the champion, then a commit."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
     base = load_base(workspace)
     with workspace.scratch("served") as folder:
         served = served_weights(workspace, state, base.trainable, len(members))
-        save_model(base, served, folder)
+        save_model(workspace, base, served, folder)
         card = _card(workspace, state, members, base, sift_core.weights_sha256(served))
         registered = workspace.mlflow.register(folder, card, metrics, {})
     version = ModelVersion(
@@ -180,15 +181,20 @@ def export(
             weights_sha256=sha256,
             at=datetime.now(UTC),
         )
-    save_model(base, weights, folder)
+    save_model(workspace, base, weights, folder)
     return folder, sha256
 
 
-def save_model(base: BaseModel, weights: Weights, folder: Path) -> None:
-    """Save the base model with other weights as a plain Hugging Face folder."""
+def save_model(workspace: Workspace, base: BaseModel, weights: Weights, folder: Path) -> None:
+    """Save the base model with other weights as a plain Hugging Face folder.
+
+    The same weights give the same bytes. All but the weights is the base's own files: what is in
+    memory has changed with use (truncation, kind of problem), and a certificate names each file.
+    """
     with base.serving(weights) as model:
         model.save_pretrained(folder)
-    base.tokenizer.save_pretrained(folder)
+    own = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json")
+    shutil.copytree(workspace.base, folder, ignore=own, dirs_exist_ok=True)
 
 
 def _card(

@@ -143,6 +143,11 @@ class Reader(RequestReader):
         self.state(state_seq)
         return self._list(Member, "members", state_seq=state_seq)
 
+    def exported_members(self, state_seq: int) -> list[dict[str, Any]]:
+        """Return the rows of `state_export.ExportedMember` for a merge state, by key."""
+        rows = run(self._connection, "exported_members", state_seq=state_seq)
+        return [row | {"linear_digest": tuple(row["linear_digest"])} for row in rows]
+
     def member_runs(self, state_seq: int) -> list[FinetuningRun]:
         """Return the finetuning run of each member of a merge state."""
         self.state(state_seq)

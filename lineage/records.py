@@ -45,6 +45,12 @@ def _known_step(step: str) -> str:
     return step
 
 
+def _in_64_bits(lane: str) -> str:
+    if int(lane) >= 2**64:
+        raise ValueError("is not below 2^64")
+    return lane
+
+
 def _in_order(records: Any) -> Any:
     return records if records is None else tuple(sorted(set(records)))
 
@@ -57,6 +63,11 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sequence32 = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Lane = Annotated[int, Field(ge=0, le=2**31 - 1)]
 LaneValue = Annotated[int, Field(ge=0, le=2**64 - 1)]
+DecimalLane = Annotated[
+    str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,19})$"), AfterValidator(_in_64_bits)
+]
+"""A lane as text: JSON's numbers do not hold 64 bits everywhere."""
+DecimalDigest = Annotated[tuple[DecimalLane, ...], Field(min_length=1)]
 Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Records = Annotated[tuple[Sha256, ...], BeforeValidator(_in_order)]
 """Different records by their SHA-256, in order."""

@@ -58,6 +58,10 @@ OPT_OUT = [
     Point("lineage.store:copy_live_rows", "after"),
     Point(_RECORDED, "before", "purged"),
     Point("sift_core:write_atomically", "after", "report.html"),
+    Point("sift_core:write_atomically", "after", "report.json"),
+    Point("sift_core:write_atomically", "before", "certificate"),
+    Point("sift_core:write_atomically", "after", "certificate"),
+    Point("flows.doors.mlflow:Mlflow.attach", "after"),
     Point(_RECORDED, "before", "reported"),
 ]
 OFTEN = [
@@ -136,7 +140,11 @@ def require_left(place: Workspace, expected: bytes) -> None:
         assert reader.next_step("opt-out-0001") is None
         pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
     assert pending == ()
-    assert (place.reports / "opt-out-0001" / "report.json").is_file()
+    assert sorted(path.name for path in (place.reports / "opt-out-0001").iterdir()) == [
+        "certificate.dsse.json",
+        "report.html",
+        "report.json",
+    ]
 
 
 def test_an_opt_out_that_dies_again_and_again_ends_the_same(
