@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tok
 def environment(settings: Settings) -> Environment:
     """The environment of a finetuning that would run here and now."""
     facts: dict[str, Any] = {
-        "code_version": _code_version(),
+        "code_version": code_version(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()} {_processor()}",
         "device": _device(settings.finetune.device),
@@ -46,7 +46,7 @@ def _device(device: str) -> str:
 
 
 @cache
-def _code_version() -> str:
+def code_version() -> str:
     """The installed version, with the commit where the code runs from a git checkout."""
     released = version("sift-masks")
     here = Path(__file__).parent.parent

@@ -1,16 +1,39 @@
-"""The compliance report of an opt-out: what was asked, found, removed, checked, and not claimed."""
+"""The compliance report of an opt-out: what was asked, found, removed, checked, and not claimed.
+
+Everything in it is read from lineage; `flows/report.py` has its form, `flows/report_page.py` its
+page.
+"""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import Any, cast
-
-import jinja2
+from typing import Any, TypeVar, cast
 
 import sift_core
+from flows.report import (
+    FORMAT,
+    Audit,
+    Check,
+    Comparison,
+    Deadline,
+    Decision,
+    Destroyed,
+    Dropped,
+    Found,
+    Moment,
+    Quality,
+    Recipient,
+    Registered,
+    Removal,
+    Report,
+    Sides,
+    Verification,
+)
+from flows.report_page import page
 from flows.workspace import Workspace
-from lineage import PurgeObject, opt_out
+from lineage import OptOutRequest, PurgeObject, TaskVector, opt_out
+from lineage.reader import Reader
 
 _GONE = (
     "The contribution of this contributor to the merge is gone, as if it had never been made: the "
@@ -46,9 +69,16 @@ NOT_CLAIMED = (
 _REBUILD = "sift verify"
 _REBUILD_BY_FINETUNING = "sift verify --rederive"
 REPEAT = (
+    "sift verify reports/{request_id}/certificate.dsse.json",
     'sift lineage sql "SELECT * FROM digest_check ORDER BY state_seq DESC, lane LIMIT 4"',
     "sift lineage sql \"SELECT * FROM purge_evidence WHERE request_id = '{request_id}'\"",
 )
+
+
+Details = dict[str, dict[str, Any]]
+"""What each step of a request recorded."""
+
+Part = TypeVar("Part", Found, Registered, Removal)
 
 
 def write_report(workspace: Workspace, request_id: str, at: datetime) -> Path:
@@ -58,12 +88,10 @@ def write_report(workspace: Workspace, request_id: str, at: datetime) -> Path:
     contributor by key only. The HTML is one file without scripts or links, and everything in it is
     escaped.
     """
-    report = _collect(workspace, request_id, at)
+    report = collect(workspace, request_id, at)
     folder = workspace.reports / request_id
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    html = _environment().get_template("report.html.j2").render(report=report)
-    sift_core.write_atomically(folder / "report.html", html.encode())
-    sift_core.write_atomically(folder / "report.json", text.encode())
+    sift_core.write_atomically(folder / "report.html", page(report).encode())
+    sift_core.write_atomically(folder / "report.json", _as_json(report))
     return folder
 
 
@@ -74,56 +102,154 @@ def read_report(workspace: Workspace, request_id: str) -> dict[str, Any]:
     return report
 
 
-def _collect(workspace: Workspace, request_id: str, at: datetime) -> dict[str, Any]:
+def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
+    """All that lineage knows of a request that was carried out, as one report."""
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
         steps = reader.steps(request_id)
         objects = reader.purge_objects(request_id)
         vectors = reader.impact(request.contributor_key, request.records).vectors
-    details = {step.step: step.details for step in steps}
-    by_digests = details["verified"].get("evidence") == "digests alone"
-    rebuild = _REBUILD_BY_FINETUNING if by_digests else _REBUILD
+        approval = _approval(reader, request)
+        deadlines = _deadlines(reader, request, at)
+        recipients = _recipients(reader, request)
+    details: Details = {step.step: step.details for step in steps}
+    verification = _verification(details["verified"])
+    removal = _part(Removal, details["removed"])
+    by_digests = verification is not None and verification.evidence == "digests alone"
     shared = cast(list[str], details["purged"]["kept_because_shared"])
-    return {
-        "format": "opt-out-report/1",
-        "request_id": request_id,
-        "contributor_key": request.contributor_key,
-        "records": None if request.records is None else len(request.records),
-        "basis": request.basis,
-        "received_at": request.received_at.isoformat(),
-        "written_at": at.isoformat(),
-        "model": workspace.settings.model.name,
-        "timeline": [
-            *({"step": step.step, "at": step.done_at.isoformat()} for step in steps),
-            {"step": opt_out.STEPS[-1], "at": at.isoformat()},
+    return Report(
+        format=FORMAT,
+        request_id=request_id,
+        contributor_key=request.contributor_key,
+        records=None if request.records is None else len(request.records),
+        basis=request.basis,
+        received_at=request.received_at,
+        written_at=at,
+        model=workspace.settings.model.name,
+        verdict=_verdict(verification, removal, request.records is not None),
+        timeline=[
+            *(Moment(step=step.step, at=step.done_at) for step in steps),
+            Moment(step=opt_out.STEPS[-1], at=at),
         ],
-        "found": details["identified"],
-        "removal": details["removed"],
-        "verification": details["verified"],
-        "quality": details["evaluated"],
-        "registered": details["registered"],
-        "destroyed": [_evidence(row) for row in objects if row.locator not in shared],
-        "kept_because_shared": shared,
-        "not_kept_after_merge": [
-            {"vector_sha256": row.vector_sha256, "at": row.dropped_at.isoformat()}
-            for row in vectors
-            if row.dropped_at
+        deadlines=deadlines,
+        approval=approval,
+        recipients=recipients,
+        found=_part(Found, details["identified"]),
+        removal=removal,
+        verification=verification,
+        comparison=_comparison(verification),
+        audit=Audit(**details["evaluated"]["audit"]) if verification else None,
+        quality=_quality(details["evaluated"]),
+        registered=_part(Registered, details["registered"]) if verification else None,
+        destroyed=[_destroyed(row) for row in objects if row.locator not in shared],
+        kept_because_shared=shared,
+        not_kept_after_merge=_dropped(vectors),
+        claimed=[_claim(request.records is not None, by_digests), _ABSENT],
+        not_claimed=list(NOT_CLAIMED),
+        repeat=[
+            _REBUILD_BY_FINETUNING if by_digests else _REBUILD,
+            *(command.format(request_id=request_id) for command in REPEAT),
         ],
-        "claimed": [_claim(request.records is not None, by_digests), _ABSENT],
-        "not_claimed": list(NOT_CLAIMED),
-        "repeat": [rebuild, *(command.format(request_id=request_id) for command in REPEAT)],
-    }
+    )
 
 
-def _evidence(row: PurgeObject) -> dict[str, Any]:
-    return {
-        "place": row.place,
-        "kind": row.kind,
-        "locator": row.locator,
-        "bytes": row.bytes,
-        "destroyed_at": row.destroyed_at and row.destroyed_at.isoformat(),
-        "absent_at": row.absent_at and row.absent_at.isoformat(),
-    }
+def _approval(reader: Reader, request: OptOutRequest) -> list[Decision]:
+    """Who decided on the request, in order."""
+    return [
+        Decision(**row.model_dump(include=set(Decision.model_fields)))
+        for row in reader.approvals(request.request_id)
+    ]
+
+
+def _deadlines(reader: Reader, request: OptOutRequest, at: datetime) -> list[Deadline]:
+    """By when the law asked for what; this report, written `at`, is the answer."""
+    rows = []
+    for row in reader.deadlines(request.request_id):
+        met_at = row.met_at or at
+        standing = "met" if met_at <= row.due_at else "late"
+        rows.append(
+            Deadline(
+                law=row.jurisdiction,
+                kind=row.kind,
+                due_at=row.due_at,
+                met_at=met_at,
+                standing=standing,
+            )
+        )
+    return rows
+
+
+def _recipients(reader: Reader, request: OptOutRequest) -> list[Recipient]:
+    """Who received a model that held what is withdrawn, and has to be told."""
+    return [
+        Recipient(
+            recipient=row.recipient,
+            purpose=row.purpose,
+            model=row.name,
+            version=row.version,
+            disclosed_at=row.disclosed_at,
+        )
+        for row in reader.recipients(request.request_id)
+    ]
+
+
+def _part(kind: type[Part], recorded: dict[str, Any]) -> Part:
+    """A part of the report from what its step recorded."""
+    return kind(**{name: recorded[name] for name in kind.model_fields if name in recorded})
+
+
+def _verification(recorded: dict[str, Any]) -> Verification | None:
+    if "checks" not in recorded:
+        return None
+    checks = [Check(**check) for check in recorded["checks"]]
+    return Verification(**recorded | {"checks": checks})
+
+
+def _verdict(verification: Verification | None, removal: Removal, of_records: bool) -> str:
+    if verification is None:
+        return (
+            "no model had been built from this contributor's data; what was withdrawn is destroyed"
+        )
+    what = "removed exactly"
+    if not removal.was_member:
+        what = "was in no merge; data destroyed"
+        if of_records:
+            what = "not in the current merge; what held them is destroyed"
+    passed = sum(check.passed for check in verification.checks)
+    return f"{what}, {passed} of {len(verification.checks)} checks passed"
+
+
+def _comparison(verification: Verification | None) -> Comparison | None:
+    """The rebuild never saw what was withdrawn. It has the same bytes, or there is none."""
+    if verification is None:
+        return None
+    rebuilt = verification.evidence != "digests alone" and verification.passed
+    return Comparison(
+        state_sha256=verification.state_sha256,
+        reference_sha256=verification.state_sha256 if rebuilt else None,
+        same_bytes=True if rebuilt else None,
+        difference=0.0 if rebuilt else None,
+    )
+
+
+def _quality(recorded: dict[str, Any]) -> Quality | None:
+    if "contributor" not in recorded:
+        return None
+    return Quality(
+        contributor=Sides(**recorded["contributor"]), retained=Sides(**recorded["retained"])
+    )
+
+
+def _destroyed(row: PurgeObject) -> Destroyed:
+    return Destroyed(**row.model_dump(include=set(Destroyed.model_fields)))
+
+
+def _dropped(vectors: Sequence[TaskVector]) -> list[Dropped]:
+    return [
+        Dropped(vector_sha256=row.vector_sha256, at=row.dropped_at)
+        for row in vectors
+        if row.dropped_at
+    ]
 
 
 def _claim(of_records: bool, by_digests: bool) -> str:
@@ -132,19 +258,6 @@ def _claim(of_records: bool, by_digests: bool) -> str:
     )
 
 
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["moment"] = _readable
-    return environment
-
-
-def _readable(moment: str | None) -> str:
-    """An ISO time as people read it; a time that is missing shows."""
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S} UTC" if moment else "pending"
+def _as_json(report: Report) -> bytes:
+    """What was not recorded is left out, such as the digests of a contributor never merged."""
+    return report.model_dump_json(indent=2, exclude_unset=True).encode() + b"\n"

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 
 import sift_core
 from flows.base import load_base
+from flows.certificates import check_certificates
 from flows.errors import FlowError
 from flows.finetuning import quick_collections, require_same_exactness
 from flows.merging import (
@@ -102,10 +103,11 @@ def verify_state(workspace: Workspace, *, rederive: bool = False) -> Verificatio
 
 
 def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
-    """Check the current merge state, and that the champion serves it."""
+    """Check the current merge state, that the champion serves it, and the chain of certificates."""
     found = verify_state(workspace, rederive=rederive)
     champion = _check("champion", lambda: _champion(workspace, current_state(workspace)))
-    return replace(found, checks=(*found.checks, champion))
+    certificates = _check("certificates", lambda: _certificates(workspace))
+    return replace(found, checks=(*found.checks, champion, certificates))
 
 
 def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -> Evidence:
@@ -236,6 +238,13 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
             remedy="run `sift build` to register the current state.",
         )
     return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
+
+
+def _certificates(workspace: Workspace) -> str:
+    links = check_certificates(workspace)
+    if not links:
+        return "none yet: no opt-out has ended"
+    return f"1 to {len(links)}, signed, in one chain, each as lineage recorded"
 
 
 def stored_weights_sha256(folder: Path, names: set[str]) -> str:

@@ -18,6 +18,7 @@ from flows.digests import artifact_name
 from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
+from flows.keys import Keys
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageStore
 
@@ -109,6 +110,7 @@ class Workspace:
         Dvc.init(self.root, self.root / "remote")
         (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
         create_secret(self.root)
+        Keys(self.root).create()
         self.lineage.migrate()
         git.add([".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", *_TEMPLATES])
         git.commit("Start the workspace")

@@ -37,12 +37,13 @@ from lineage.records import (
     Trace,
     TracedMember,
 )
+from lineage.request_reader import RequestReader
 from lineage.statements import Connection, run
 
 SomeRecord = TypeVar("SomeRecord", bound=Record)
 
 
-class Reader:
+class Reader(RequestReader):
     """Reads records; made by `LineageStore.reader()`."""
 
     def __init__(self, connection: Connection) -> None:
@@ -141,6 +142,11 @@ class Reader:
         """Return the members of a merge state by key; an empty list for a state without any."""
         self.state(state_seq)
         return self._list(Member, "members", state_seq=state_seq)
+
+    def exported_members(self, state_seq: int) -> list[dict[str, Any]]:
+        """Return the rows of `state_export.ExportedMember` for a merge state, by key."""
+        rows = run(self._connection, "exported_members", state_seq=state_seq)
+        return [row | {"linear_digest": tuple(row["linear_digest"])} for row in rows]
 
     def member_runs(self, state_seq: int) -> list[FinetuningRun]:
         """Return the finetuning run of each member of a merge state."""

@@ -17,11 +17,12 @@ from lineage.records import (
     PurgeObject,
     Row,
 )
+from lineage.request_recorder import RequestRecorder
 from lineage.rows import add_rows
 from lineage.statements import Connection, as_json, run
 
 
-class Recorder:
+class Recorder(RequestRecorder):
     """Writes records; made by `LineageStore.writer()`.
 
     `read` sees what this transaction has written so far. Every method may be run again after a
@@ -123,10 +124,14 @@ class Recorder:
         basis: str,
         at: datetime,
         records: Collection[str] | None = None,
+        *,
+        jurisdiction: str | None = None,
+        filed_by: str | None = None,
     ) -> OptOutRequest:
         """File an opt-out request and its first step; `at` starts the legal deadlines.
 
-        `records` (SHA-256 of each) withdraws these alone, None the contributor with all data.
+        `records` (SHA-256 of each) withdraws these alone, None the contributor with all data. The
+        deadlines themselves are `set_deadlines`.
         Raises LineageNotFoundError for an unknown contributor and LineageConflictError if a request
         of the same contributor is still open.
         """
@@ -143,6 +148,8 @@ class Recorder:
             basis=basis,
             received_at=at,
             records=None if records is None else tuple(records),
+            jurisdiction=jurisdiction,
+            filed_by=filed_by,
         )
         self.add(request)
         self.advance(request.request_id, opt_out.STEPS[0], {"basis": basis}, at)
@@ -157,6 +164,10 @@ class Recorder:
         done = [recorded.step for recorded in self.read.steps(request_id)]
         if not opt_out.may_advance(request_id, done, step):
             return False
+        if step == opt_out.APPROVED:
+            decisions = self.read.approvals(request_id)
+            approvers = [row.actor for row in decisions if row.decision == opt_out.APPROVED]
+            opt_out.require_approval(request_id, approvers)
         self.add(
             OptOutStep(
                 request_id=request_id,
@@ -171,6 +182,10 @@ class Recorder:
     def fail(self, request_id: str, reason: str, at: datetime) -> bool:
         """End a request without fulfilling it; False if it had failed already."""
         return self.advance(request_id, opt_out.FAILED, {"reason": reason}, at)
+
+    def reject(self, request_id: str, reason: str, at: datetime) -> bool:
+        """End a request that will not be fulfilled; False if it was rejected already."""
+        return self.advance(request_id, opt_out.REJECTED, {"reason": reason}, at)
 
     def plan_purge(self, objects: Iterable[PurgeObject]) -> int:
         """List objects for destruction; those listed already stay. Return how many are new."""

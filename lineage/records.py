@@ -40,9 +40,15 @@ def _plain_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _known_step(step: str) -> str:
-    if step not in (*opt_out.STEPS, opt_out.FAILED):
+    if step not in (*opt_out.STEPS, *opt_out.UNFULFILLED):
         raise ValueError("is not a step of an opt-out")
     return step
+
+
+def _in_64_bits(lane: str) -> str:
+    if int(lane) >= 2**64:
+        raise ValueError("is not below 2^64")
+    return lane
 
 
 def _in_order(records: Any) -> Any:
@@ -57,6 +63,11 @@ Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sequence32 = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Lane = Annotated[int, Field(ge=0, le=2**31 - 1)]
 LaneValue = Annotated[int, Field(ge=0, le=2**64 - 1)]
+DecimalLane = Annotated[
+    str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,19})$"), AfterValidator(_in_64_bits)
+]
+"""A lane as text: JSON's numbers do not hold 64 bits everywhere."""
+DecimalDigest = Annotated[tuple[DecimalLane, ...], Field(min_length=1)]
 Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Records = Annotated[tuple[Sha256, ...], BeforeValidator(_in_order)]
 """Different records by their SHA-256, in order."""
@@ -313,6 +324,7 @@ class OptOutRequest(Row):
     """A contributor's request to withdraw and the right it rests on.
 
     `records` names single records by their SHA-256; None stands for the contributor with all data.
+    `jurisdiction` is the law whose deadlines count, `filed_by` who filed it here.
     """
 
     table = "opt_out_request"
@@ -323,6 +335,8 @@ class OptOutRequest(Row):
     basis: Text
     received_at: Utc
     records: Records | None = None
+    jurisdiction: Text | None = None
+    filed_by: Text | None = None
 
 
 class OptOutStep(Row):

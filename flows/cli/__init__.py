@@ -13,7 +13,19 @@ from flows.quiet import hush
 
 hush()
 
-from flows.cli import auditing, contributors, lineage_queries, model, opt_outs, stages, work  # noqa: E402
+from flows.cli import (  # noqa: E402
+    auditing,
+    contributors,
+    decisions,  # noqa: F401  adds its commands to `sift opt-out`
+    exports,  # noqa: F401  its command joins the group `lineage`
+    keys,
+    lineage_queries,
+    model,
+    opt_outs,
+    stages,
+    verifying,
+    work,
+)
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
 from flows.errors import FlowError  # noqa: E402
@@ -29,6 +41,8 @@ app.add_typer(opt_outs.app, name="opt-out")
 app.add_typer(lineage_queries.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
+app.add_typer(keys.app, name="keys")
+app.add_typer(verifying.app)
 app.add_typer(work.app)
 app.add_typer(auditing.app)
 

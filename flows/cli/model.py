@@ -11,21 +11,43 @@ from flows.cli.render import print_json, say
 app = group("Take a model out of the workspace.")
 
 
-@app.command(epilog=example("sift model export --contributor tully exported/"))
+@app.command(
+    epilog=example(
+        "sift model export --contributor tully exported/",
+        "sift model export --to 'Partner Ltd' --purpose pilot exported/",
+        "sift model export --sign exported/",
+    )
+)
 def export(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     contributor: Annotated[
         str | None, typer.Option(help="Serve this contributor: apply their mask.")
     ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Who receives it; without it, the login name.")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="What they receive it for.")] = None,
+    sign: Annotated[
+        bool, typer.Option("--sign", help="Write FOLDER.sig beside it, in sigstore's format.")
+    ] = False,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """Write the champion as a folder that plain from_pretrained loads."""
+    """Write the champion as a folder that plain from_pretrained loads; note who receives it."""
     from flows.registering import export as write
+    from flows.signing_models import require_model_signing, sign_model
     from flows.workspace import Workspace
 
-    path, sha256 = write(Workspace.open(workspace), folder, contributor)
+    place = Workspace.open(workspace)
+    if sign:
+        require_model_signing()
+    path, sha256 = write(place, folder, contributor, to, purpose)
+    signature = sign_model(place, path) if sign else None
     if json:
-        print_json({"folder": path, "weights_sha256": sha256, "masked": contributor is not None})
+        masked = contributor is not None
+        facts = {"folder": path, "weights_sha256": sha256, "masked": masked}
+        print_json({**facts, "signature": signature})
         return
     say(f"Wrote {path} ({'masked' if contributor else 'unmasked'}), weights SHA-256 {sha256}")
+    if signature is not None:
+        say(f"Signed it: {signature}")

@@ -1,4 +1,4 @@
-"""`sift init`, `build`, `verify`, `status`, `demo`: the daily work."""
+"""`sift init`, `build`, `status`, `demo`: the daily work."""
 
 import re
 from collections.abc import Sequence
@@ -71,37 +71,6 @@ def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None
         f"{result.contributors} contributors, {result.finetuned} finetuned now; "
         f"merge state {result.state_sha256[:16]}…, commit {result.commit[:12]}"
     )
-
-
-@app.command(epilog=example("sift verify", "sift verify --rederive"))
-def verify(
-    workspace: WorkspaceOption = Path(),
-    rederive: Annotated[
-        bool,
-        typer.Option(
-            "--rederive", help="Run every member's finetuning again and rebuild from that."
-        ),
-    ] = False,
-    json: JsonOption = False,
-) -> None:
-    """Rebuild the merge from the stored vectors and compare bits; exit 1 where they differ."""
-    from flows.verifying import verify as check
-    from flows.workspace import Workspace
-
-    place = Workspace.open(workspace)
-    with progress_bars(quiet=json):
-        found = check(place, rederive=rederive)
-    if json:
-        print_json(found.as_dict())
-    else:
-        print_table(
-            f"Merge state {found.state_seq} of {found.members} members",
-            ["check", "", "found"],
-            [(c.name, "passed" if c.passed else "FAILED", c.found) for c in found.checks],
-            right=3,
-        )
-    if not found.passed:
-        found.require()  # the first failure in one line, exit code 1
 
 
 @app.command(epilog=example("sift status"))

@@ -213,6 +213,16 @@ class Mlflow:
             client.get_model_version(self.name, str(number))
             client.set_registered_model_alias(self.name, CHAMPION, str(number))
 
+    def attach(self, number: int, files: Iterable[Path], folder: str) -> None:
+        """Copy files beside a version, into its run's artifacts under `folder`; again is the same.
+
+        They are destroyed with the version. Raises ModelStoreError where it does not exist.
+        """
+        with self._store(f"attach {folder} to version {number} of {self.name}") as client:
+            run_id = client.get_model_version(self.name, str(number)).run_id
+            for path in files:
+                client.log_artifact(run_id, str(path), folder)
+
     # -- looking ---------------------------------------------------------------------------------
 
     def champion(self) -> int | None:

@@ -27,7 +27,6 @@ _RECORDED = "flows.removal:Removal.done"
 
 # In the order in which the work meets them, so that one opt-out can die of all of them in turn.
 OPT_OUT = [
-    Point(_RECORDED, "before", "identified"),
     Point("sift_core:update_state", "before"),
     Point("sift_core.files:Path.replace", "before"),
     Point("flows.removal:make_current", "before"),
@@ -43,21 +42,26 @@ OPT_OUT = [
     Point(_RECORDED, "before", "registered"),
     Point("flows.purging:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
-    Point("flows.purging:_purge_workspace", "after"),
+    Point("flows.purging:_forget_datasets", "after"),
     Point("flows.doors.dvc:Dvc.commit_stages", "after"),
-    Point("flows.doors.dvc:Dvc.push", "after"),
-    Point("flows.purging:commit", "after"),
+    Point("flows.purging:record", "after"),
     Point("flows.doors.dvc:_drop_runs", "after"),
-    Point("flows.doors.dvc:Dvc.destroy", "after"),
-    Point("flows.purging:_purge_dvc", "after"),
+    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-cache"),
     Point("flows.doors.mlflow:Mlflow._destroy_version", "after"),
     Point("flows.doors.mlflow:_destroy_model", "after"),
     Point("flows.doors.mlflow:Mlflow.destroy", "after"),
-    Point("flows.purging:_purge_mlflow", "after"),
+    Point("flows.doors.dvc:Dvc.push", "after"),
+    Point("flows.purging:push", "after"),
+    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-remote"),
+    Point("flows.purging:_forget", "before"),
     Point("lineage.store:LineageStore.rewrite", "before"),
     Point("lineage.store:copy_live_rows", "after"),
     Point(_RECORDED, "before", "purged"),
     Point("sift_core:write_atomically", "after", "report.html"),
+    Point("sift_core:write_atomically", "after", "report.json"),
+    Point("sift_core:write_atomically", "before", "certificate"),
+    Point("sift_core:write_atomically", "after", "certificate"),
+    Point("flows.doors.mlflow:Mlflow.attach", "after"),
     Point(_RECORDED, "before", "reported"),
 ]
 OFTEN = [
@@ -136,7 +140,11 @@ def require_left(place: Workspace, expected: bytes) -> None:
         assert reader.next_step("opt-out-0001") is None
         pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
     assert pending == ()
-    assert (place.reports / "opt-out-0001" / "report.json").is_file()
+    assert sorted(path.name for path in (place.reports / "opt-out-0001").iterdir()) == [
+        "certificate.dsse.json",
+        "report.html",
+        "report.json",
+    ]
 
 
 def test_an_opt_out_that_dies_again_and_again_ends_the_same(

@@ -12,11 +12,12 @@ from flows.workspace import Workspace
 from lineage import Member
 from tests.flows.workspaces import CONTRIBUTORS
 
-BASE, MERGE, DIGESTS, CHAMPION = (
+BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES = (
     "base model",
     "merge rebuilt from vectors",
     "linear digests in SQL",
     "champion",
+    "certificates",
 )
 
 
@@ -53,7 +54,8 @@ def test_a_built_workspace_passes_every_check(built: Workspace) -> None:
     verification = verify(built)
 
     assert verification.passed
-    assert [check.name for check in verification.checks] == [BASE, MERGE, DIGESTS, CHAMPION]
+    names = [check.name for check in verification.checks]
+    assert names == [BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES]
     assert verification.members == len(CONTRIBUTORS)
 
 

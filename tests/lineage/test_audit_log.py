@@ -189,7 +189,8 @@ def test_nothing_in_the_log_depends_on_a_name_or_a_record(
         ("DELETE FROM purge_object", "rows", "purge_object"),
         ("DELETE FROM opt_out_request", "rows", 'opt_out_request ["opt-out-0001"]'),
         (
-            "INSERT INTO opt_out_request VALUES ('opt-out-0002', 'k', 'none', now(), NULL)",
+            "INSERT INTO opt_out_request BY NAME SELECT 'opt-out-0002' AS request_id,"
+            " 'k' AS contributor_key, 'none' AS basis, now()::TIMESTAMP AS received_at",
             "rows",
             'opt_out_request ["opt-out-0002"]',
         ),

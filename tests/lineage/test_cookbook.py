@@ -54,7 +54,8 @@ def _told(tmp_path_factory: pytest.TempPathFactory, _populated: bytes) -> bytes:
             "environment_id": ELSEWHERE.environment_id,
         }
         recorder.add_all([run.model_copy(update=made), *rest])
-        recorder.receive(DAN, "ccpa-1798.105", at(22))
+        request = recorder.receive(DAN, "ccpa-1798.105", at(22), jurisdiction="ccpa")
+        recorder.set_deadlines(request.request_id, [("acknowledge", at(36))])
     return store.path.read_bytes()
 
 
@@ -191,11 +192,20 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         "request_id basis last_step",
         [("opt-out-0002", "ccpa-1798.105", "received")],
     ),
+    "Who approved what was destroyed, when and why?": (
+        "request_id actor reason decided_at",
+        [("opt-out-0001", "dpo", "identity proven", days(20))],
+    ),
+    "Which requests are near their deadline, or past it?": (
+        "request_id jurisdiction kind due_at standing",
+        [("opt-out-0002", "ccpa", "acknowledge", days(36), "overdue")],
+    ),
     "How far has each request come, and when was each step done?": (
         "request_id step done_at",
         [
             ("opt-out-0001", step, days(20))
             for step in (
+                "approved",
                 "evaluated",
                 "identified",
                 "purged",

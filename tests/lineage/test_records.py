@@ -12,10 +12,11 @@ from lineage import (
     OptOutStep,
 )
 from lineage.records import ROWS, Row
+from lineage.request_records import REQUEST_ROWS
 from tests.lineage.population import ENVIRONMENT, at, key, sha
 
 
-@pytest.mark.parametrize("record", ROWS, ids=lambda record: record.table)
+@pytest.mark.parametrize("record", (*ROWS, *REQUEST_ROWS), ids=lambda record: record.table)
 def test_a_record_has_the_columns_of_its_table_in_order(
     record: type[Row], store: LineageStore
 ) -> None:
@@ -34,7 +35,7 @@ def test_a_record_has_the_columns_of_its_table_in_order(
 def test_every_table_but_those_the_store_writes_itself_has_a_record(store: LineageStore) -> None:
     with store.reader() as reader:
         tables = {row[0] for row in reader.sql("SELECT table_name FROM duckdb_tables()").rows}
-    assert tables == {record.table for record in ROWS} | {
+    assert tables == {row.table for row in (*ROWS, *REQUEST_ROWS)} | {
         "schema_migration",
         "audit_entry",
         "audit_change",

@@ -1,0 +1,217 @@
+"""The compliance report as types: what `report.json` holds, and its published JSON Schema.
+
+docs/schemas/opt-out-report-2.schema.json is made of these classes; docs/evidence.md says how to
+read a report. The contributor is named by keyed hash alone. Times are UTC.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from lineage.records import ContributorKey, Sha256
+
+FORMAT: Final = "opt-out-report/2"
+
+Values = dict[str, float]
+"""Setting and split, such as `masked.held_out`, to a value from 0 to 1."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Moment(_Part):
+    """A step and when it was done."""
+
+    step: str
+    at: AwareDatetime
+
+
+class Deadline(_Part):
+    """By when the law asks for what, and whether it was done by then."""
+
+    law: str | None
+    kind: str
+    due_at: AwareDatetime
+    met_at: AwareDatetime | None
+    standing: str
+
+
+class Decision(_Part):
+    """What one person decided on the request, before anything that cannot be undone."""
+
+    decision: str
+    actor: str
+    reason: str
+    decided_at: AwareDatetime
+
+
+class Recipient(_Part):
+    """Who received a model that held what is withdrawn, and has to be told (GDPR Art. 19)."""
+
+    recipient: str
+    purpose: str | None
+    model: str
+    version: int
+    disclosed_at: AwareDatetime
+
+
+class Found(_Part):
+    """Everything that lineage knew to be made from what is withdrawn: SHA-256 of each."""
+
+    datasets: list[Sha256]
+    task_vectors: list[Sha256]
+    masks: list[Sha256]
+    merge_states: list[Sha256]
+    model_versions: list[int]
+
+
+class Removal(_Part):
+    """The subtraction. Where it was no member, the state alone, and null where none was built.
+
+    Linear digests are decimal texts, one per lane: before + change = after, modulo 2^64.
+    """
+
+    was_member: bool
+    vector: Literal["stored", "derived again"] | None = None
+    requests: list[str] = []
+    state_before: Sha256 | None = None
+    state_after: Sha256 | None = None
+    members_before: int | None = None
+    members_after: int | None = None
+    digest_before: list[str] = []
+    digest_of_change: list[str] = []
+    digest_after: list[str] = []
+
+
+class Check(_Part):
+    """One check of exactness."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+class Verification(_Part):
+    """How the new merge state was checked before anything was destroyed."""
+
+    state_seq: int
+    state_sha256: Sha256
+    members: int
+    evidence: Literal["stored vectors", "vectors derived again", "digests alone"]
+    checks: list[Check]
+    passed: bool
+
+
+class Comparison(_Part):
+    """The new model against the one that never saw what was withdrawn, both ways.
+
+    `reference_sha256` is the merge rebuilt from who stays alone; null where vectors are not kept,
+    so that nothing was compared.
+    """
+
+    state_sha256: Sha256
+    reference_sha256: Sha256 | None
+    same_bytes: bool | None
+    difference: float | None
+    """The largest difference of any quality, up or down: 0 where the bytes are the same."""
+
+
+class Probe(_Part):
+    """One question put to both models: the mean over `points`, or a curve step by step."""
+
+    name: str
+    points: int
+    model: float | list[float]
+    reference: float | list[float]
+    difference: float
+    """The largest over all points, up or down; a probe that failed stops the request."""
+    passed: bool
+
+
+class Audit(_Part):
+    """What left, asked of the new model and of the reference; or why it was not asked."""
+
+    refused: str | None = None
+    compared: str | None = None
+    tolerance: float | None = None
+    passed: bool | None = None
+    probes: list[Probe] = []
+
+
+class Sides(_Part):
+    """The same measurements before and after."""
+
+    before: Values
+    after: Values
+
+
+class Quality(_Part):
+    """Of whom the request is about, and of everyone who stays."""
+
+    contributor: Sides
+    retained: Sides
+
+
+class Registered(_Part):
+    """The version that serves from now on."""
+
+    model: str
+    version: int
+    served_sha256: Sha256
+    state_sha256: Sha256
+
+
+class Destroyed(_Part):
+    """One object that was destroyed, and when it was looked for again and not found."""
+
+    place: str
+    kind: str
+    locator: str
+    bytes: int | None
+    destroyed_at: AwareDatetime | None
+    absent_at: AwareDatetime | None
+
+
+class Dropped(_Part):
+    """A task vector that was deleted once merged, since the workspace keeps masks only."""
+
+    vector_sha256: Sha256
+    at: AwareDatetime
+
+
+class Report(_Part):
+    """The report of one opt-out request that was carried out."""
+
+    format: Literal["opt-out-report/2"] = FORMAT
+    request_id: str
+    contributor_key: ContributorKey
+    records: Annotated[int, Field(ge=1)] | None
+    """How many records were withdrawn; null: the contributor with all data."""
+    basis: str
+    received_at: AwareDatetime
+    written_at: AwareDatetime
+    model: str
+    verdict: str
+    timeline: list[Moment]
+    deadlines: list[Deadline] | None
+    """Null where the workspace keeps none."""
+    approval: list[Decision] | None
+    """Null where the workspace asks for none."""
+    recipients: list[Recipient] | None
+    """Null where the workspace keeps no record of them."""
+    found: Found
+    removal: Removal
+    verification: Verification | None
+    """Null where nothing had been built."""
+    comparison: Comparison | None
+    audit: Audit | None
+    """Null where nothing had been built."""
+    quality: Quality | None
+    registered: Registered | None
+    destroyed: list[Destroyed]
+    kept_because_shared: list[str]
+    not_kept_after_merge: list[Dropped]
+    claimed: list[str]
+    not_claimed: list[str]
+    repeat: list[str]
