@@ -28,7 +28,7 @@ from lineage import (
     opt_out,
 )
 
-LANES = 4
+LANES = 2
 MODEL = "demo"
 
 
