@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.merging import current_state
+from flows.removal import remove
 from flows.verifying import verify
 from flows.workspace import UNFINISHED, Workspace
 from sift_core import write_atomically
@@ -112,8 +113,7 @@ def without_leaver(_built: Snapshot) -> bytes:
     """The merge state after an opt-out that nobody killed."""
     place = _built.restore()
     removal = request(place, LEAVER)
-    removal.identify()
-    removal.remove()
+    remove([removal])
     return merge_bytes(place)
 
 
