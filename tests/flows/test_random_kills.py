@@ -1,10 +1,10 @@
 """Killed at any moment, however often: the same final bytes, and nothing left lying about."""
 
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.workspace import Workspace
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 def interrupt(work: Callable[[Path], None], place: Workspace, seed: int) -> int:
     """Start the work again and again, each time killed at a moment drawn from its whole length."""
-    moments = random.Random(seed)
+    moments = np.random.default_rng(seed)
     started = time.monotonic()
     killed = killed_after(work, place.root, moments.uniform(0.2, 2.0))
     longest = max(4.0, time.monotonic() - started)
