@@ -116,13 +116,13 @@ def _finetune(place: Workspace, work: Sequence[Job]) -> int:
     return len(todo) + len(gone)
 
 
-@sift_task("base model", tags=[], retries=2)
+@sift_task("base model", retries=2)
 def prepare_base_model(place: Workspace) -> None:
     """Make the base model unless it is there."""
     ensure_base(place)
 
 
-@sift_task("ingest", tags=[])
+@sift_task("ingest")
 def check_datasets(place: Workspace) -> list[Job]:
     """Check that every current dataset is the bytes that lineage recorded."""
     require_same_name(place)
@@ -157,7 +157,7 @@ def restore_vectors(place: Workspace, gone: Sequence[Job]) -> None:
     restore(place, lost(place, gone))
 
 
-@sift_task("merge", tags=[])
+@sift_task("merge")
 def merge(place: Workspace, work: Sequence[Job]) -> StateRecord:
     """Sum the members' task vectors and make the sum current."""
     return merge_members(place, work)
@@ -171,13 +171,13 @@ def check_exactness(place: Workspace) -> Verification:
     return verification
 
 
-@sift_task("storage", tags=[])
+@sift_task("storage")
 def keep_what_is_kept(place: Workspace) -> None:
     """Delete what the verified merge has taken in, where the workspace keeps only masks."""
     apply_storage(place)
 
 
-@sift_task("evaluate", tags=[])
+@sift_task("evaluate")
 def score(place: Workspace, state: StateRecord) -> tuple[list[Evaluation], dict[str, float]]:
     """Score base, merged and masked weights for every member."""
     rows = evaluate_state(place, state)

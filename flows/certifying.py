@@ -91,6 +91,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         details = {step.step: step.details for step in reader.steps(request_id)}
         objects = reader.purge_objects(request_id)
         model, state = _served(workspace, reader, details["registered"])
+        audit_head = reader.audit_head().sha256
     shared = cast(list[str], details["purged"]["kept_because_shared"])
     destroyed = [row for row in objects if row.locator not in shared]
     return Certificate(
@@ -108,7 +109,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         destruction=Destruction(
             objects=len(destroyed), absent=sum(row.absent_at is not None for row in destroyed)
         ),
-        audit_head=None,
+        audit_head=audit_head,
     )
 
 

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from flows.assets import MINILM, REVIEWS, extract_folder, fetch, read_member
 from flows.cli.render import out, print_json, print_table, progress_bars, say
+from flows.decisions import approve
 from flows.evaluating import SETTINGS, SPLITS
 from flows.ingest import add_contributors
 from flows.quiet import keep_prefect_inside, prefect_home
-from flows.removal import receive
+from flows.requests import receive
+from flows.texts import login_name
 from flows.verifying import Verification, verify
 from flows.workspace import Workspace
 
@@ -70,7 +72,7 @@ def run_demo(path: Path, *, json: bool = False) -> None:
         seconds |= built.seconds
         started = time.monotonic()
         contributor, request_id = _request(place)
-        removed = opt_out(place.root, request_id)
+        (removed,) = opt_out(place.root, [request_id])
         seconds["opt out"] = round(time.monotonic() - started, 1)
         started = time.monotonic()
         verification = verify(place)
@@ -168,14 +170,16 @@ def _chosen(films: Reviews) -> list[str]:
 
 
 def _request(place: Workspace) -> tuple[str, str]:
-    """File the demo's opt-out, or find the one that an earlier run filed."""
+    """File and approve the demo's opt-out, or find the one that an earlier run filed."""
     with place.lineage.reader() as reader:
         requests = reader.requests()
         names = sorted(row.external_id for row in reader.contributors() if row.external_id)
-    if requests:
-        return "(left in an earlier run)", requests[0].request_id
-    filed = receive(place, names[LEAVES], "gdpr-art-17")
-    return names[LEAVES], filed.request_id
+        ended = bool(requests) and reader.next_step(requests[0].request_id) is None
+    who = "(left in an earlier run)" if requests else names[LEAVES]
+    request = requests[0] if requests else receive(place, who, "gdpr-art-17")
+    if not ended:
+        approve(place, request.request_id, login_name(), "the demo: identity and duties checked")
+    return who, request.request_id
 
 
 def _write(path: Path, rows: list[dict[str, str]]) -> None:
@@ -233,6 +237,7 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
     commands = Path(sys.executable).parent  # the virtual environment may not be activated
     home = prefect_home(place.root)
     store = place.mlflow.tracking_uri
+    say(f"Approved by:  {login_name()}, before anything was destroyed")
     say(f"Report:       {outcome.removed.report}")
     say(f"Prefect UI:   PREFECT_HOME={home} {commands / 'prefect'} server start")
     say(f"MLflow UI:    {commands / 'mlflow'} ui --backend-store-uri {store} --port 5001")

@@ -30,14 +30,14 @@ PERCENTILES = range(0, 101, 10)
 
 
 def evaluate_state(
-    workspace: Workspace, state: StateRecord, departed: DatasetVersion | None = None
+    workspace: Workspace, state: StateRecord, departed: Sequence[DatasetVersion] = ()
 ) -> list[Evaluation]:
     """Score a state for all its members, and record it; the rows of that state.
 
     Base and merged weights and the contributor's own masked weights are each scored on the rows
     that trained the contributor (held in) and on those that did not (held out), of the dataset that
-    is in this merge: rows that wait for a build have trained nothing yet. `departed` is the
-    dataset of a contributor who is leaving: they are served unmasked, like anyone else.
+    is in this merge: rows that wait for a build have trained nothing yet. `departed` are the
+    datasets of contributors who are leaving: they are served unmasked, like anyone else.
     Members scored before are not scored again.
     """
     with workspace.lineage.reader() as reader:
@@ -45,7 +45,8 @@ def evaluate_state(
         known = {row.contributor_key for row in reader.evaluations(state.state_seq)}
         datasets = {row.contributor_key: row for row in reader.member_datasets(state.state_seq)}
     todo = [member for member in members if member.contributor_key not in known]
-    if todo or (departed and departed.contributor_key not in known):
+    gone = [record for record in departed if record.contributor_key not in known]
+    if todo or gone:
         base = load_base(workspace)
         served = served_weights(workspace, state, base.trainable, len(members))
         with Recording(workspace.lineage) as recording:
@@ -53,8 +54,8 @@ def evaluate_state(
                 mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
                 record = datasets[member.contributor_key]
                 recording.add(_score(workspace, base, served, mask, record, state))
-            if departed and departed.contributor_key not in known:
-                recording.add(_score(workspace, base, served, None, departed, state))
+            for record in gone:
+                recording.add(_score(workspace, base, served, None, record, state))
     with workspace.lineage.reader() as reader:
         return reader.evaluations(state.state_seq)
 

@@ -5,7 +5,7 @@ Everything is checked before anything is written; a refused file changes nothing
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,13 @@ from flows.identity import normal_id
 from flows.readers import read_rows
 from flows.rows import LabelledRow, Row, canonical_json, parse_row, record_json, record_sha256
 from flows.settings import Settings
+from flows.texts import (
+    MAX_NAME_LENGTH,
+    MAX_REASON_LENGTH,
+    login_name,
+    require_nameless,
+    require_text,
+)
 from flows.workspace import Workspace
 from lineage import Contributor, DatasetRecords, DatasetVersion, OptOutRequest, Recorder
 from sift_core import sha256_of, write_atomically
@@ -74,28 +81,47 @@ class Added:
 
 
 def add_contributors(
-    workspace: Workspace, files: Sequence[Path], *, replace: bool = False
+    workspace: Workspace,
+    files: Sequence[Path],
+    *,
+    replace: bool = False,
+    rejoin: str | None = None,
+    recorded_by: str | None = None,
 ) -> list[Added]:
     """Validate files of rows and make them the current datasets of their contributors.
 
     A contributor whose rows are unchanged stays as they are; one with other rows is refused
-    unless `replace`. Raises UsageError with the line and the remedy, WithdrawnRecordsError for a
-    record that its contributor has withdrawn; then nothing has changed.
+    unless `replace`. Whoever has opted out comes back by new consent alone: `rejoin` says where it
+    is kept, `recorded_by` who records it (None: the login name). Raises UsageError with the line
+    and the remedy, WithdrawnRecordsError for a record that its contributor has withdrawn; then
+    nothing has changed.
     """
     datasets = read_datasets(workspace, files)
+    by = recorded_by or login_name()
+    if rejoin is not None:
+        require_text("consent", rejoin, MAX_REASON_LENGTH)
+        require_text("name", by, MAX_NAME_LENGTH)
+        require_nameless([dataset.external_id for dataset in datasets], rejoin, by)
     with workspace.lock():
         with workspace.lineage.reader() as reader:
             current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
-            requests = reader.requests()
+            standing = {row.key: reader.standing_requests(row.key) for row in datasets}
+            waiting = {
+                row.request_id
+                for own in standing.values()
+                for row in own
+                if reader.next_step(row.request_id)
+            }
+        returning = _returning(datasets, standing, waiting) if rejoin is not None else set()
         for dataset in datasets:
-            _require_not_withdrawn(
-                dataset, [row for row in requests if row.contributor_key == dataset.key]
-            )
+            if dataset.key not in returning:
+                _require_not_withdrawn(dataset, standing[dataset.key])
         plan = [(dataset, _status(workspace, dataset, current, replace)) for dataset in datasets]
         _store(
             workspace,
             [(dataset, status) for dataset, status in plan if status != "unchanged"],
             current,
+            [(key, by, rejoin) for key in sorted(returning) if rejoin is not None],
         )
     return [Added(d.external_id, d.key, status, len(d.train), len(d.test)) for d, status in plan]
 
@@ -139,7 +165,8 @@ def _require_not_withdrawn(dataset: Dataset, requests: Sequence[OptOutRequest]) 
         if request.records is None:
             raise UsageError(
                 f"Contributor {dataset.external_id!r} opted out.",
-                remedy="leave their rows out; an opt-out is final in this release.",
+                remedy="leave their rows out; where they have consented anew, say so: `sift "
+                "contributors add --rejoin REFERENCE FILE`.",
             )
         if again := sorted(dataset.records.intersection(request.records)):
             raise WithdrawnRecordsError(
@@ -147,6 +174,30 @@ def _require_not_withdrawn(dataset: Dataset, requests: Sequence[OptOutRequest]) 
                 f"({request.request_id}), first {again[0]}.",
                 remedy="leave these rows out: a withdrawal is final. Nothing was added.",
             )
+
+
+def _returning(
+    datasets: Sequence[Dataset],
+    standing: Mapping[str, Sequence[OptOutRequest]],
+    waiting: Collection[str],
+) -> set[str]:
+    """The contributors who opted out and come back. Raises UsageError while an opt-out goes on."""
+    returning = set()
+    for dataset in datasets:
+        whole = [row for row in standing[dataset.key] if row.records is None]
+        if going_on := [row for row in standing[dataset.key] if row.request_id in waiting]:
+            raise UsageError(
+                f"{going_on[0].request_id} of contributor {dataset.external_id!r} is not done.",
+                remedy=f"finish it first: `sift opt-out run {going_on[0].request_id}`; what is "
+                "there must be gone before anything new comes.",
+            )
+        if whole:
+            returning.add(dataset.key)
+    if not returning:
+        raise UsageError(
+            "Nobody in these files has opted out.", remedy="leave --rejoin out; nothing was added."
+        )
+    return returning
 
 
 def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
@@ -252,9 +303,14 @@ def _status(
 
 
 def _store(
-    workspace: Workspace, plan: list[tuple[Dataset, Status]], current: dict[str, str]
+    workspace: Workspace,
+    plan: list[tuple[Dataset, Status]],
+    current: dict[str, str],
+    consents: Sequence[tuple[str, str, str]],
 ) -> None:
     """Write all files beside, record them in one transaction, then give them their names.
+
+    `consents` are (contributor key, who records it, reference) of those who come back.
 
     A full disk stops this before anything has changed. Where a process is killed after the
     transaction, the same command again restores the recorded files. What is replaced stays beside
@@ -265,6 +321,8 @@ def _store(
         for dataset, _ in plan:
             write_atomically(scratch / dataset.key, dataset.to_bytes())
         with workspace.lineage.writer() as recorder:
+            for key, by, reference in consents:
+                recorder.consent(key, by, reference, now)
             for dataset, status in plan:
                 if status != "restored":
                     record_dataset(recorder, dataset, current.get(dataset.key), now)

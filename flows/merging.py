@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 import sift_core
@@ -149,6 +150,25 @@ def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:
         vectors,
         lambda blocks: tracked("Adding up vectors", blocks, len(blocks)),
     )
+
+
+def merged_afresh(
+    workspace: Workspace, state: StateRecord, folder: Path
+) -> tuple[StoredState, Kind]:
+    """The members of a state merged from their stored vectors alone, as a file in `folder`.
+
+    It has seen nobody else, whatever the state itself was computed from. Raises SiftCoreError.
+    """
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    vectors = [
+        stored_vector(workspace, member.contributor_key, member.vector_sha256, member.mask_sha256)
+        for member in members
+    ]
+    kind = _kind(workspace, vectors)
+    seed = workspace.settings.exactness.digest_seed
+    written = sift_core.update_state(kind, None, vectors, [], seed, folder)
+    return StoredState(written.path, written.sha256), kind
 
 
 def _kind(workspace: Workspace, *vectors: Sequence[StoredVector]) -> Kind:

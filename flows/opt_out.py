@@ -1,21 +1,27 @@
-"""The `opt_out` flow: one request through its steps, from wherever it stands to its end.
+"""The `opt_out` flow: requests through their steps, from wherever each stands to its end.
 
-The order of the steps is lineage's (`lineage.opt_out.STEPS`); here each gets its work.
+The order of the steps is lineage's (`lineage.opt_out.STEPS`); here each gets its work. Requests
+take a step together, so however many leave, there is one new merge state and one model version.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
 
+from flows.asking import ask_until_decided
 from flows.certificates import require_signing_key
 from flows.certifying import end_request
+from flows.decisions import obstacle, record_approval, require_permission
+from flows.errors import UsageError
 from flows.progress import tracked
 from flows.purging import purge
-from flows.removal import Removal
+from flows.removal import Removal, identify, remove
+from flows.renewing import evaluate, register_new, verify
 from flows.reporting import read_report
 from flows.tasks import sift_task
 from flows.workspace import Workspace
@@ -41,50 +47,114 @@ class OptOutResult:
         return asdict(self)
 
 
-def _report(removal: Removal) -> None:
+def _approve(removals: Sequence[Removal]) -> None:
+    require_permission(removals[0].workspace, [removal.request_id for removal in removals])
+    for removal in removals:
+        record_approval(removal)
+
+
+def _report(removals: Sequence[Removal]) -> None:
     # Written before their step is recorded, and list it: a report that exists is whole.
-    ended = end_request(removal.workspace, removal.request_id)
-    details = {
-        "folder": f"reports/{removal.request_id}",
-        "certificate": ended.sha256,
-        "sequence": ended.sequence,
-    }
-    removal.done("reported", details, ended.at)
+    for removal in removals:
+        ended = end_request(removal.workspace, removal.request_id)
+        details = {
+            "folder": f"reports/{removal.request_id}",
+            "certificate": ended.sha256,
+            "sequence": ended.sequence,
+        }
+        removal.done("reported", details, ended.at)
 
 
-WORK: dict[str, Callable[[Removal], None]] = {
-    "identified": Removal.identify,
-    "removed": Removal.remove,
-    "verified": Removal.verify,
-    "evaluated": Removal.evaluate,
-    "registered": Removal.register,
+WORK: dict[str, Callable[[Sequence[Removal]], None]] = {
+    "identified": identify,
+    "approved": _approve,
+    "removed": remove,
+    "verified": verify,
+    "evaluated": evaluate,
+    "registered": register_new,
     "purged": purge,
     "reported": _report,
 }
 
 
-@flow(name="opt-out", flow_run_name="opt-out {request_id}")
-def opt_out(workspace: Path, request_id: str) -> OptOutResult:
-    """Honour one opt-out request; a request that was interrupted goes on where it stopped.
+def open_requests(workspace: Workspace) -> list[str]:
+    """The requests that have not ended, oldest first."""
+    with workspace.lineage.reader() as reader:
+        requests = [row.request_id for row in reader.requests()]
+        return [name for name in requests if reader.next_step(name) is not None]
 
-    `workspace` is the folder that `sift init` made, `request_id` a request filed with
-    `sift opt-out request`.
+
+def ready(workspace: Workspace) -> list[str]:
+    """The open requests that are approved and under no legal hold, oldest first."""
+    return [name for name in open_requests(workspace) if obstacle(workspace, name) is None]
+
+
+def take_steps(
+    removals: Sequence[Removal], take: Callable[[list[Removal], str], None] | None = None
+) -> None:
+    """Take all requests to their end; each joins the others at the step it stands before.
+
+    `take` does one step of some requests: the work itself, or a task around it.
+    """
+    upcoming = [step for removal in removals if (step := removal.next_step()) is not None]
+    first = min(map(steps.STEPS.index, upcoming), default=len(steps.STEPS))
+    remaining = steps.STEPS[first:]
+    for step in tracked("Opting out", remaining, len(remaining)):
+        together = [removal for removal in removals if removal.next_step() == step]
+        if together:
+            (take or _work)(together, step)
+
+
+def _work(removals: list[Removal], step: str) -> None:
+    WORK[step](removals)
+
+
+def _run_name() -> str:
+    return f"opt-out {' '.join(flow_run.parameters.get('request_ids') or ['all'])}"
+
+
+@flow(name="opt-out", flow_run_name=_run_name, persist_result=False)
+def opt_out(
+    workspace: Path, request_ids: list[str] | None = None, ask_for_approval: bool = False
+) -> list[OptOutResult]:
+    """Honour approved opt-out requests; one that was interrupted goes on where it stopped.
+
+    `workspace` is the folder that `sift init` made, `request_ids` are requests filed with
+    `sift opt-out request`; without them, every open one that is approved and not on hold. With
+    `ask_for_approval` the run pauses with a form for each that is not approved yet. Raises
+    NotApprovedError or OnHoldError before anything has changed.
     """
     place = Workspace.open(workspace)
-    removal = Removal(place, request_id)
+    if ask_for_approval:
+        wanted = ask_until_decided(place, request_ids or open_requests(place))
+    else:
+        wanted = ready(place) if request_ids is None else request_ids
+    removals = [Removal(place, name) for name in wanted]
+    _require_fulfillable(removals)
+    unfinished = [r.request_id for r in removals if r.next_step() is not None]
+    require_permission(place, unfinished)
     require_signing_key(place)
     with place.lock():
-        first = removal.next_step()
-        remaining = steps.STEPS[steps.STEPS.index(first) :] if first else ()
-        for step in tracked("Opting out", remaining, len(remaining)):
-            take_step(removal, step)
-    return _publish(removal)
+        take_steps(removals, take_step)
+    return [_publish(removal) for removal in removals]
 
 
 @sift_task("opt-out step", tags=["exactness"], retries=2, run_name="{step}")
-def take_step(removal: Removal, step: str) -> None:
-    """Do one step and record it."""
-    WORK[step](removal)
+def take_step(removals: list[Removal], step: str) -> None:
+    """Do one step of some requests and record it."""
+    _work(removals, step)
+
+
+def _require_fulfillable(removals: Sequence[Removal]) -> None:
+    """Raise UsageError for a request that ended without being fulfilled."""
+    for removal in removals:
+        with removal.workspace.lineage.reader() as reader:
+            last = reader.steps(removal.request_id)[-1]
+        if last.step in steps.UNFULFILLED:
+            raise UsageError(
+                f"{removal.request_id} was {last.step}: {last.details.get('reason')}.",
+                remedy="file a new request if they ask again: `sift opt-out request`.",
+            )
 
 
 def _publish(removal: Removal) -> OptOutResult:

@@ -39,8 +39,13 @@ def keep_prefect_inside(workspace: Path) -> None:
     Without a server configured, a flow starts a temporary one on the loopback interface.
     Call before importing Prefect.
     """
-    if "PREFECT_API_URL" not in os.environ:
+    if not prefect_is_elsewhere():
         os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
+
+
+def prefect_is_elsewhere() -> bool:
+    """Whether the user has a Prefect server of their own, as said by PREFECT_API_URL."""
+    return "PREFECT_API_URL" in os.environ
 
 
 def prefect_home(workspace: Path) -> Path:

@@ -5,10 +5,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sift_core
+from flows.anchors import with_anchor
 from flows.base import load_base
 from flows.errors import FlowError, UsageError
 from flows.merging import read_mask, served_weights
 from flows.serving.card import MaskRef, ModelCard
+from flows.texts import (
+    MAX_NAME_LENGTH,
+    MAX_REASON_LENGTH,
+    login_name,
+    require_nameless,
+    require_text,
+)
 from flows.workspace import Workspace
 from lineage import Member, ModelVersion
 from lineage import MergeState as StateRecord
@@ -83,25 +91,66 @@ def promote(workspace: Workspace, version: ModelVersion) -> None:
 def commit(workspace: Workspace, message: str) -> str:
     """Record the workspace in DVC, push it to the remote, and commit its digests to git.
 
-    Returns the commit. With nothing new, it is the last one.
+    The commit names the last entry of the audit log. Returns the commit; with nothing new, it is
+    the last one.
     """
+    _track(workspace)
+    push(workspace)
+    return _commit_digests(workspace, message)
+
+
+def record(workspace: Workspace, message: str) -> str:
+    """Do what `commit` does and leave the remote for `push`: it may be out of reach. The commit."""
+    _track(workspace)
+    return _commit_digests(workspace, message)
+
+
+def push(workspace: Workspace) -> None:
+    """Copy what the remote lacks to it.
+
+    Raises DvcError where it cannot be reached, or where it was pushed to before and is empty now: a
+    disk that is not mounted must not pass for a remote that holds nothing.
+    """
+    pushed = workspace.root / ".sift" / "pushed"
+    if pushed.is_file():
+        workspace.dvc.require_filled_remote()
+    workspace.dvc.push()
+    pushed.touch()
+
+
+def _track(workspace: Workspace) -> None:
     workspace.dvc.add("data")
     workspace.dvc.commit_stages()
-    workspace.dvc.push()
+
+
+def _commit_digests(workspace: Workspace, message: str) -> str:
     workspace.git.add([name for name in _IN_GIT if (workspace.root / name).is_file()])
-    return workspace.git.commit(message)
+    return workspace.git.commit(with_anchor(workspace, message))
 
 
-def export(workspace: Workspace, folder: Path, external_id: str | None) -> tuple[Path, str]:
+def export(
+    workspace: Workspace,
+    folder: Path,
+    external_id: str | None,
+    recipient: str | None = None,
+    purpose: str | None = None,
+) -> tuple[Path, str]:
     """Write the champion, masked for one contributor or unmasked, as a `from_pretrained` folder.
 
-    Returns the folder and the SHA-256 of its weights. Raises UsageError where the folder is
-    not empty or the contributor is not a member, FlowError where nothing is registered.
+    Lineage notes who receives it (None: the login name) and what for, before a byte is written:
+    they must be told of a later opt-out. Returns the folder and the SHA-256 of its weights. Raises
+    UsageError where the folder is not empty or the contributor is not a member, FlowError where
+    nothing is registered.
     """
+    recipient = recipient or login_name()
+    require_text("recipient", recipient, MAX_NAME_LENGTH)
+    if purpose is not None:
+        require_text("purpose", purpose, MAX_REASON_LENGTH)
     with workspace.lineage.reader() as reader:
         champion = reader.champion(workspace.settings.model.name)
         if champion is None:
             raise FlowError("There is no champion yet.", remedy="run `sift build`.")
+        names = [row.external_id for row in reader.contributors() if row.external_id]
         state = reader.state(champion.state_seq)
         members = {member.contributor_key: member for member in reader.members(state.state_seq)}
     member = None
@@ -115,13 +164,25 @@ def export(workspace: Workspace, folder: Path, external_id: str | None) -> tuple
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
+    require_nameless(names, recipient, purpose)
     base = load_base(workspace)
     weights = served_weights(workspace, state, base.trainable, len(members))
     if member is not None:
         mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
         weights = sift_core.masked_weights(base.trainable, weights, mask)
+    sha256 = sift_core.weights_sha256(weights)
+    with workspace.lineage.writer() as recorder:
+        recorder.disclose(
+            recipient=recipient,
+            purpose=purpose,
+            name=champion.name,
+            version=champion.version,
+            contributor_key=member.contributor_key if member else None,
+            weights_sha256=sha256,
+            at=datetime.now(UTC),
+        )
     save_model(workspace, base, weights, folder)
-    return folder, sift_core.weights_sha256(weights)
+    return folder, sha256
 
 
 def save_model(workspace: Workspace, base: BaseModel, weights: Weights, folder: Path) -> None:

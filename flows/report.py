@@ -117,6 +117,28 @@ class Comparison(_Part):
     """The largest difference of any quality, up or down: 0 where the bytes are the same."""
 
 
+class Probe(_Part):
+    """One question put to both models: the mean over `points`, or a curve step by step."""
+
+    name: str
+    points: int
+    model: float | list[float]
+    reference: float | list[float]
+    difference: float
+    """The largest over all points, up or down; a probe that failed stops the request."""
+    passed: bool
+
+
+class Audit(_Part):
+    """What left, asked of the new model and of the reference; or why it was not asked."""
+
+    refused: str | None = None
+    compared: str | None = None
+    tolerance: float | None = None
+    passed: bool | None = None
+    probes: list[Probe] = []
+
+
 class Sides(_Part):
     """The same measurements before and after."""
 
@@ -183,6 +205,8 @@ class Report(_Part):
     verification: Verification | None
     """Null where nothing had been built."""
     comparison: Comparison | None
+    audit: Audit | None
+    """Null where nothing had been built."""
     quality: Quality | None
     registered: Registered | None
     destroyed: list[Destroyed]

@@ -128,6 +128,12 @@ def _step(name: str) -> str:
     return _STEPS.get(name, name)
 
 
+def _told(value: float | Sequence[float]) -> str:
+    """A number, or a curve step by step."""
+    values = [value] if isinstance(value, float) else value
+    return " → ".join(f"{one:.4f}" for one in values)
+
+
 def _visible(value: object) -> object:
     """A text in which nothing is hidden: marks that turn or hide letters are spelled out."""
     if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
@@ -151,5 +157,6 @@ def _environment() -> jinja2.Environment:
         "size": _size,
         "place": _place,
         "step": _step,
+        "told": _told,
     }
     return environment

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import sift_core
 from flows.report import (
     FORMAT,
+    Audit,
     Check,
     Comparison,
     Deadline,
@@ -109,7 +110,7 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         objects = reader.purge_objects(request_id)
         vectors = reader.impact(request.contributor_key, request.records).vectors
         approval = _approval(reader, request)
-        deadlines = _deadlines(reader, request)
+        deadlines = _deadlines(reader, request, at)
         recipients = _recipients(reader, request)
     details: Details = {step.step: step.details for step in steps}
     verification = _verification(details["verified"])
@@ -137,6 +138,7 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         removal=removal,
         verification=verification,
         comparison=_comparison(verification),
+        audit=Audit(**details["evaluated"]["audit"]) if verification else None,
         quality=_quality(details["evaluated"]),
         registered=_part(Registered, details["registered"]) if verification else None,
         destroyed=[_destroyed(row) for row in objects if row.locator not in shared],
@@ -151,19 +153,44 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
     )
 
 
-def _approval(_reader: Reader, _request: OptOutRequest) -> list[Decision] | None:
-    """Who decided on the request; None where a workspace asks for no approval."""
-    return None
+def _approval(reader: Reader, request: OptOutRequest) -> list[Decision]:
+    """Who decided on the request, in order."""
+    return [
+        Decision(**row.model_dump(include=set(Decision.model_fields)))
+        for row in reader.approvals(request.request_id)
+    ]
 
 
-def _deadlines(_reader: Reader, _request: OptOutRequest) -> list[Deadline] | None:
-    """By when the law asked for what; None where a workspace keeps no deadlines."""
-    return None
+def _deadlines(reader: Reader, request: OptOutRequest, at: datetime) -> list[Deadline]:
+    """By when the law asked for what; this report, written `at`, is the answer."""
+    rows = []
+    for row in reader.deadlines(request.request_id):
+        met_at = row.met_at or at
+        standing = "met" if met_at <= row.due_at else "late"
+        rows.append(
+            Deadline(
+                law=row.jurisdiction,
+                kind=row.kind,
+                due_at=row.due_at,
+                met_at=met_at,
+                standing=standing,
+            )
+        )
+    return rows
 
 
-def _recipients(_reader: Reader, _request: OptOutRequest) -> list[Recipient] | None:
-    """Who has to be told; None where a workspace keeps no record of recipients."""
-    return None
+def _recipients(reader: Reader, request: OptOutRequest) -> list[Recipient]:
+    """Who received a model that held what is withdrawn, and has to be told."""
+    return [
+        Recipient(
+            recipient=row.recipient,
+            purpose=row.purpose,
+            model=row.name,
+            version=row.version,
+            disclosed_at=row.disclosed_at,
+        )
+        for row in reader.recipients(request.request_id)
+    ]
 
 
 def _part(kind: type[Part], recorded: dict[str, Any]) -> Part:

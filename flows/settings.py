@@ -1,9 +1,17 @@
 """`params.yaml` as types: what a workspace was told to do."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -97,6 +105,57 @@ class StorageSettings(_Section):
     keep: Literal["vectors", "masks"] = "vectors"
 
 
+class RemovalAuditSettings(_Section):
+    """How an opt-out is doubted before the leaver's rows are destroyed."""
+
+    relearning_steps: Annotated[int, Field(ge=0, le=1000)] = 5
+    relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+
+
+Period = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3} (business days?|days?|months?)$")]
+"""A span of the calendar, such as `10 business days`, `45 days` or `1 month`."""
+
+
+class JurisdictionSettings(_Section):
+    """By when one law wants a request acknowledged and answered, counted from its receipt."""
+
+    acknowledge: Period | None = None
+    answer: Period
+    extension: Period | None = None
+    """How much longer the answer may take after notice; None: it may not."""
+
+
+class PolicySettings(_Section):
+    """How requests are handled: whose law, who approves, what is kept, who is told.
+
+    Defaults: GDPR Art. 12(3), one month and two more with notice; CCPA regulations 11 CCR § 7021,
+    ten business days to confirm, 45 days to answer and 45 more with notice, § 7101 record of 24
+    months.
+    """
+
+    jurisdiction: Name = "gdpr"
+    jurisdictions: dict[Name, JurisdictionSettings] = {
+        "gdpr": JurisdictionSettings(answer="1 month", extension="2 months"),
+        "ccpa": JurisdictionSettings(
+            acknowledge="10 business days", answer="45 days", extension="45 days"
+        ),
+    }
+    holidays: tuple[date, ...] = ()
+    due_soon_days: Annotated[int, Field(ge=0, le=365)] = 7
+    approvers: tuple[Name, ...] = ()
+    persons: Literal[1, 2] = 1
+    keep_record: Period = "24 months"
+    report_to: tuple[Name, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PolicySettings":
+        if self.jurisdiction not in self.jurisdictions:
+            raise ValueError(f"jurisdiction {self.jurisdiction!r} is not under jurisdictions")
+        if self.approvers and len(set(self.approvers)) < self.persons:
+            raise ValueError("approvers names fewer than must approve")
+        return self
+
+
 class Settings(_Section):
     """All of `params.yaml`."""
 
@@ -106,7 +165,9 @@ class Settings(_Section):
     data: DataSettings = DataSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     storage: StorageSettings = StorageSettings()
+    removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     build: BuildSettings = BuildSettings()
+    policy: PolicySettings = PolicySettings()
 
 
 def load_settings(path: Path) -> Settings:

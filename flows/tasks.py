@@ -1,13 +1,14 @@
 """What all our Prefect tasks have in common."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.errors import FlowError
+from flows.quiet import prefect_is_elsewhere
 from lineage import LineageError
 from sift_core import SiftCoreError
 
@@ -18,16 +19,18 @@ _RETRY_DELAY_SECONDS = 5
 
 
 def sift_task(
-    name: str, *, tags: list[str], retries: int = 0, run_name: str | None = None
+    name: str, *, tags: Sequence[str] = (), retries: int = 0, run_name: str | None = None
 ) -> Callable[[Callable[Parameters, Result]], Task[Parameters, Result]]:
     """A Prefect task of this platform.
 
     Nothing is cached or persisted by Prefect: our own stores know what is done, and results would
-    be pickled. A retry is for the outside world only, see `is_transient`.
+    be pickled. A retry is for the outside world only, see `is_transient`. Tags are for filters and
+    concurrency limits of a server that people look at; the temporary one, which nobody sees, would
+    be asked for a limit before every task, and answers late.
     """
     return task(
         name=name,
-        tags=["sift", *tags],
+        tags=["sift", *tags] if prefect_is_elsewhere() else [],
         task_run_name=run_name or name,
         retries=retries,
         retry_delay_seconds=_RETRY_DELAY_SECONDS,

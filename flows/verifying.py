@@ -85,7 +85,7 @@ def verify_state(workspace: Workspace, *, rederive: bool = False) -> Verificatio
     """Check the current merge state against what it is the sum of; nothing is written.
 
     The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
-    are summed by the SQL that docs/lineage.md prints. Where only masks are kept, S cannot be
+    are summed by the SQL that docs/cookbook.md prints. Where only masks are kept, S cannot be
     rebuilt: its file, its digest and the masks are checked instead. `rederive` rebuilds it all the
     same, by running every member's finetuning again.
     """
@@ -208,7 +208,7 @@ def _digests(workspace: Workspace, state: StateRecord) -> str:
     if unequal:
         raise ExactnessError(
             f"lanes {unequal} of the members' digests do not sum to the state's.",
-            remedy="find the altered row by the query in docs/lineage.md.",
+            remedy="find the altered row by the query in docs/cookbook.md.",
         )
     return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"
 
@@ -230,7 +230,7 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
     weights = served_weights(workspace, state, base.trainable, members)
     computed = sift_core.weights_sha256(weights)
     folder = workspace.mlflow.served_folder(recorded.version)
-    stored = _stored_weights_sha256(folder, set(base.trainable))
+    stored = stored_weights_sha256(folder, set(base.trainable))
     if not computed == stored == recorded.served_sha256:
         raise ExactnessError(
             f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
@@ -247,7 +247,8 @@ def _certificates(workspace: Workspace) -> str:
     return f"1 to {len(links)}, signed, in one chain, each as lineage recorded"
 
 
-def _stored_weights_sha256(folder: Path, names: set[str]) -> str:
+def stored_weights_sha256(folder: Path, names: set[str]) -> str:
+    """The SHA-256 of the weights of these names in a served folder. Raises ExactnessError."""
     weights = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:

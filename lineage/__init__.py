@@ -11,6 +11,8 @@ Knows nothing of torch, Prefect, DVC or MLflow. docs/lineage.md describes every 
 """
 
 from lineage import opt_out
+from lineage.audit_check import Anchor, Finding
+from lineage.audit_log import AuditEntry
 from lineage.errors import (
     LineageBusyError,
     LineageConflictError,
@@ -52,18 +54,38 @@ from lineage.records import (
     Trace,
     TracedMember,
 )
+from lineage.request_records import (
+    Consent,
+    DeadlineKind,
+    DeadlineStatus,
+    Decision,
+    Disclosure,
+    LegalHold,
+    OptOutApproval,
+    OptOutDeadline,
+    OptOutNotice,
+)
 from lineage.store import LineageStore
 
 __all__ = [
+    "Anchor",
+    "AuditEntry",
     "BaseModelRecord",
+    "Consent",
     "Contributor",
     "DatasetRecords",
     "DatasetVersion",
+    "DeadlineKind",
+    "DeadlineStatus",
+    "Decision",
+    "Disclosure",
     "Environment",
     "Evaluation",
+    "Finding",
     "FinetuningRun",
     "Impact",
     "LaneCheck",
+    "LegalHold",
     "LineageBusyError",
     "LineageConflictError",
     "LineageError",
@@ -81,6 +103,9 @@ __all__ = [
     "MergeState",
     "ModelVersion",
     "NewState",
+    "OptOutApproval",
+    "OptOutDeadline",
+    "OptOutNotice",
     "OptOutOrderError",
     "OptOutRequest",
     "OptOutStep",

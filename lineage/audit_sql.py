@@ -10,10 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import duckdb
-
 from lineage.errors import LineageQueryError
-from lineage.statements import run
+from lineage.statements import Connection, run
 
 TABLE_FUNCTIONS = frozenset(
     {
@@ -32,7 +30,7 @@ TABLE_FUNCTIONS = frozenset(
 _REMEDY = "write one SELECT over the tables and views of docs/lineage.md."
 
 
-def require_harmless(connection: duckdb.DuckDBPyConnection, text: str) -> None:
+def require_harmless(connection: Connection, text: str) -> None:
     """Raise LineageQueryError unless `text` is one SELECT that only looks at this store."""
     parsed = run(connection, "parse_select", text=text)[0]["parsed"]
     try:

@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 import duckdb
 
 from lineage import opt_out
+from lineage.audit_check import Anchor, Finding, check_anchors, check_chain, check_rows
+from lineage.audit_log import AuditEntry
 from lineage.audit_sql import require_harmless
 from lineage.errors import LineageNotFoundError, LineageQueryError
 from lineage.records import (
     BaseModelRecord,
     Contributor,
+    DatasetRecords,
     DatasetVersion,
     Environment,
     Evaluation,
@@ -34,15 +37,16 @@ from lineage.records import (
     Trace,
     TracedMember,
 )
-from lineage.statements import run
+from lineage.request_reader import RequestReader
+from lineage.statements import Connection, run
 
 SomeRecord = TypeVar("SomeRecord", bound=Record)
 
 
-class Reader:
+class Reader(RequestReader):
     """Reads records; made by `LineageStore.reader()`."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     # Contributors and their data
@@ -67,6 +71,14 @@ class Reader:
     def dataset_versions(self, contributor_key: str) -> list[DatasetVersion]:
         """Return every dataset version of a contributor, oldest first."""
         return self._list(DatasetVersion, "dataset_versions", contributor_key=contributor_key)
+
+    def all_dataset_versions(self) -> list[DatasetVersion]:
+        """Return every dataset version of everyone, destroyed ones included."""
+        return self._list(DatasetVersion, "all_dataset_versions")
+
+    def dataset_records(self) -> list[DatasetRecords]:
+        """Return which records each dataset version holds."""
+        return self._list(DatasetRecords, "dataset_records")
 
     def live_records(self, contributor_key: str) -> set[str]:
         """Return the SHA-256 of every record in a dataset version that was not destroyed."""
@@ -104,6 +116,10 @@ class Reader:
         """Return every task vector that was not destroyed."""
         return self._list(TaskVector, "task_vectors")
 
+    def all_task_vectors(self) -> list[TaskVector]:
+        """Return every task vector, destroyed ones included."""
+        return self._list(TaskVector, "all_task_vectors")
+
     def linear_digest(self, subject: str) -> list[LinearDigest]:
         """Return the lanes of a task vector's or merge state's digest, by its SHA-256."""
         return self._list(LinearDigest, "linear_digest", subject=subject)
@@ -117,6 +133,10 @@ class Reader:
     def state(self, state_seq: int) -> MergeState:
         """Return one merge state."""
         return self._one(MergeState, "state", f"merge state {state_seq}", state_seq=state_seq)
+
+    def states(self) -> list[MergeState]:
+        """Return every merge state in order, destroyed ones included."""
+        return self._list(MergeState, "states")
 
     def members(self, state_seq: int) -> list[Member]:
         """Return the members of a merge state by key; an empty list for a state without any."""
@@ -270,6 +290,21 @@ class Reader:
         return self._list(PurgeObject, "purge_objects", request_id=request_id)
 
     # Auditors
+
+    def audit_head(self) -> AuditEntry:
+        """Return the last entry of the audit log: what to note elsewhere as an `Anchor`."""
+        return self._one(AuditEntry, "audit_head", "entry in its audit log")
+
+    def audit_findings(self, anchors: Collection[Anchor] = ()) -> dict[str, list[Finding]]:
+        """Check the audit log against itself, what was noted elsewhere, and every row.
+
+        Returns {"chain": [...], "anchors": [...], "rows": [...]}; all empty if all is well.
+        """
+        return {
+            "chain": list(check_chain(self._connection)),
+            "anchors": list(check_anchors(self._connection, anchors)),
+            "rows": list(check_rows(self._connection)),
+        }
 
     def sql(self, text: str) -> Table:
         """Answer one SELECT. It can neither write nor read any file.

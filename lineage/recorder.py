@@ -6,8 +6,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-import duckdb
-
 from lineage import opt_out
 from lineage.errors import LineageConflictError, LineageNotFoundError
 from lineage.reader import Reader
@@ -19,18 +17,19 @@ from lineage.records import (
     PurgeObject,
     Row,
 )
+from lineage.request_recorder import RequestRecorder
 from lineage.rows import add_rows
-from lineage.statements import as_json, run
+from lineage.statements import Connection, as_json, run
 
 
-class Recorder:
+class Recorder(RequestRecorder):
     """Writes records; made by `LineageStore.writer()`.
 
     `read` sees what this transaction has written so far. Every method may be run again after a
     killed process: what is recorded already stays as it is.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.read = Reader(connection)
 
@@ -125,10 +124,14 @@ class Recorder:
         basis: str,
         at: datetime,
         records: Collection[str] | None = None,
+        *,
+        jurisdiction: str | None = None,
+        filed_by: str | None = None,
     ) -> OptOutRequest:
         """File an opt-out request and its first step; `at` starts the legal deadlines.
 
-        `records` (SHA-256 of each) withdraws these alone, None the contributor with all data.
+        `records` (SHA-256 of each) withdraws these alone, None the contributor with all data. The
+        deadlines themselves are `set_deadlines`.
         Raises LineageNotFoundError for an unknown contributor and LineageConflictError if a request
         of the same contributor is still open.
         """
@@ -145,6 +148,8 @@ class Recorder:
             basis=basis,
             received_at=at,
             records=None if records is None else tuple(records),
+            jurisdiction=jurisdiction,
+            filed_by=filed_by,
         )
         self.add(request)
         self.advance(request.request_id, opt_out.STEPS[0], {"basis": basis}, at)
@@ -159,6 +164,10 @@ class Recorder:
         done = [recorded.step for recorded in self.read.steps(request_id)]
         if not opt_out.may_advance(request_id, done, step):
             return False
+        if step == opt_out.APPROVED:
+            decisions = self.read.approvals(request_id)
+            approvers = [row.actor for row in decisions if row.decision == opt_out.APPROVED]
+            opt_out.require_approval(request_id, approvers)
         self.add(
             OptOutStep(
                 request_id=request_id,
@@ -173,6 +182,10 @@ class Recorder:
     def fail(self, request_id: str, reason: str, at: datetime) -> bool:
         """End a request without fulfilling it; False if it had failed already."""
         return self.advance(request_id, opt_out.FAILED, {"reason": reason}, at)
+
+    def reject(self, request_id: str, reason: str, at: datetime) -> bool:
+        """End a request that will not be fulfilled; False if it was rejected already."""
+        return self.advance(request_id, opt_out.REJECTED, {"reason": reason}, at)
 
     def plan_purge(self, objects: Iterable[PurgeObject]) -> int:
         """List objects for destruction; those listed already stay. Return how many are new."""

@@ -40,7 +40,7 @@ def _plain_json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _known_step(step: str) -> str:
-    if step not in (*opt_out.STEPS, opt_out.FAILED):
+    if step not in (*opt_out.STEPS, *opt_out.UNFULFILLED):
         raise ValueError("is not a step of an opt-out")
     return step
 
@@ -324,6 +324,7 @@ class OptOutRequest(Row):
     """A contributor's request to withdraw and the right it rests on.
 
     `records` names single records by their SHA-256; None stands for the contributor with all data.
+    `jurisdiction` is the law whose deadlines count, `filed_by` who filed it here.
     """
 
     table = "opt_out_request"
@@ -334,6 +335,8 @@ class OptOutRequest(Row):
     basis: Text
     received_at: Utc
     records: Records | None = None
+    jurisdiction: Text | None = None
+    filed_by: Text | None = None
 
 
 class OptOutStep(Row):

@@ -22,10 +22,12 @@ def copy_live_rows(connection: duckdb.DuckDBPyConnection, fresh: Path) -> None:
     """
     connection.execute(f"ATTACH {_quoted(fresh)} AS fresh")
     tables = [row["table_name"] for row in run(connection, "tables")]
+    # `fresh` has rows of its own, on its migrations and in its audit log; history is the old one's.
+    for table in tables:
+        connection.execute(f"DELETE FROM fresh.main.{table}")
     connection.begin()
     for table in tables:
-        # OR REPLACE: `fresh` has its own rows in schema_migration; the history is the old one's.
-        connection.execute(f"INSERT OR REPLACE INTO fresh.main.{table} SELECT * FROM main.{table}")
+        connection.execute(f"INSERT INTO fresh.main.{table} SELECT * FROM main.{table}")
     connection.commit()
     for table in tables:
         # EXCEPT ALL counts repeated rows too; both ways, so nothing is missing and nothing extra.

@@ -7,18 +7,16 @@ are unpacked by the database, against the column types of the table they go to.
 import json
 from collections.abc import Sequence
 
-import duckdb
-
 from lineage.errors import LineageConflictError
 from lineage.records import Row
-from lineage.statements import as_json, run, run_text
+from lineage.statements import Connection, as_json, run, run_text
 
 # ruff: noqa: S608
 # Every name put into SQL text below is a table or column name of our own schema; what came from
 # outside is only ever in the parameter $rows.
 
 
-def add_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> int:
+def add_rows(connection: Connection, rows: Sequence[Row]) -> int:
     """Add rows of one type by the rule `again` of that type; return how many were written.
 
     Raises LineageConflictError if two of them share a key, or if a live row says otherwise.
@@ -38,14 +36,14 @@ def add_rows(connection: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> int:
         _refuse_contradiction(connection, record, columns, incoming, payload)
     verb = "INSERT OR IGNORE" if record.again == "keep" else "INSERT OR REPLACE"
     unchanged = "" if record.again != "refuse" else f"WHERE NOT EXISTS ({_live_row(record)})"
-    return int(
-        run_text(
-            connection,
-            f"{verb} INTO {record.table} BY NAME {incoming}"
-            f" SELECT incoming.* FROM incoming {unchanged}",
-            rows=payload,
-        )[0]["Count"]
+    # The audited connection gives the keys of the rows that were written.
+    written = run_text(
+        connection,
+        f"{verb} INTO {record.table} BY NAME {incoming}"
+        f" SELECT incoming.* FROM incoming {unchanged}",
+        rows=payload,
     )
+    return len(written)
 
 
 def _refuse_twins(rows: Sequence[Row]) -> None:
@@ -58,7 +56,7 @@ def _refuse_twins(rows: Sequence[Row]) -> None:
 
 
 def _refuse_contradiction(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     record: type[Row],
     columns: dict[str, str],
     incoming: str,

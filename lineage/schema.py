@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import duckdb
 
+from lineage.audit_log import audited_migration
 from lineage.errors import LineageSchemaError
 from lineage.statements import query, run
 
@@ -39,9 +40,18 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
     Raises LineageSchemaError if an applied migration was changed or is missing, or if the store
     is newer than this code.
     """
-    connection.execute(query("create_schema_migration"))
     known = migrations()
-    for migration in known[_applied(connection, known) :]:
+    if new := known[_applied(connection, known) :]:
+        with audited_migration(connection):
+            _apply(connection, new)
+    # By name: views 2_… rest on views 1_….
+    for sql in _sql_files("views").values():
+        connection.execute(sql)
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, new: tuple[Migration, ...]) -> None:
+    connection.execute(query("create_schema_migration"))
+    for migration in new:
         connection.execute(migration.sql)
         run(
             connection,
@@ -51,16 +61,12 @@ def migrate(connection: duckdb.DuckDBPyConnection) -> None:
             sha256=migration.sha256,
             applied_at=datetime.now(UTC),
         )
-    # By name: views 2_… rest on views 1_….
-    for sql in _sql_files("views").values():
-        connection.execute(sql)
 
 
 def require_current(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise LineageSchemaError unless the store has exactly this code's schema."""
     known = migrations()
-    has_history = run(connection, "has_schema_migration")[0]["found"]
-    applied = _applied(connection, known) if has_history else 0
+    applied = _applied(connection, known)
     if applied < len(known):
         raise LineageSchemaError(
             f"the lineage store has {applied} of the {len(known)} migrations of this version.",
@@ -70,7 +76,8 @@ def require_current(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _applied(connection: duckdb.DuckDBPyConnection, known: tuple[Migration, ...]) -> int:
     """Return how many of `known` are applied, after checking that history agrees with them."""
-    rows = run(connection, "schema_migrations")
+    has_history = run(connection, "has_table", table_name="schema_migration")[0]["found"]
+    rows = run(connection, "schema_migrations") if has_history else []
     if len(rows) > len(known):
         raise LineageSchemaError(
             f"the lineage store is newer than this version: it has migration"

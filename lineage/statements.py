@@ -9,11 +9,27 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-import duckdb
+from typing import Any, Protocol
 
 from lineage.records import Row
+
+
+class Cursor(Protocol):
+    """What a statement gives."""
+
+    @property
+    def description(self) -> list[Any]:
+        """One tuple a column: name, type and so on."""
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows."""
+
+
+class Connection(Protocol):
+    """What runs a statement: DuckDB's own connection, or one that is audited."""
+
+    def execute(self, query: str, parameters: object = None) -> Cursor:
+        """Run one statement."""
 
 
 @cache
@@ -22,16 +38,12 @@ def query(name: str) -> str:
     return (files("lineage") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def run(
-    connection: duckdb.DuckDBPyConnection, name: str, /, **values: object
-) -> list[dict[str, Any]]:
+def run(connection: Connection, name: str, /, **values: object) -> list[dict[str, Any]]:
     """Run a named query with `$name` parameters; return its rows as dicts of Python values."""
     return run_text(connection, query(name), **values)
 
 
-def run_text(
-    connection: duckdb.DuckDBPyConnection, text: str, /, **values: object
-) -> list[dict[str, Any]]:
+def run_text(connection: Connection, text: str, /, **values: object) -> list[dict[str, Any]]:
     """Run SQL text as `run` does."""
     cursor = connection.execute(text, {name: _to_store(value) for name, value in values.items()})
     names = [column[0] for column in cursor.description]

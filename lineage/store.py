@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from lineage import schema
+from lineage.audit_log import audited
 from lineage.errors import (
     LineageBusyError,
     LineageFileError,
@@ -60,20 +61,26 @@ class LineageStore:
 
         All or nothing. Raises LineageSchemaError if the store does not fit this version.
         """
-        with self._transaction() as connection:
+        # Closing a connection rolls back what was not committed, also after errors that leave
+        # DuckDB unable to run ROLLBACK.
+        with self._exclusive() as connection:
+            connection.begin()
             schema.migrate(connection)
+            connection.commit()
 
     @contextmanager
     def writer(self) -> Iterator[Recorder]:
         """Give a Recorder within one transaction: kept as a whole, or not at all on any error.
 
+        What it changes is appended to the audit log in the same transaction.
         Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError, and
         LineageWriteError when the database cannot write (a full disk).
         """
         self._require_file()
-        with self._transaction() as connection:
+        with self._exclusive() as connection:
             schema.require_current(connection)
-            yield Recorder(connection)
+            with audited(connection) as writing:
+                yield Recorder(writing)
 
     @contextmanager
     def reader(self) -> Iterator[Reader]:
@@ -112,15 +119,6 @@ class LineageStore:
                 fresh.replace(self.path)
             finally:
                 _remove(leftovers)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        # Closing a connection rolls back what was not committed, also after errors that leave
-        # DuckDB unable to run ROLLBACK.
-        with self._exclusive() as connection:
-            connection.begin()
-            yield connection
-            connection.commit()
 
     @contextmanager
     def _exclusive(self, config: Config = _SEALED) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -17,6 +17,7 @@ from sift_core.grid import Grid
 from sift_core.kind import Kind
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
+from sift_core.removal_audit import AuditRows, Probe, Relearning, RemovalAudit, audit_removal
 from sift_core.serve import masked_weights, served_weights, weights_sha256
 from sift_core.serve_files import served_file, served_from
 from sift_core.signs import SignVector
@@ -26,6 +27,7 @@ from sift_core.update import UpdatedState, rebuilt_sha256, update_state
 
 __all__ = [
     "LANES",
+    "AuditRows",
     "BaseModel",
     "Classification",
     "Encoded",
@@ -37,6 +39,9 @@ __all__ = [
     "Kind",
     "Mask",
     "MergeState",
+    "Probe",
+    "Relearning",
+    "RemovalAudit",
     "Score",
     "SiftCoreError",
     "SignVector",
@@ -45,6 +50,7 @@ __all__ = [
     "TaskVector",
     "UpdatedState",
     "WarmStart",
+    "audit_removal",
     "encode_examples",
     "evaluate",
     "file_sha256",

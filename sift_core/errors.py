@@ -42,3 +42,7 @@ class ModelError(SiftCoreError):
 
 class DataError(SiftCoreError):
     """A contributor's rows do not fit the task of the base model."""
+
+
+class MissingReferenceError(SiftCoreError):
+    """A removal is to be audited without a model that never saw the leaver."""

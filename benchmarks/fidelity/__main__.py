@@ -12,11 +12,11 @@ from rich.table import Table
 from benchmarks.documents import put_between
 from benchmarks.fidelity import exactness, plots, settings, tables
 from benchmarks.fidelity.finetunings import Finetunings
-from benchmarks.fidelity.methods import CENTRAL
+from benchmarks.fidelity.methods import CENTRAL, METHODS
 from benchmarks.fidelity.population import load_population
 from benchmarks.fidelity.scoring import Scores, rounds
 from benchmarks.fidelity.settings import Experiment
-from flows.errors import FlowError
+from flows.errors import FlowError, UsageError
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "fidelity"
@@ -43,33 +43,45 @@ def run(
         bool,
         typer.Option("--tables", help="Score nothing more: tables and plots of what there is."),
     ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(help=f"Score this one method, such as '{CENTRAL}'; the others' rows stay."),
+    ] = None,
 ) -> None:
     """Finetune, merge by every method, score, let contributors leave; tables and plots.
 
     Run again after an interruption, it goes on where it stopped.
     """
+    if only is not None and only not in METHODS:
+        raise UsageError(f"There is no method {only!r}.", remedy=f"one of: {', '.join(METHODS)}.")
     chosen = settings.load(experiment, settings_file)
     folder = cache / experiment
     folder.mkdir(parents=True, exist_ok=True)
     with Progress(console=_out) as progress:
         population = load_population(chosen, data or Path(chosen.data), folder)
         kept = Finetunings(folder, population, chosen)
-        for _ in progress.track(
-            kept.alone(), total=len(population.names), description="Finetuning"
-        ):
-            pass
+        if only != CENTRAL:  # which needs nobody's own vector
+            for _ in progress.track(
+                kept.alone(), total=len(population.names), description="Finetuning"
+            ):
+                pass
         scores = Scores(kept)
-        missing = [] if tables_only else scores.missing()
+        missing = [] if tables_only else scores.missing(only)
         task = progress.add_task("Scoring", total=len(missing))
         for method, moment in missing:
             left = f", {moment.left} left" if moment.left else ""
             progress.update(task, description=f"{method}, T = {moment.size}{left}")
             scores.score(method, moment)
             progress.advance(task)
-    removals = exactness.compare(kept, rounds(chosen))
+    target = results / experiment
     summary = tables.summarize(scores.rows, population.names, rounds(chosen))
-    _write(experiment, chosen, summary, tables.removals(removals), results / experiment)
-    _show(chosen, summary, tables.removals(removals))
+    if only is None:
+        removals = tables.removals(exactness.compare(kept, rounds(chosen)))
+    else:
+        summary = tables.with_published(summary[summary.method == only], target / "scores.csv")
+        removals = pd.read_csv(target / "removals.csv")
+    _write(experiment, chosen, summary, removals, target)
+    _show(chosen, summary, removals)
 
 
 def _write(

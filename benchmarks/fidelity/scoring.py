@@ -82,10 +82,11 @@ class Scores:
         self._path = kept.folder / "scores.jsonl"
         self.rows = _read(self._path)
 
-    def missing(self) -> list[tuple[str, Round]]:
-        """The cells that are not scored yet."""
+    def missing(self, only: str | None = None) -> list[tuple[str, Round]]:
+        """The cells that are not scored yet, of all methods or of one."""
         done = {(row.method, Round(row.size, row.left)) for row in self.rows}
-        return [cell for cell in cells(self._kept.experiment) if cell not in done]
+        wanted = [cell for cell in cells(self._kept.experiment) if only in (None, cell[0])]
+        return [cell for cell in wanted if cell not in done]
 
     def score(self, name: str, moment: Round) -> None:
         """Score one cell and keep it, whole."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 
@@ -34,6 +35,15 @@ def summarize(
             if group:
                 parts.append(_of_round(scores, moment, role, group))
     return pd.concat(parts, ignore_index=True)
+
+
+def with_published(summary: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A summary of one method with the published lines of all others."""
+    published = pd.read_csv(path)
+    others = published[~published.method.isin(summary.method.unique())]
+    together = pd.concat([others, summary], ignore_index=True)
+    order = ["left", "size", "role", "method", "split"]  # that of `summarize`
+    return together.sort_values(order, ascending=[True, True, False, True, True])
 
 
 def growing(summary: pd.DataFrame, split: str, measure: str) -> pd.DataFrame:

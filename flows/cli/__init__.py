@@ -14,7 +14,9 @@ from flows.quiet import hush
 hush()
 
 from flows.cli import (  # noqa: E402
+    auditing,
     contributors,
+    decisions,  # noqa: F401  adds its commands to `sift opt-out`
     exports,  # noqa: F401  its command joins the group `lineage`
     keys,
     lineage_queries,
@@ -42,6 +44,7 @@ app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
 app.add_typer(verifying.app)
 app.add_typer(work.app)
+app.add_typer(auditing.app)
 
 
 def main() -> None:

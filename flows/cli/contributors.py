@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 app = group("Add and look at contributors and their data.")
 
 
-@app.command(epilog=example("sift contributors add reviews.jsonl"))
+@app.command(
+    epilog=example(
+        "sift contributors add reviews.jsonl",
+        "sift contributors add --rejoin 'consent form 12' back.jsonl",
+    )
+)
 def add(
     files: Annotated[
         list[Path], typer.Argument(help="JSON Lines, CSV or Parquet; see docs/commands.md.")
@@ -26,13 +31,25 @@ def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the rows of contributors already here.")
     ] = False,
+    rejoin: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the new consent of contributors who had opted out is kept, such as a form's"
+            " number: take them in again."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who records that consent; without it, the login name.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Validate files of rows and make them their contributors' datasets."""
     from flows.ingest import add_contributors
     from flows.workspace import Workspace
 
-    added = add_contributors(Workspace.open(workspace), files, replace=replace)
+    added = add_contributors(
+        Workspace.open(workspace), files, replace=replace, rejoin=rejoin, recorded_by=by
+    )
     if json:
         print_json([vars(row) for row in added])
         return
@@ -181,3 +198,29 @@ def _rows(datasets: Sequence[DatasetVersion]) -> str:
 
 def _shortened(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+@app.command(epilog=example("sift contributors canary tully --count 3 >> tully.jsonl"))
+def canary(
+    contributor: Annotated[str, typer.Argument(help="Whose rows the canaries join.")],
+    how_many: Annotated[int, typer.Option("--count", min=1, max=100, help="How many.")] = 1,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Make rows with made-up secrets, to see after an opt-out that nothing knows them.
+
+    Add them with the contributor's own rows. An opt-out then measures whether the new model knows a
+    canary better than a model that never saw it. Nothing about them is kept but the rows.
+    """
+    from flows.canaries import canary_row, draw_number
+    from flows.identity import normal_id
+    from flows.rows import canonical_json
+    from flows.workspace import Workspace
+
+    labels = Workspace.open(workspace).settings.base.labels
+    rows = [canary_row(normal_id(contributor), draw_number(), labels) for _ in range(how_many)]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        typer.echo(canonical_json(row))

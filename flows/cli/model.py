@@ -13,7 +13,9 @@ app = group("Take a model out of the workspace.")
 
 @app.command(
     epilog=example(
-        "sift model export --contributor tully exported/", "sift model export --sign exported/"
+        "sift model export --contributor tully exported/",
+        "sift model export --to 'Partner Ltd' --purpose pilot exported/",
+        "sift model export --sign exported/",
     )
 )
 def export(
@@ -21,13 +23,17 @@ def export(
     contributor: Annotated[
         str | None, typer.Option(help="Serve this contributor: apply their mask.")
     ] = None,
+    to: Annotated[
+        str | None, typer.Option(help="Who receives it; without it, the login name.")
+    ] = None,
+    purpose: Annotated[str | None, typer.Option(help="What they receive it for.")] = None,
     sign: Annotated[
         bool, typer.Option("--sign", help="Write FOLDER.sig beside it, in sigstore's format.")
     ] = False,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """Write the champion as a folder that plain from_pretrained loads."""
+    """Write the champion as a folder that plain from_pretrained loads; note who receives it."""
     from flows.registering import export as write
     from flows.signing_models import require_model_signing, sign_model
     from flows.workspace import Workspace
@@ -35,7 +41,7 @@ def export(
     place = Workspace.open(workspace)
     if sign:
         require_model_signing()
-    path, sha256 = write(place, folder, contributor)
+    path, sha256 = write(place, folder, contributor, to, purpose)
     signature = sign_model(place, path) if sign else None
     if json:
         masked = contributor is not None

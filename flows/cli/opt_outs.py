@@ -1,19 +1,21 @@
 """`sift opt-out`: requests to leave, and honouring them."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import count, print_json, print_table, progress_bars, say
+from flows.cli.render import count, print_json, progress_bars, say
 
-app = group("File opt-out requests and honour them exactly.")
+app = group("File opt-out requests, decide on them, and honour them exactly.")
 
 
 @app.command(
     epilog=example(
         "sift opt-out request tully --basis gdpr-art-17",
+        "sift opt-out request tully --basis ccpa-1798.105 --received 2026-11-20",
         "sift opt-out request tully --basis gdpr-art-17 --records withdrawn.txt",
     )
 )
@@ -26,54 +28,87 @@ def request(
         Path | None,
         typer.Option(help="A file of record hashes, one a line: withdraw these and keep the rest."),
     ] = None,
+    jurisdiction: Annotated[
+        str | None,
+        typer.Option(help="The law whose deadlines count; without it, that of the basis."),
+    ] = None,
+    received: Annotated[
+        datetime | None,
+        typer.Option(help="When it came in, in UTC; without it, now. Deadlines count from here."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who files it; without it, the login name.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """File a request, of a contributor or of some of their records. Nothing is removed yet."""
-    from flows.removal import receive
+    from flows.cli.request_tables import deadline_lines
+    from flows.deadlines import due
+    from flows.requests import receive
     from flows.withdrawal import read_hashes
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
-    named = None if records is None else read_hashes(records)
-    filed = receive(place, contributor, basis, named)
+    filed = receive(
+        place,
+        contributor,
+        basis,
+        None if records is None else read_hashes(records),
+        jurisdiction=jurisdiction,
+        filed_by=by,
+        received_at=received and received.replace(tzinfo=UTC),
+    )
+    deadlines = due(place, filed.request_id)
     if json:
-        print_json(filed.model_dump(mode="json"))
+        rows = [row.as_dict() for row in deadlines]
+        print_json({**filed.model_dump(mode="json"), "deadlines": rows})
         return
     if filed.records is not None:
         say(f"It withdraws {count(len(filed.records), 'record')}; the contributor stays.")
     say(f"Filed {filed.request_id}, received {filed.received_at:%Y-%m-%d %H:%M} UTC.")
-    say(f"Next: sift opt-out run {filed.request_id}")
+    for line in deadline_lines(deadlines):
+        say(line)
+    say(f"Next: sift opt-out plan {filed.request_id}")
 
 
-@app.command(epilog=example("sift opt-out run", "sift opt-out run opt-out-0001"))
+@app.command(epilog=example("sift opt-out run", "sift opt-out run opt-out-0001 opt-out-0002"))
 def run(
-    request_id: Annotated[
-        str | None, typer.Argument(help="The request; without it, every open one.")
+    requests: Annotated[
+        list[str] | None,
+        typer.Argument(help="The requests; without any, every open one that is approved."),
     ] = None,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Remove what was withdrawn bit for bit, register the new model, destroy what held it.
 
-    A request that was interrupted goes on where it stopped.
+    However many leave, there is one new model version, and a report for each request. A request
+    that was interrupted goes on where it stopped.
     """
     from flows.quiet import keep_prefect_inside
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
-    from flows.opt_out import opt_out
+    from flows.decisions import obstacle
+    from flows.opt_out import open_requests, opt_out
 
-    with place.lineage.reader() as reader:
-        wanted = [request_id] if request_id else [r.request_id for r in reader.requests()]
-        todo = [name for name in wanted if reader.next_step(name) is not None]
+    unfinished = open_requests(place)
+    if requests:
+        with place.lineage.reader() as reader:
+            todo = [name for name in dict.fromkeys(requests) if reader.request(name)]
+        todo, waiting = [name for name in todo if name in unfinished], []
+    else:
+        found = {name: obstacle(place, name) for name in unfinished}
+        todo = [name for name, why in found.items() if why is None]
+        waiting = [why for why in found.values() if why is not None]
     with progress_bars(quiet=json):
-        results = [opt_out(place.root, name) for name in todo]
+        results = opt_out(place.root, todo) if todo else []
     if json:
         print_json([result.as_dict() for result in results])
         return
-    if not results:
+    if not results and not waiting:
         say("No open request.")
     for result in results:
         say(
@@ -83,58 +118,63 @@ def run(
         if result.version:
             say(f"  Champion: version {result.version}")
         say(f"  Report: {result.report}")
+    if results and (recipients := place.settings.policy.report_to):
+        say(f"Send the reports to: {', '.join(recipients)}")
+    for why in waiting:
+        say(f"{why.facts} To go on: {why.remedy}")
 
 
-@app.command(epilog=example("sift opt-out status", "sift opt-out status opt-out-0001 --json"))
-def status(
-    request_id: Annotated[str | None, typer.Argument(help="One request with its steps.")] = None,
+@app.command(
+    epilog=example("sift opt-out plan opt-out-0001", "sift opt-out plan opt-out-0001 --json")
+)
+def plan(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="The request.")],
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """Show requests and how far they are."""
+    """List every object that a request would destroy, and what is known of quality. A dry run."""
+    from flows.cli.request_tables import print_plan
+    from flows.planning import plan as find
+    from flows.workspace import Workspace
+
+    found = find(Workspace.open(workspace), request_id)
+    if json:
+        print_json(found.as_dict())
+    else:
+        print_plan(found)
+
+
+@app.command(
+    epilog=example(
+        "sift opt-out status",
+        "sift opt-out status --check",
+        "sift opt-out status opt-out-0001 --json",
+    )
+)
+def status(
+    request_id: Annotated[
+        str | None, typer.Argument(metavar="[REQUEST]", help="One request with its steps.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 1 where a deadline is overdue or due soon.")
+    ] = False,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Show requests, how far they are, the days left, and what is pending."""
+    from flows.cli.request_tables import print_statuses
+    from flows.deadlines import due, require_on_time
+    from flows.standing import standing
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
-        requests = [reader.request(request_id)] if request_id else reader.requests()
-        steps = {row.request_id: reader.steps(row.request_id) for row in requests}
-        upcoming = {row.request_id: reader.next_step(row.request_id) for row in requests}
+    rows = standing(place, request_id)
     if json:
-        print_json(
-            [
-                {
-                    **row.model_dump(mode="json"),
-                    "steps": [step.model_dump(mode="json") for step in steps[row.request_id]],
-                    "next_step": upcoming[row.request_id],
-                }
-                for row in requests
-            ]
-        )
-        return
-    print_table(
-        "Opt-out requests",
-        ["request", "contributor key", "withdraws", "basis", "received", "done", "next"],
-        [
-            (
-                row.request_id,
-                row.contributor_key[:12] + "…",
-                _scope(None if row.records is None else len(row.records)),
-                row.basis,
-                row.received_at,
-                steps[row.request_id][-1].step,
-                upcoming[row.request_id] or "ended",
-            )
-            for row in requests
-        ],
-        right=7,
-    )
-    if request_id:
-        print_table(
-            request_id,
-            ["step", "at (UTC)"],
-            [(step.step, step.done_at) for step in steps[request_id]],
-            right=2,
-        )
+        print_json([row.as_dict() for row in rows])
+    else:
+        print_statuses(rows, in_full=request_id is not None)
+    if check:
+        require_on_time(due(place, request_id))
 
 
 def _scope(records: int | None) -> str:

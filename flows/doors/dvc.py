@@ -29,11 +29,14 @@ from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc_data.hashfile.db import get_index
 
+from flows import digests
 from flows.errors import FlowError
 
 Place = Literal["dvc-cache", "dvc-remote"]
+BOTH: tuple[Place, ...] = ("dvc-cache", "dvc-remote")
 
 _REMOTE = "storage"
+_BLOCK_BYTES = 1 << 20
 _MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 
 # Importing DVC makes it write notes to standard output, where our own `--json` goes, and draw its
@@ -67,6 +70,20 @@ class StoredObject:
     md5: str
     path: str
     bytes: int
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the cache and the remote hold, and why.
+
+    `live` is what `Dvc.live_objects` says; `names` gives the names under which directory listings,
+    of old commits too, name an object; `altered` are objects whose content is not their MD5.
+    """
+
+    objects: tuple[StoredObject, ...]
+    live: frozenset[str]
+    names: dict[str, frozenset[str]]
+    altered: tuple[StoredObject, ...]
 
 
 class Dvc:
@@ -173,7 +190,20 @@ class Dvc:
         with self._open("collect live objects") as repo:
             return self._live(repo)
 
-    def holders(self, md5s: Iterable[str]) -> list[StoredObject]:
+    def require_filled_remote(self) -> None:
+        """Raise `DvcError` where the remote holds no object at all, or cannot be reached.
+
+        For a remote that was pushed to before: an empty one is another disk, or none.
+        """
+        with self._open("look into the remote") as repo:
+            empty = next(_stored(self._places(repo)["dvc-remote"]), None) is None
+        if empty:
+            raise DvcError(
+                "The DVC remote is empty, though it was pushed to before.",
+                remedy="mount or connect it again; its url is in .dvc/config.",
+            )
+
+    def holders(self, md5s: Iterable[str], within: Collection[Place] = BOTH) -> list[StoredObject]:
         """Return where the given objects are stored, with every listing that names one of them.
 
         Listings of old commits are found too, since the stores are walked and not the history.
@@ -181,7 +211,7 @@ class Dvc:
         """
         wanted = frozenset(_checked(md5) for md5 in md5s)
         with self._open("look for objects") as repo:
-            places = self._places(repo)
+            places = self._places(repo, within)
             listed = _reader(places.values())
             return sorted(
                 StoredObject(place, md5, path, int(odb.fs.size(path)))
@@ -190,12 +220,34 @@ class Dvc:
                 if md5 in wanted or (md5.endswith(".dir") and not wanted.isdisjoint(listed(md5)))
             )
 
-    def destroy(self, objects: Iterable[StoredObject]) -> None:
+    def inventory(self) -> Inventory:
+        """Walk cache and remote and read every object. Raises `DvcError` as `live_objects` does."""
+        with self._open("take stock of its objects") as repo:
+            objects, altered = [], []
+            names: dict[str, set[str]] = {}
+            for place, odb in self._places(repo).items():
+                for md5, path in _stored(odb):
+                    stored = StoredObject(place, md5, path, int(odb.fs.size(path)))
+                    objects.append(stored)
+                    if _content_md5(odb, path) != md5.removesuffix(".dir"):
+                        altered.append(stored)
+                    elif md5.endswith(".dir"):
+                        for entry in json.loads(odb.fs.cat_file(path)):
+                            names.setdefault(entry["md5"], set()).add(entry["relpath"])
+            return Inventory(
+                tuple(sorted(objects)),
+                frozenset(self._live(repo)),
+                {md5: frozenset(own) for md5, own in names.items()},
+                tuple(sorted(altered)),
+            )
+
+    def destroy(self, objects: Iterable[StoredObject], within: Collection[Place] = BOTH) -> None:
         """Delete objects for good; those already gone are passed over, so it can be run again.
 
         Refuses with `LiveObjectError`, before anything is deleted, what `live_objects` still needs.
         Entries of DVC's run cache that name a deleted object go too, and unfinished copies that a
-        killed DVC left in the stores, since nobody can tell whose bytes they hold.
+        killed DVC left in the stores, since nobody can tell whose bytes they hold. Only the places
+        `within` are touched.
         """
         targets = list(objects)
         doomed = {_checked(target.md5) for target in targets}
@@ -207,10 +259,10 @@ class Dvc:
                     f"another contributor with the same content: {_some(needed)}.",
                     remedy="record the workspace without them first, or leave them out.",
                 )
-            places = self._places(repo)
+            places = self._places(repo, within)
             # Order matters if we are killed here: as long as the objects exist they can be found
             # again from their MD5, so what merely remembers them goes first.
-            _forget(repo, places)
+            _forget(repo)
             for runs in _run_caches(repo, places):
                 _drop_runs(*runs, doomed)
             for odb in places.values():
@@ -252,8 +304,9 @@ class Dvc:
         with _edited(self.root / ".dvc" / "config.local") as config:
             config.setdefault("core", {})["site_cache_dir"] = self._site
 
-    def _places(self, repo: Any) -> dict[Place, Any]:
-        return {"dvc-cache": repo.cache.local, "dvc-remote": repo.cloud.get_remote_odb()}
+    def _places(self, repo: Any, within: Collection[Place] = BOTH) -> dict[Place, Any]:
+        both = {"dvc-cache": repo.cache.local, "dvc-remote": repo.cloud.get_remote_odb()}
+        return {place: both[place] for place in within}
 
     def _live(self, repo: Any) -> set[str]:
         return self._reached(repo, repo.index.outs)
@@ -347,6 +400,14 @@ def _stored(odb: Any) -> Iterator[tuple[str, str]]:
             yield md5, path
 
 
+def _content_md5(odb: Any, path: str) -> str:
+    digest = digests.md5()
+    with odb.fs.open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _files(fs: Any, folder: str) -> list[str]:
     return list(fs.find(folder)) if fs.exists(folder) else []
 
@@ -377,18 +438,20 @@ def _reader(odbs: Collection[Any]) -> Any:
     return listed
 
 
-def _forget(repo: Any, places: dict[Place, Any]) -> None:
+def _forget(repo: Any) -> None:
     """Clear DVC's notes on what the remote holds, else a later push would believe it is there."""
-    with closing(get_index(places["dvc-remote"])) as index:
+    with closing(get_index(repo.cloud.get_remote_odb())) as index:
         index.clear()
     repo.drop_data_index()
 
 
 def _run_caches(repo: Any, places: dict[Place, Any]) -> Iterator[tuple[Any, str]]:
     """Give file system and folder of the run cache, local and (if someone pushed it) remote."""
-    yield places["dvc-cache"].fs, repo.stage_cache.cache_dir
-    legacy = repo.cloud.get_remote_odb(hash_name="md5-dos2unix")
-    yield legacy.fs, legacy.fs.join(legacy.path, "runs")
+    if "dvc-cache" in places:
+        yield places["dvc-cache"].fs, repo.stage_cache.cache_dir
+    if "dvc-remote" in places:
+        legacy = repo.cloud.get_remote_odb(hash_name="md5-dos2unix")
+        yield legacy.fs, legacy.fs.join(legacy.path, "runs")
 
 
 def _drop_runs(fs: Any, folder: str, doomed: set[str]) -> None:

@@ -89,6 +89,18 @@ class Git:
             )
         return found
 
+    def trailers(self, name: str) -> list[tuple[str, str]]:
+        """Return (commit, value) of each trailer `name: value` in the present history.
+
+        Newest first. Raises `GitError` where there is no commit yet.
+        """
+        self.head()
+        lines = _git(
+            self.root, "log", f"--format=%H %(trailers:key={name},valueonly,separator=%x20)", "HEAD"
+        ).splitlines()
+        found = (line.partition(" ") for line in lines)
+        return [(commit, value) for commit, _, value in found if value]
+
     def is_clean(self) -> bool:
         """Say whether nothing is changed, staged or new; ignored files do not count."""
         return not _git(self.root, "status", "--porcelain", "--untracked-files=normal")

@@ -6,15 +6,18 @@ SELECT
     opt_out_request.basis,
     len(opt_out_request.records) AS records,
     opt_out_request.received_at,
-    count(opt_out_step.step) FILTER (opt_out_step.step <> 'failed') AS steps_done,
+    count(opt_out_step.step) FILTER (opt_out_step.step NOT IN ('failed', 'rejected'))
+        AS steps_done,
     arg_max(opt_out_step.step, opt_out_step.number) AS last_step,
     arg_max(opt_out_step.done_at, opt_out_step.number) AS last_step_at,
     CASE
         WHEN count(*) FILTER (opt_out_step.step = 'failed') > 0 THEN 'failed'
+        WHEN count(*) FILTER (opt_out_step.step = 'rejected') > 0 THEN 'rejected'
         WHEN count(*) FILTER (opt_out_step.step = 'reported') > 0 THEN 'reported'
         ELSE 'open'
     END AS outcome,
-    max(opt_out_step.details ->> '$.reason') FILTER (opt_out_step.step = 'failed') AS reason
+    max(opt_out_step.details ->> '$.reason')
+        FILTER (opt_out_step.step IN ('failed', 'rejected')) AS reason
 FROM opt_out_request
 LEFT JOIN contributor USING (contributor_key)
 LEFT JOIN opt_out_step USING (request_id)
@@ -29,5 +32,5 @@ COMMENT ON COLUMN opt_out_status.received_at IS 'when it came in';
 COMMENT ON COLUMN opt_out_status.steps_done IS 'number of steps that are done';
 COMMENT ON COLUMN opt_out_status.last_step IS 'the latest step';
 COMMENT ON COLUMN opt_out_status.last_step_at IS 'when that was';
-COMMENT ON COLUMN opt_out_status.outcome IS 'open, reported or failed';
-COMMENT ON COLUMN opt_out_status.reason IS 'why it failed';
+COMMENT ON COLUMN opt_out_status.outcome IS 'open, reported, rejected or failed';
+COMMENT ON COLUMN opt_out_status.reason IS 'why it was rejected or failed';

@@ -68,6 +68,24 @@ WITH reference (table_name, column_name, value, missing_in) AS (
     UNION ALL
     SELECT 'purge_object', 'request_id', request_id, 'opt_out_request'
     FROM purge_object ANTI JOIN opt_out_request USING (request_id)
+    UNION ALL
+    SELECT 'opt_out_approval', 'request_id', request_id, 'opt_out_request'
+    FROM opt_out_approval ANTI JOIN opt_out_request USING (request_id)
+    UNION ALL
+    SELECT 'opt_out_deadline', 'request_id', request_id, 'opt_out_request'
+    FROM opt_out_deadline ANTI JOIN opt_out_request USING (request_id)
+    UNION ALL
+    SELECT 'opt_out_notice', 'request_id', request_id, 'opt_out_request'
+    FROM opt_out_notice ANTI JOIN opt_out_request USING (request_id)
+    UNION ALL
+    SELECT 'legal_hold', 'contributor_key', contributor_key, 'contributor'
+    FROM legal_hold ANTI JOIN contributor USING (contributor_key)
+    UNION ALL
+    SELECT 'consent', 'contributor_key', contributor_key, 'contributor'
+    FROM consent ANTI JOIN contributor USING (contributor_key)
+    UNION ALL
+    SELECT 'disclosure', 'version', CAST(version AS VARCHAR), 'model_version'
+    FROM disclosure ANTI JOIN model_version USING (name, version)
 )
 SELECT table_name, column_name, value, missing_in FROM reference;
 COMMENT ON VIEW orphans IS 'References that lead nowhere. Must be empty.';

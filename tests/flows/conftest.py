@@ -102,7 +102,7 @@ def departure(_built: Snapshot) -> Departure:
     needles = belongings(place, LEAVER)
     removal = request(place, LEAVER, HOSTILE_BASIS)
     before = traces(place.root, needles)
-    result = opt_out(place.root, removal.request_id)
+    (result,) = opt_out(place.root, [removal.request_id])
     snapshot = Snapshot.take(place.root, "after an opt-out")
     store = PREFECT_SERVER_DATABASE_CONNECTION_URL.value()
     assert store is not None

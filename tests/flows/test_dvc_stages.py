@@ -40,6 +40,7 @@ def commits(place: Workspace) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
     tmp_path: Path, tiny_classifier: Path, prefect_server: None
 ) -> None:

@@ -66,9 +66,9 @@ def test_flows_that_add_and_remove_end_in_the_bytes_of_a_fresh_build(
 ) -> None:
     add(built, reviews("newcomer"))
     for leaver in CONTRIBUTORS[3:5]:
-        opt_out(built.root, request(built, leaver).request_id)
+        opt_out(built.root, [request(built, leaver).request_id])
     result = build(built.root)
-    opt_out(built.root, request(built, CONTRIBUTORS[8]).request_id)
+    opt_out(built.root, [request(built, CONTRIBUTORS[8]).request_id])
 
     stayers = [c for c in CONTRIBUTORS if c not in (*CONTRIBUTORS[3:5], CONTRIBUTORS[8])]
     fresh = make_workspace(

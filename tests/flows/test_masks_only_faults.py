@@ -31,8 +31,8 @@ OPT_OUT = [
     Point("flows.removal:make_current", "after"),
     Point(_RECORDED, "before", "verified"),
     Point("pathlib:Path.unlink", "after", ".sift/vectors"),
-    Point("flows.purging:_purge_workspace", "after"),
-    Point("flows.purging:commit", "after"),
+    Point("flows.purging:_forget_datasets", "after"),
+    Point("flows.purging:record", "after"),
     Point(_RECORDED, "before", "purged"),
 ]
 BUILD = [

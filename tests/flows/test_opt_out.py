@@ -15,6 +15,7 @@ from flows.doors.dvc import Dvc
 from flows.merging import current_state
 from flows.opt_out import opt_out
 from flows.registering import export
+from flows.removal import remove
 from flows.reporting import read_report
 from flows.serving.loading import load_model, load_tokenizer
 from flows.verifying import verify
@@ -226,7 +227,7 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
     kept = files(built, stayer)
     before = [path.read_bytes() for path in kept]
 
-    result = opt_out(built.root, request(built, leaver).request_id)
+    (result,) = opt_out(built.root, [request(built, leaver).request_id])
 
     report = json.loads(result.report.with_suffix(".json").read_text())
     assert len(report["kept_because_shared"]) == 3
@@ -287,7 +288,7 @@ def test_a_contributor_who_was_never_built_leaves_too(built: Workspace) -> None:
     state, champion = merge_bytes(built), built.mlflow.champion()
     add(built, reviews("newcomer"))
 
-    result = opt_out(built.root, request(built, "newcomer").request_id)
+    (result,) = opt_out(built.root, [request(built, "newcomer").request_id])
 
     assert result.removal == {
         "was_member": False,
@@ -340,7 +341,7 @@ def test_requests_follow_one_another(left: Workspace, departure: Departure) -> N
     needles = {"id": MEMBER.encode(), "text": marker(MEMBER).encode()}
     first = (left.reports / departure.result.request_id / "report.json").read_bytes()
 
-    result = opt_out(left.root, request(left, MEMBER).request_id)
+    (result,) = opt_out(left.root, [request(left, MEMBER).request_id])
 
     assert result.request_id == "opt-out-0002"
     assert traces(left.root, needles | departure.needles) == {}
@@ -351,8 +352,7 @@ def test_requests_follow_one_another(left: Workspace, departure: Departure) -> N
 def test_two_waiting_requests_do_not_disturb_each_other(built: Workspace) -> None:
     """The second is filed before the first runs, and the first stops half way."""
     first, second = request(built, LEAVER), request(built, MEMBER)
-    first.identify()
-    first.remove()
+    remove([first])
 
     opt_out_plainly(built.root, second.request_id)
     opt_out_plainly(built.root, first.request_id)

@@ -14,6 +14,7 @@ from flows.certificates import CERTIFICATE
 from flows.keys import Keys
 from flows.report import (
     FORMAT,
+    Audit,
     Check,
     Comparison,
     Deadline,
@@ -22,6 +23,7 @@ from flows.report import (
     Dropped,
     Found,
     Moment,
+    Probe,
     Quality,
     Recipient,
     Registered,
@@ -117,6 +119,22 @@ def report(**changes: Any) -> Report:
             reference_sha256=sha("after"),
             same_bytes=True,
             difference=0.0,
+        ),
+        "audit": Audit(
+            compared="two-sided",
+            tolerance=0.0,
+            passed=True,
+            probes=[
+                Probe(name=HOSTILE, points=7, model=0.5, reference=0.5, difference=0, passed=True),
+                Probe(
+                    name="relearned, by step",
+                    points=2,
+                    model=[1.5, 1.25],
+                    reference=[1.5, 1.25],
+                    difference=0.0,
+                    passed=True,
+                ),
+            ],
         ),
         "quality": Quality(
             contributor=Sides(

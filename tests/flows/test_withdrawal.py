@@ -87,7 +87,7 @@ def test_withdrawn_records_are_as_if_never_given(
     before = traces(built.root, texts(WITHDRAWN) | known)
     assert all(before.values()) and len(before) == len(WITHDRAWN) + len(known)
 
-    result = opt_out(built.root, request(built, WRITER, records=HASHES).request_id)
+    (result,) = opt_out(built.root, [request(built, WRITER, records=HASHES).request_id])
 
     require_as_if_never_given(built, never)
     assert traces(built.root, known) == {}
@@ -112,7 +112,6 @@ def test_withdrawn_records_are_as_if_never_given(
 
 
 OFTEN = [
-    Point("flows.removal:Removal.done", "before", "identified"),
     Point("flows.withdrawal:record_dataset", "before"),
     Point("flows.removal:replace_dataset", "after"),
     Point("sift_core:write_atomically", "after", "vectors/"),
@@ -122,8 +121,9 @@ OFTEN = [
     Point("flows.removal:Removal.done", "before", "registered"),
     Point("flows.purging:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
-    Point("flows.purging:_purge_dvc", "after"),
-    Point("flows.purging:_purge_mlflow", "after"),
+    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-cache"),
+    Point("flows.doors.mlflow:Mlflow.destroy", "after"),
+    Point("flows.purging:push", "after"),
     Point("lineage.store:LineageStore.rewrite", "before"),
     Point("flows.removal:Removal.done", "before", "purged"),
 ]

@@ -11,26 +11,28 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Regi
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
 
 from flows.base import ensure_base
+from flows.decisions import approve
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import add_contributors
 from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
-from flows.opt_out import WORK
+from flows.opt_out import take_steps
 from flows.registering import commit, promote, register
-from flows.removal import Removal, receive
+from flows.removal import Removal
+from flows.requests import receive
 from flows.rows import parse_row, record_sha256
 from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
 from lineage import MergeState as StateRecord
-from lineage.opt_out import STEPS
 from tests import tiny
 
 TWINS = ("twin-one", "twin-two")
 """Two contributors with the very same rows: what one leaves behind must survive for the other."""
 CONTRIBUTORS = (*(f"reader {number:02}" for number in range(10)), *TWINS)
 BASIS = "gdpr-art-17"
+CLERK, OFFICER = "the clerk", "the privacy officer"
 
 _SUBJECTS = ("film", "book", "food", "place", "story", "idea", "day", "night")
 _ADJECTIVES = ("great", "awful", "nice", "poor", "fine", "dull", "happy", "sad", "fresh", "rotten")
@@ -85,6 +87,7 @@ def settings(source: Path, labels: tuple[str, ...] = tiny.LABELS) -> dict[str, d
         "base": {"source": str(source), "labels": list(labels), "max_length": 32},
         "finetune": {"learning_rate": 0.01, "steps": 3, "threads": 1},
         "build": {"shard_size": 5},
+        "removal_audit": {"relearning_steps": 1},
     }
 
 
@@ -151,18 +154,18 @@ def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
 
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
     """The steps of the opt-out flow in its order, without Prefect."""
-    removal = Removal(Workspace.open(root), request_id)
-    with removal.workspace.lock():
-        first = removal.next_step()
-        for step in STEPS[STEPS.index(first) :] if first else ():
-            WORK[step](removal)
+    place = Workspace.open(root)
+    with place.lock():
+        take_steps([Removal(place, request_id)])
 
 
 def request(
     place: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
 ) -> Removal:
-    """File an opt-out request, of the contributor or of some records."""
-    return Removal(place, receive(place, contributor, basis, records).request_id)
+    """File and approve an opt-out request, of the contributor or of some records."""
+    filed = receive(place, contributor, basis, records, filed_by=CLERK)
+    approve(place, filed.request_id, OFFICER, "identity proven")
+    return Removal(place, filed.request_id)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage import LineageConflictError, LineageNotFoundError, LineageStore, OptOutOrderError
-from lineage.opt_out import FAILED, STEPS, may_advance, next_step
+from lineage.opt_out import REJECTED, STEPS, UNFULFILLED, may_advance, next_step
 from tests.lineage.population import at, key
 
 REQUEST = "opt-out-0002"
@@ -13,6 +13,7 @@ def test_the_steps_come_in_the_order_of_the_design() -> None:
     assert STEPS == (
         "received",
         "identified",
+        "approved",
         "removed",
         "verified",
         "evaluated",
@@ -22,8 +23,8 @@ def test_the_steps_come_in_the_order_of_the_design() -> None:
     )
 
 
-@given(attempts=st.lists(st.sampled_from((*STEPS, FAILED)), max_size=30))
-def test_whatever_is_tried_only_the_next_step_or_failure_is_taken(attempts: list[str]) -> None:
+@given(attempts=st.lists(st.sampled_from((*STEPS, *UNFULFILLED)), max_size=30))
+def test_whatever_is_tried_only_the_next_step_or_an_ending_is_taken(attempts: list[str]) -> None:
     done: list[str] = []
     for step in attempts:
         try:
@@ -34,15 +35,18 @@ def test_whatever_is_tried_only_the_next_step_or_failure_is_taken(attempts: list
         assert taken == (step not in done)
         if taken:
             done.append(step)
-    steps = [step for step in done if step != FAILED]
+    steps = [step for step in done if step not in UNFULFILLED]
     assert steps == list(STEPS[: len(steps)])
-    assert FAILED not in done or done[-1] == FAILED
-    assert (next_step(done) is None) == (FAILED in done or len(steps) == len(STEPS))
+    endings = [step for step in done if step in UNFULFILLED]
+    assert endings == [] or endings == done[-1:]
+    assert REJECTED not in done or "removed" not in done
+    assert (next_step(done) is None) == (bool(endings) or len(steps) == len(STEPS))
 
 
 def test_a_request_goes_through_all_steps_once(populated: LineageStore) -> None:
     with populated.writer() as recorder:
         assert recorder.receive(key("ada"), "gdpr-art-17", at(30)).request_id == REQUEST
+        recorder.decide(REQUEST, "approved", "dpo", "identity proven", at(30))
     for number, step in enumerate(STEPS[1:], start=31):
         with populated.writer() as recorder:
             assert recorder.read.next_step(REQUEST) == step

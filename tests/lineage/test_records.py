@@ -12,10 +12,11 @@ from lineage import (
     OptOutStep,
 )
 from lineage.records import ROWS, Row
+from lineage.request_records import REQUEST_ROWS
 from tests.lineage.population import ENVIRONMENT, at, key, sha
 
 
-@pytest.mark.parametrize("record", ROWS, ids=lambda record: record.table)
+@pytest.mark.parametrize("record", (*ROWS, *REQUEST_ROWS), ids=lambda record: record.table)
 def test_a_record_has_the_columns_of_its_table_in_order(
     record: type[Row], store: LineageStore
 ) -> None:
@@ -31,10 +32,14 @@ def test_a_record_has_the_columns_of_its_table_in_order(
     assert tuple(keys[0]) == record.key
 
 
-def test_every_table_but_the_history_of_migrations_has_a_record(store: LineageStore) -> None:
+def test_every_table_but_those_the_store_writes_itself_has_a_record(store: LineageStore) -> None:
     with store.reader() as reader:
         tables = {row[0] for row in reader.sql("SELECT table_name FROM duckdb_tables()").rows}
-    assert tables == {record.table for record in ROWS} | {"schema_migration"}
+    assert tables == {row.table for row in (*ROWS, *REQUEST_ROWS)} | {
+        "schema_migration",
+        "audit_entry",
+        "audit_change",
+    }
 
 
 @pytest.mark.parametrize("hostile", ["a\x00b", "\x00", "", "\ud800"])

@@ -276,7 +276,9 @@ def test_an_older_store_is_refused_until_it_is_migrated(
         connection.execute("SELECT 1")
     with pytest.raises(LineageSchemaError, match=f"0 of the {len(known)}"), store.reader():
         pass
-    later = schema.Migration(known[-1].version + 1, "later", "CREATE TABLE later (x INTEGER)")
+    later = schema.Migration(
+        known[-1].version + 1, "later", "CREATE TABLE later (x INTEGER PRIMARY KEY)"
+    )
     store.migrate()
     populate(store)
     before = everything(store)

@@ -74,7 +74,9 @@ def test_a_request_keeps_its_records_in_order_and_once(populated: LineageStore) 
 def test_who_withdrew_records_is_not_removed(populated: LineageStore) -> None:
     with populated.writer() as recorder:
         request_id = recorder.receive(key("ada"), "x", at(30), [record("ada")]).request_id
-        recorder.advance(request_id, "identified", {}, at(31))
+        recorder.decide(request_id, "approved", "dpo", "identity proven", at(31))
+        for step in ("identified", "approved"):
+            recorder.advance(request_id, step, {}, at(31))
         recorder.advance(request_id, "removed", {}, at(31))
         assert recorder.read.removed_contributors() == {key("cyd")}
 

@@ -211,6 +211,14 @@ def test_the_command_writes_tables_and_plots(
     for picture in ("quality.png", "opt-outs.png"):
         assert (folder / picture).read_bytes().startswith(b"\x89PNG")
 
+    published = (folder / "scores.csv").read_bytes()
+    options[-1] = str(tmp_path / "another cache")
+    one = ["--results", str(results), "--only", methods.CENTRAL]
+    again = CliRunner().invoke(app, ["tiny", *options, *one])
+    assert again.exit_code == 0, again.output
+    assert (folder / "scores.csv").read_bytes() == published
+    assert not (tmp_path / "another cache" / "tiny" / "ordinary").exists()
+
 
 def test_help_gives_an_example() -> None:
     command = [sys.executable, "-m", "benchmarks.fidelity", "--help"]

@@ -1,0 +1,127 @@
+"""Requests as people read them: tables with the days left in colour."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from flows.cli.render import count, out, plain, print_table, say
+from flows.deadlines import Due
+from flows.planning import Plan
+from flows.standing import Standing
+
+_COLOURS = {"overdue": "bold red", "due soon": "yellow", "open": "green", "late": "red"}
+
+
+def deadline_lines(rows: Sequence[Due]) -> list[str]:
+    """Such as `To acknowledge by 2026-12-08 (ccpa).`"""
+    return [f"To {_what(row)} by {row.due_at:%Y-%m-%d} ({row.jurisdiction})." for row in rows]
+
+
+def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
+    """One line a request; with `in_full`, everything that is known of each."""
+    table = Table(title="Opt-out requests", title_justify="left", header_style="bold")
+    for name in ("request", "contributor key", "withdraws", "basis", "received", "state", "next"):
+        table.add_column(name)
+    table.add_column("days left", justify="right")
+    for row in rows:
+        request = row.request
+        records = None if request.records is None else len(request.records)
+        table.add_row(
+            request.request_id,
+            request.contributor_key[:12] + "…",
+            "all data" if records is None else count(records, "record"),
+            escape(plain(request.basis)),
+            f"{request.received_at:%Y-%m-%d}",
+            row.state + (f": {count(len(row.pending), 'object')} pending" if row.pending else ""),
+            row.next_step or "ended",
+            ", ".join(map(_days, row.deadlines)) or "–",
+        )
+    out.print(table)
+    for row in rows if in_full else ():
+        _print_in_full(row)
+
+
+def print_plan(plan: Plan) -> None:
+    """What would be destroyed, place by place, and what is known of quality."""
+    print_table(
+        f"{plan.request_id} would destroy {count(len(plan.objects), 'object')}, {plan.bytes} bytes",
+        ["place", "what", "which", "bytes"],
+        [(one.place, one.kind, one.locator, one.bytes) for one in plan.objects],
+        right=3,
+    )
+    by_place: defaultdict[str, list[int]] = defaultdict(list)
+    for one in plan.objects:
+        by_place[one.place].append(one.bytes or 0)
+    print_table(
+        "By place",
+        ["place", "objects", "bytes"],
+        [(place, len(sizes), sum(sizes)) for place, sizes in by_place.items()],
+    )
+    if plan.kept_because_shared:
+        say(f"Kept, since another contributor gave the same: {len(plan.kept_because_shared)}.")
+    if plan.quality:
+        names = {
+            "leaver": "who leaves, now (afterwards: about merged)",
+            "retained": "who stays, now",
+            "change_by_opt_out": "change for who stays in earlier opt-outs (masked, held out)",
+        }
+        print_table(
+            "Recorded quality",
+            ["of", "what", "value"],
+            [
+                (names[of], what, value)
+                for of, values in plan.quality.items()
+                for what, value in values.items()
+            ],
+            right=2,
+        )
+    say(
+        f"Nothing was changed. Next: sift opt-out approve {plan.request_id} --by NAME --reason TEXT"
+    )
+
+
+def _print_in_full(row: Standing) -> None:
+    print_table(
+        row.request.request_id,
+        ["step", "at (UTC)"],
+        [(step.step, step.done_at) for step in row.steps],
+        right=2,
+    )
+    said: list[tuple[object, ...]]
+    said = [(one.decision, one.actor, one.reason, one.decided_at) for one in row.approvals]
+    said += [(one.kind, one.actor, one.reason, one.sent_at) for one in row.notices]
+    if row.hold is not None:
+        said.append(("on hold", row.hold.placed_by, row.hold.reason, row.hold.placed_at))
+    if said:
+        print_table("Decisions and notices", ["what", "who", "why", "at (UTC)"], said, right=4)
+    if row.deadlines:
+        print_table(
+            "Deadlines",
+            ["what", "law", "due", "standing"],
+            [(one.kind, one.jurisdiction, one.due_at, one.standing) for one in row.deadlines],
+            right=4,
+        )
+    if row.pending:
+        print_table(
+            "Pending: listed for destruction, not yet shown to be gone",
+            ["place", "what", "which", "destroyed"],
+            [(one.place, one.kind, one.locator, one.destroyed_at) for one in row.pending],
+            right=4,
+        )
+    if row.kept_until is not None:
+        say(f"The record of this request is kept until {row.kept_until:%Y-%m-%d}.")
+
+
+def _days(row: Due) -> str:
+    """Days left of one deadline, in the colour of its urgency."""
+    what = row.kind.split()[-1]
+    said = row.standing if row.days_left is None else str(row.days_left)
+    colour = _COLOURS.get(row.standing)
+    text = f"{said} to {what}" if row.days_left is not None else f"{what} {said}"
+    return f"[{colour}]{text}[/{colour}]" if colour else text
+
+
+def _what(row: Due) -> str:
+    return "answer, at last," if row.kind == "extended answer" else row.kind

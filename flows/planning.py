@@ -1,0 +1,122 @@
+"""A dry run: what a request would destroy, and what is known of the quality before and after.
+
+It changes nothing. Objects are found by the same code that a purge destroys by; only what stays is
+told from lineage instead of from DVC's record, since the record still has everyone in it.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flows.doors.dvc import BOTH
+from flows.errors import UsageError
+from flows.evaluating import aggregate
+from flows.holdings import (
+    DvcObjects,
+    Files,
+    Found,
+    Holding,
+    ModelVersions,
+    shared_content,
+)
+from flows.merging import current_state_or_none
+from flows.removal import Removal
+from flows.renewing import own_values
+from flows.workspace import Workspace
+from lineage import Impact
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request would destroy now, object by object, and what is known of quality."""
+
+    request_id: str
+    contributor_key: str
+    objects: list[Found]
+    kept_because_shared: list[str]
+    """MD5 of withdrawn content that another contributor gave too."""
+    quality: dict[str, dict[str, float]]
+    """Recorded measurements, 0 to 1; see `_quality`."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of all objects together."""
+        return sum(one.bytes or 0 for one in self.objects)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "bytes": self.bytes}
+
+
+def plan(workspace: Workspace, request_id: str) -> Plan:
+    """List every object that a request would destroy. Raises UsageError once it has ended.
+
+    In MLflow and DVC this asks the stores themselves; DvcError, ModelStoreError where one cannot be
+    reached.
+    """
+    removal = Removal(workspace, request_id)
+    if removal.next_step() is None:
+        raise UsageError(
+            f"{request_id} has ended: nothing is planned.",
+            remedy=f"see what became of it with `sift opt-out status {request_id}`.",
+        )
+    impact = removal.impact()
+    needed = needed_content(workspace, impact)
+    holdings: list[Holding] = [Files(workspace)]
+    holdings += [DvcObjects(workspace, place, needed) for place in BOTH]
+    holdings.append(ModelVersions(workspace))
+    found = [
+        one
+        for holding in holdings
+        for one in holding.find([removal], {request_id: impact})[request_id]
+    ]
+    return Plan(
+        request_id=request_id,
+        contributor_key=removal.key,
+        objects=found,
+        kept_because_shared=shared_content(impact, needed),
+        quality=_quality(removal, impact),
+    )
+
+
+def needed_content(workspace: Workspace, impact: Impact) -> Collection[str]:
+    """MD5 of what everyone else has in the workspace: data, and vectors and masks of the merge."""
+    key = impact.contributor.contributor_key
+    with workspace.lineage.reader() as reader:
+        state = reader.current_state()
+        members = reader.members(state.state_seq) if state else []
+        merged = reader.member_datasets(state.state_seq) if state else []
+        datasets = [*reader.current_datasets(), *merged]
+    needed = {row.md5 for row in datasets if row.contributor_key != key}
+    for member in members:
+        if member.contributor_key != key:
+            needed |= {member.vector_md5, member.mask_md5}
+    return needed
+
+
+def _quality(removal: Removal, impact: Impact) -> dict[str, dict[str, float]]:
+    """What is recorded of the current model, and how earlier opt-outs changed it for who stayed.
+
+    `leaver`: served with their mask now (`masked`), what unmasked weights give on their rows
+    (`merged`: about what they get afterwards), and the base model. `retained`: means of everyone
+    else now. `change_by_opt_out`: how much the mean of `masked.held_out` of who stayed changed in
+    each earlier opt-out.
+    """
+    state = current_state_or_none(removal.workspace)
+    if state is None:
+        return {}
+    with removal.workspace.lineage.reader() as reader:
+        rows = reader.evaluations(state.state_seq)
+        others = [m for m in reader.members(state.state_seq) if m.contributor_key != removal.key]
+        steps = [step for row in reader.requests() for step in reader.steps(row.request_id)]
+    changes: dict[str, float] = {}
+    for step in steps:
+        retained: Any = step.details.get("retained") if step.step == "evaluated" else None
+        if retained and "masked.held_out.mean" in retained["before"]:
+            after, before = (retained[when]["masked.held_out.mean"] for when in ("after", "before"))
+            changes[step.request_id] = round(after - before, 6)
+    return {
+        "leaver": own_values(rows, removal.key),
+        "retained": aggregate(others, rows),
+        "change_by_opt_out": changes,
+    }

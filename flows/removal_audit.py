@@ -1,0 +1,141 @@
+"""The audit of an opt-out: what left, asked of the model after it and of one that never had it.
+
+It runs while the leaver's rows are still there, after the removal and before the purge. The
+reference is made without the removal: the merge of who stays, from their vectors alone.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import sift_core
+from flows.base import load_base
+from flows.canaries import answers_of
+from flows.errors import FlowError
+from flows.ingest import Dataset
+from flows.merging import merged_afresh, served_weights
+from flows.progress import tracked
+from flows.rows import to_example
+from flows.settings import RemovalAuditSettings
+from flows.workspace import Workspace
+from lineage import MergeState as StateRecord
+from sift_core import (
+    AuditRows,
+    BaseModel,
+    Classification,
+    Encoded,
+    Example,
+    Relearning,
+    RemovalAudit,
+    audit_removal,
+    encode_examples,
+)
+from sift_core.serve import Weights
+
+
+class RemovalAuditError(FlowError):
+    """Something can tell the model after a removal from one that never saw who left."""
+
+
+def audit_opt_outs(
+    workspace: Workspace, state: StateRecord, left: Sequence[Dataset]
+) -> list[RemovalAudit]:
+    """Ask what left, each for itself, of the current state and of the reference.
+
+    A dataset here holds what is withdrawn as `train`, and rows of the same contributor that trained
+    nothing as `test`. Raises MissingReferenceError where vectors of who stays are not kept.
+    """
+    base = load_base(workspace)
+    with workspace.lineage.reader() as reader:
+        members = len(reader.members(state.state_seq))
+    after = served_weights(workspace, state, base.trainable, members)
+    reference = _reference(workspace, state, base, members)
+    attack = _relearning(workspace.settings.removal_audit)
+    return [
+        audit_removal(base, after, reference, audit_rows(workspace, base, rows), attack)
+        for rows in tracked("Auditing the removal", left, len(left))
+    ]
+
+
+def require_passed(audit: RemovalAudit, request_id: str) -> None:
+    """Raise RemovalAuditError, with the probes that failed, unless the audit passed."""
+    if not audit.passed:
+        failed = "; ".join(f"{p.name}: off by {p.difference:.3g}" for p in audit.failed)
+        raise RemovalAuditError(
+            f"The model after {request_id} can be told from one that never saw who left: {failed}.",
+            remedy="nothing was destroyed. `sift verify` says which bits differ; if it passes, "
+            "scoring does not repeat on this device, and the request should run where it does.",
+        )
+
+
+def audit_rows(workspace: Workspace, base: BaseModel, left: Dataset) -> AuditRows:
+    """What the probes look at, encoded."""
+    longest = workspace.settings.base.max_length
+
+    def encode(examples: list[Example]) -> Encoded:
+        return encode_examples(examples, base.tokenizer, base.labels, longest)
+
+    forgotten = [to_example(row) for row in left.train]
+    canaries = (answers_of(example, base.labels) for example in forgotten)
+    return AuditRows(
+        encode(forgotten),
+        encode([to_example(row) for row in left.test]),
+        encode([in_other_words(example) for example in forgotten]),
+        [encode(canary) for canary in canaries if canary],
+    )
+
+
+def in_other_words(example: Example) -> Example:
+    """The same question, put differently; the answer stays.
+
+    Wrapping the words is a weak paraphrase, and the same for every row and model.
+    """
+    if isinstance(example, Classification):
+        return replace(example, text=f"in other words : {example.text.lower()}")
+    (role, content) = example.turns[-1]
+    asked = f"Put differently, and answer briefly: {content}"
+    return replace(example, turns=(*example.turns[:-1], (role, asked)))
+
+
+def as_details(audit: RemovalAudit) -> dict[str, Any]:
+    """For the step's details and the report: both models side by side.
+
+    Of numbers by row the mean alone: what the model thinks of single rows goes with the rows.
+    """
+    return {
+        "compared": "two-sided with the merge of who stays, which never saw the leaver",
+        "tolerance": audit.tolerance,
+        "passed": audit.passed,
+        "probes": [
+            {
+                "name": probe.name,
+                "points": len(probe.model),
+                "model": _told(probe.model, probe.is_curve),
+                "reference": _told(probe.reference, probe.is_curve),
+                "difference": probe.difference,
+                "passed": probe not in audit.failed,
+            }
+            for probe in audit.probes
+        ],
+    }
+
+
+def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
+    return list(values) if is_curve else fmean(values)
+
+
+def _reference(
+    workspace: Workspace, state: StateRecord, base: BaseModel, members: int
+) -> Weights | None:
+    if workspace.keeps_masks_only:
+        return None
+    with tempfile.TemporaryDirectory(dir=workspace.root / ".sift", prefix=".reference-") as folder:
+        stored, kind = merged_afresh(workspace, state, Path(folder))
+        return sift_core.served_from(kind, stored, base.trainable, members)
+
+
+def _relearning(settings: RemovalAuditSettings) -> Relearning:
+    return Relearning(settings.relearning_steps, settings.relearning_rate)

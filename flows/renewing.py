@@ -1,0 +1,154 @@
+"""The model without who left: verified, evaluated and served, before anything old is destroyed.
+
+The steps `verified`, `evaluated` and `registered` of one or several requests: one rebuild, one
+evaluation, one model version, and a record for each request.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from flows.evaluating import aggregate, evaluate_state, write_metrics
+from flows.ingest import Dataset, load_dataset
+from flows.keeping import drop_joined
+from flows.merging import current_state_or_none
+from flows.registering import promote, register
+from flows.removal import Removal
+from flows.removal_audit import as_details, audit_opt_outs, require_passed
+from flows.rows import record_sha256
+from flows.verifying import verify_state
+from lineage import DatasetVersion, Evaluation
+from lineage import MergeState as StateRecord
+from sift_core.errors import MissingReferenceError
+
+_NOTHING_BUILT = {"nothing_built": True}
+_NOTHING_TO_ASK = {"refused": "Nothing of what is withdrawn had trained a model."}
+
+
+def verify(removals: Sequence[Removal]) -> None:
+    """Rebuild the merge from the remaining vectors and compare bits. Raises ExactnessError.
+
+    The rebuilt state never saw who left: it is the reference that the removal must equal, byte for
+    byte. Where only masks are kept, digests take its place.
+    """
+    place = removals[0].workspace
+    if current_state_or_none(place) is None:
+        _record(removals, "verified", _NOTHING_BUILT)
+        return
+    verification = verify_state(place)
+    verification.require()
+    for removal in removals:
+        drop_joined(place, removal.key)
+    _record(removals, "verified", verification.as_dict())
+
+
+def evaluate(removals: Sequence[Removal]) -> None:
+    """Score the new state for who stays, and unmasked for who leaves."""
+    place = removals[0].workspace
+    state = current_state_or_none(place)
+    if state is None:
+        _record(removals, "evaluated", _NOTHING_BUILT)
+        return
+    departed = [dataset for removal in removals if (dataset := _departed(removal)) is not None]
+    after = evaluate_state(place, state, departed)
+    with place.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    audits = _audits(removals, state)
+    for removal in removals:
+        before = _evaluations_before(removal)
+        removal.done(
+            "evaluated",
+            {
+                "contributor": {
+                    "before": own_values(before, removal.key),
+                    "after": own_values(after, removal.key),
+                },
+                "retained": {
+                    "before": aggregate(members, before),
+                    "after": aggregate(members, after),
+                },
+                "audit": audits[removal.request_id],
+            },
+        )
+
+
+def _audits(removals: Sequence[Removal], state: StateRecord) -> dict[str, dict[str, Any]]:
+    """What the audit of each removal found, or why there was nothing to ask.
+
+    Raises RemovalAuditError where a removal is not what it should be.
+    """
+    asked = {removal: rows for removal in removals if (rows := _withdrawn(removal)) is not None}
+    audits = {removal.request_id: _NOTHING_TO_ASK for removal in removals}
+    try:
+        found = audit_opt_outs(removals[0].workspace, state, list(asked.values()))
+    except MissingReferenceError as error:
+        return audits | {removal.request_id: {"refused": str(error)} for removal in asked}
+    for removal, audit in zip(asked, found, strict=True):
+        require_passed(audit, removal.request_id)
+        audits[removal.request_id] = as_details(audit)
+    return audits
+
+
+def _withdrawn(removal: Removal) -> Dataset | None:
+    """What trained the vector that left and is withdrawn, beside what was held out; None: nothing.
+
+    It is read once more before the purge destroys it.
+    """
+    with removal.workspace.lineage.reader() as reader:
+        impact = reader.impact(removal.key, removal.request.records)
+        rows = reader.member_datasets(impact.states[-1].state_seq) if impact.states else []
+    record = next((row for row in rows if row.contributor_key == removal.key), None)
+    if record is None:
+        return None
+    whole, records = load_dataset(removal.workspace, record), removal.request.records
+    train = [row for row in whole.train if records is None or record_sha256(row) in records]
+    return replace(whole, train=train) if train and whole.test else None
+
+
+def register_new(removals: Sequence[Removal]) -> None:
+    """Register the new state and make it the champion, before anything old is destroyed."""
+    place = removals[0].workspace
+    state = current_state_or_none(place)
+    if state is None:
+        _record(removals, "registered", _NOTHING_BUILT)
+        return
+    version = register(place, state, write_metrics(place, state))
+    promote(place, version)
+    details = {
+        "model": version.name,
+        "version": version.version,
+        "served_sha256": version.served_sha256,
+        "state_sha256": state.state_sha256,
+    }
+    _record(removals, "registered", details)
+
+
+def own_values(rows: Sequence[Evaluation], key: str) -> dict[str, float]:
+    """One contributor's measurements, by setting and split."""
+    return {f"{row.setting}.{row.split}": row.value for row in rows if row.contributor_key == key}
+
+
+def _record(removals: Sequence[Removal], step: str, details: dict[str, Any]) -> None:
+    for removal in removals:
+        removal.done(step, details)
+
+
+def _departed(removal: Removal) -> DatasetVersion | None:
+    """The dataset they were last in the merge with, or what they brought and never was.
+
+    None for some records: the contributor stays and is scored as a member.
+    """
+    if removal.request.records is not None:
+        return None
+    with removal.workspace.lineage.reader() as reader:
+        states = reader.impact(removal.key).states
+        rows = reader.member_datasets(states[-1].state_seq) if states else []
+        rows = rows or reader.current_datasets()
+    return next((row for row in rows if row.contributor_key == removal.key), None)
+
+
+def _evaluations_before(removal: Removal) -> list[Evaluation]:
+    """The evaluations of the last state that still held what is withdrawn."""
+    states = removal.impact().states
+    with removal.workspace.lineage.reader() as reader:
+        return reader.evaluations(states[-1].state_seq) if states else []

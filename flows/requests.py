@@ -1,0 +1,152 @@
+"""Filing a request, and what whoever withdraws is told on its way.
+
+Deadlines count from receipt. They are fixed in lineage when a request is filed or put off, so a
+later change of the policy moves no deadline of an older request.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Literal
+
+from flows.errors import UsageError
+from flows.policy import deadlines, extended_answer, jurisdiction_of
+from flows.texts import (
+    MAX_BASIS_LENGTH,
+    MAX_NAME_LENGTH,
+    login_name,
+    require_nameless,
+    require_person,
+    require_text,
+)
+from flows.withdrawal import require_withdrawable
+from flows.workspace import Workspace
+from lineage import OptOutNotice, OptOutRequest
+
+
+def receive(
+    workspace: Workspace,
+    external_id: str,
+    basis: str,
+    records: Collection[str] | None = None,
+    *,
+    jurisdiction: str | None = None,
+    filed_by: str | None = None,
+    received_at: datetime | None = None,
+) -> OptOutRequest:
+    """File an opt-out request: of a contributor, or of the records with these hashes.
+
+    `filed_by` is who files it here (None: the login name), `received_at` when it came in (None:
+    now); deadlines count from there. Raises UsageError for an unknown contributor, record or
+    jurisdiction, for a request that is open or done already, for no basis, and where too few rows
+    would be left; then nothing has changed.
+    """
+    now = datetime.now(UTC)
+    by = filed_by or login_name()
+    require_text("basis", basis, MAX_BASIS_LENGTH)
+    require_text("name", by, MAX_NAME_LENGTH)
+    key = workspace.key_of(external_id)
+    require_nameless([external_id], basis, by)
+    policy = workspace.settings.policy
+    law = jurisdiction_of(policy, basis, jurisdiction)
+    received = received_at or now
+    if received > now:
+        raise UsageError(
+            f"The request would be received in the future, {received:%Y-%m-%d %H:%M} UTC.",
+            remedy="give the time at which it came in; nothing was filed.",
+        )
+    with workspace.lock():
+        _require_requestable(workspace, key, external_id, received)
+        if records is not None:
+            require_withdrawable(workspace, key, external_id, records)
+        with workspace.lineage.writer() as recorder:
+            request = recorder.receive(key, basis, received, records, jurisdiction=law, filed_by=by)
+            recorder.set_deadlines(request.request_id, deadlines(policy, law, received))
+            return request
+
+
+def _require_requestable(
+    workspace: Workspace, key: str, external_id: str, received: datetime
+) -> None:
+    with workspace.lineage.reader() as reader:
+        known = {row.contributor_key for row in reader.contributors()}
+        standing = reader.standing_requests(key)
+        waiting = next((row for row in standing if reader.next_step(row.request_id)), None)
+        consents = reader.consents(key)
+    if waiting is not None:
+        raise UsageError(
+            f"Contributor {external_id!r} has a request that is not done: {waiting.request_id}.",
+            remedy=f"run it first: `sift opt-out run {waiting.request_id}`.",
+        )
+    if whole := [row for row in standing if row.records is None]:
+        raise UsageError(
+            f"Contributor {external_id!r} has opted out already: {whole[-1].request_id}.",
+            remedy=f"see it with `sift opt-out status {whole[-1].request_id}`.",
+        )
+    if key not in known:
+        raise UsageError(
+            f"There is no contributor {external_id!r}.",
+            remedy="`sift contributors list` shows who is there; ids match exactly.",
+        )
+    if consents and received <= consents[-1].given_at:
+        raise UsageError(
+            f"Contributor {external_id!r} came back by new consent on "
+            f"{consents[-1].given_at:%Y-%m-%d %H:%M} UTC, after this request.",
+            remedy="ask them: a request from after that day stands.",
+        )
+
+
+def acknowledge(workspace: Workspace, request_id: str, by: str, reason: str) -> None:
+    """Record that whoever withdraws was told that the request came in. The first time stands."""
+    _notify(workspace, request_id, "acknowledged", by, reason)
+
+
+def extend(workspace: Workspace, request_id: str, by: str, reason: str) -> datetime:
+    """Record that whoever withdraws was told why the answer takes longer; the new deadline.
+
+    Raises UsageError where the law knows no extension, where the request was extended before, and
+    once the first deadline has passed: notice had to be given by then.
+    """
+    with workspace.lineage.reader() as reader:
+        request = reader.request(request_id)
+        due = {row.kind: row for row in reader.deadlines(request_id)}
+    if "extended answer" in due:
+        raise UsageError(
+            f"{request_id} was put off already, to {due['extended answer'].due_at:%Y-%m-%d}.",
+            remedy="answer by then: the law knows one extension.",
+        )
+    if "answer" in due and due["answer"].standing == "overdue":
+        raise UsageError(
+            f"The answer to {request_id} was due on {due['answer'].due_at:%Y-%m-%d}: it can no "
+            "longer be put off.",
+            remedy=f"answer at once: `sift opt-out run {request_id}`.",
+        )
+    policy = workspace.settings.policy
+    law = request.jurisdiction or policy.jurisdiction
+    later = extended_answer(policy, law, request.received_at)
+    _notify(workspace, request_id, "extended", by, reason, later)
+    return later
+
+
+def _notify(
+    workspace: Workspace,
+    request_id: str,
+    kind: Literal["acknowledged", "extended"],
+    by: str,
+    reason: str,
+    later: datetime | None = None,
+) -> None:
+    with workspace.lineage.reader() as reader:
+        key = reader.request(request_id).contributor_key
+        ended = reader.next_step(request_id) is None
+    require_person(workspace, key, by, reason)
+    if ended:
+        raise UsageError(
+            f"{request_id} has ended.", remedy=f"see `sift opt-out status {request_id}`."
+        )
+    notice = OptOutNotice(
+        request_id=request_id, kind=kind, actor=by, reason=reason, sent_at=datetime.now(UTC)
+    )
+    with workspace.lock(), workspace.lineage.writer() as recorder:
+        recorder.notify(notice)
+        if later is not None:
+            recorder.set_deadlines(request_id, [("extended answer", later)])

@@ -1,0 +1,57 @@
+"""Names and reasons that people give: kept for years, so they name no contributor.
+
+After an opt-out the contributor's id is nowhere in the workspace. What was written about the
+request stays, so a text that holds the id is refused when it is given.
+"""
+
+import getpass
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from flows.errors import UsageError
+from flows.workspace import Workspace
+
+MAX_BASIS_LENGTH = 200
+MAX_NAME_LENGTH = 200
+MAX_REASON_LENGTH = 2000
+
+
+def login_name() -> str:
+    """The name of whoever is at this machine."""
+    return getpass.getuser()
+
+
+def require_person(workspace: Workspace, key: str, by: str, reason: str) -> None:
+    """Raise UsageError unless a name and a reason are given, and neither names the contributor."""
+    require_text("name", by, MAX_NAME_LENGTH)
+    require_text("reason", reason, MAX_REASON_LENGTH)
+    with workspace.lineage.reader() as reader:
+        name = reader.contributor(key).external_id
+    require_nameless([name] if name else [], by, reason)
+
+
+def require_text(what: str, text: str, longest: int) -> None:
+    """Raise UsageError for a text that says nothing, is too long or holds what nobody can see."""
+    if not text.strip() or len(text) > longest or "\x00" in text:
+        raise UsageError(
+            f"The {what} has {len(text.strip())} characters, not 1 to {longest}, or holds a NUL.",
+            remedy=f"give a {what} in plain words; nothing was recorded.",
+        )
+
+
+def require_nameless(external_ids: Iterable[str], *texts: str | None) -> None:
+    """Raise UsageError where a text that is kept names a contributor whose name is not."""
+    folded = [_folded(text) for text in texts if text]
+    for external_id in external_ids:
+        name = _folded(external_id)
+        word = re.compile(rf"(?<![\w@+:=.-]){re.escape(name)}(?![\w@+:=-])")
+        if any(name in text and word.search(text) for text in folded):
+            raise UsageError(
+                "This text names a contributor, and it stays when their name is erased.",
+                remedy="write it without; the number of the request says whom it is about.",
+            )
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()

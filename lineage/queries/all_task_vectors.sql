@@ -1,0 +1,1 @@
+SELECT * FROM task_vector ORDER BY run_id

@@ -1,0 +1,1 @@
+SELECT * FROM dataset_records ORDER BY contributor_key, sha256

@@ -1,0 +1,1 @@
+SELECT * FROM disclosure ORDER BY disclosed_at, disclosure_id

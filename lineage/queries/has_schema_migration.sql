@@ -1,1 +1,0 @@
-SELECT count(*) > 0 AS found FROM duckdb_tables() WHERE table_name = 'schema_migration'

@@ -1,0 +1,1 @@
+SELECT * FROM legal_hold ORDER BY placed_at, contributor_key

@@ -1,0 +1,1 @@
+SELECT * FROM merge_state ORDER BY state_seq

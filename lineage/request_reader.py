@@ -1,0 +1,68 @@
+"""What can be asked about the process of a request: the second half of `lineage.Reader`."""
+
+from typing import TypeVar
+
+from lineage.records import OptOutRequest, Record
+from lineage.request_records import (
+    Consent,
+    DeadlineStatus,
+    Disclosure,
+    LegalHold,
+    OptOutApproval,
+    OptOutNotice,
+)
+from lineage.statements import Connection, run
+
+Asked = TypeVar("Asked", bound=Record)
+
+
+class RequestReader:
+    """Questions about decisions, deadlines, notices, holds, consents and recipients."""
+
+    _connection: Connection
+
+    def approvals(self, request_id: str) -> list[OptOutApproval]:
+        """Return what was decided on a request, oldest first."""
+        return self._rows(OptOutApproval, "approvals", request_id=request_id)
+
+    def notices(self, request_id: str) -> list[OptOutNotice]:
+        """Return what the person who withdraws was told, oldest first."""
+        return self._rows(OptOutNotice, "notices", request_id=request_id)
+
+    def deadlines(self, request_id: str | None = None) -> list[DeadlineStatus]:
+        """Return how the deadlines stand now, of one request or of all, the nearest first."""
+        return self._rows(DeadlineStatus, "deadlines", request_id=request_id)
+
+    def holds(self) -> list[LegalHold]:
+        """Return every legal hold, released ones included, oldest first."""
+        return self._rows(LegalHold, "holds")
+
+    def standing_hold(self, contributor_key: str) -> LegalHold | None:
+        """Return the hold that keeps this contributor's data from being destroyed, if any."""
+        standing = (row for row in self.holds() if row.released_at is None)
+        return next((row for row in standing if row.contributor_key == contributor_key), None)
+
+    def consents(self, contributor_key: str) -> list[Consent]:
+        """Return the consents of a contributor who came back, oldest first."""
+        return self._rows(Consent, "consents", contributor_key=contributor_key)
+
+    def standing_requests(self, contributor_key: str) -> list[OptOutRequest]:
+        """Return the contributor's requests that bind, oldest first.
+
+        One that was rejected or failed does not, nor one from before a newer consent.
+        """
+        return self._rows(OptOutRequest, "standing_requests", contributor_key=contributor_key)
+
+    def disclosures(self) -> list[Disclosure]:
+        """Return every model that left the workspace, oldest first."""
+        return self._rows(Disclosure, "disclosures")
+
+    def recipients(self, request_id: str) -> list[Disclosure]:
+        """Return whom to tell of a request: who received a model with what it withdraws in it.
+
+        GDPR Art. 19. Oldest first; the same recipient may have received several.
+        """
+        return self._rows(Disclosure, "recipients", request_id=request_id)
+
+    def _rows(self, record: type[Asked], query: str, /, **values: object) -> list[Asked]:
+        return [record(**row) for row in run(self._connection, query, **values)]

@@ -1,0 +1,113 @@
+"""The rows of a request's process: decisions, deadlines, notices, holds, consents, recipients."""
+
+from typing import Literal
+
+from lineage.records import ContributorKey, Record, Row, Sequence32, Sha256, Text, Utc
+
+Decision = Literal["approved", "rejected"]
+DeadlineKind = Literal["acknowledge", "answer", "extended answer"]
+
+
+class OptOutApproval(Row):
+    """One person's decision on a request, before anything that cannot be undone."""
+
+    table = "opt_out_approval"
+    key = ("request_id", "decision", "actor")
+    again = "keep"
+
+    request_id: Text
+    decision: Decision
+    actor: Text
+    reason: Text
+    decided_at: Utc
+
+
+class OptOutDeadline(Row):
+    """The last moment at which the law wants to see something done."""
+
+    table = "opt_out_deadline"
+    key = ("request_id", "kind")
+    again = "keep"
+
+    request_id: Text
+    kind: DeadlineKind
+    due_at: Utc
+
+
+class OptOutNotice(Row):
+    """What the person who withdraws was told."""
+
+    table = "opt_out_notice"
+    key = ("request_id", "kind")
+    again = "keep"
+
+    request_id: Text
+    kind: Literal["acknowledged", "extended"]
+    actor: Text
+    reason: Text
+    sent_at: Utc
+
+
+class LegalHold(Row):
+    """A contributor whose data must not be destroyed; it stands until it is released."""
+
+    table = "legal_hold"
+    key = ("contributor_key", "placed_at")
+
+    contributor_key: ContributorKey
+    placed_at: Utc
+    placed_by: Text
+    reason: Text
+    released_at: Utc | None = None
+    released_by: Text | None = None
+    release_reason: Text | None = None
+
+
+class Consent(Row):
+    """New consent of a contributor who had opted out."""
+
+    table = "consent"
+    key = ("contributor_key", "given_at")
+
+    contributor_key: ContributorKey
+    given_at: Utc
+    recorded_by: Text
+    reference: Text
+
+
+class Disclosure(Row):
+    """A model that left the workspace and who received it."""
+
+    table = "disclosure"
+    key = ("disclosure_id",)
+
+    disclosure_id: Text
+    recipient: Text
+    purpose: Text | None = None
+    name: Text
+    version: Sequence32
+    contributor_key: ContributorKey | None = None
+    weights_sha256: Sha256
+    disclosed_at: Utc
+
+
+class DeadlineStatus(Record):
+    """How one deadline of a request stands now; `days_left` is below 0 once it has passed."""
+
+    request_id: Text
+    jurisdiction: Text | None
+    kind: DeadlineKind
+    due_at: Utc
+    met_at: Utc | None
+    days_left: int | None
+    standing: Literal["met", "late", "open", "overdue"]
+
+
+REQUEST_ROWS: tuple[type[Row], ...] = (
+    OptOutApproval,
+    OptOutDeadline,
+    OptOutNotice,
+    LegalHold,
+    Consent,
+    Disclosure,
+)

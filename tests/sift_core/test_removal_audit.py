@@ -1,0 +1,190 @@
+"""An exact removal leaves nothing to find; an inexact one is found, whichever way it errs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sift_core import (
+    AuditRows,
+    BaseModel,
+    Classification,
+    Encoded,
+    Example,
+    FinetuneSettings,
+    Generation,
+    Grid,
+    MergeState,
+    Relearning,
+    SignVector,
+    TaskVector,
+    audit_removal,
+    encode_examples,
+    evaluate,
+    finetune,
+    served_weights,
+)
+from sift_core.errors import MissingReferenceError
+from sift_core.losses import row_losses
+from sift_core.removal_audit import Probe, RemovalAudit, _auc, exposure
+from sift_core.serve import Weights
+
+SIGNS, GRID = SignVector(7), Grid(24)
+STEPS = FinetuneSettings(learning_rate=0.01, steps=6)
+ATTACK = Relearning(steps=2, learning_rate=0.01)
+_ADJECTIVES = ("great", "awful", "nice", "poor", "fine", "dull")
+
+
+def _reviews(who: int) -> list[Example]:
+    return [
+        Classification(f"{subject} {word}", ("bad", "good")[(who + number) % 2])
+        for number, word in enumerate(_ADJECTIVES)
+        for subject in ("film", "book")
+    ]
+
+
+def _answers(who: int) -> list[Example]:
+    colours = ("red", "blue", "green")
+    return [
+        Generation((("user", f"what colour is the {thing} ?"),), f"it is {colours[(who + n) % 3]}")
+        for n, thing in enumerate(("film", "book", "food", "place", "story", "idea"))
+    ]
+
+
+def _encoded(base: BaseModel, examples: list[Example]) -> Encoded:
+    return encode_examples(examples, base.tokenizer, base.labels, 32)
+
+
+class World:
+    """Three contributors, of whom the first leaves."""
+
+    def __init__(self, base: BaseModel) -> None:
+        rows = _reviews if base.labels else _answers
+        self.base = base
+        self.rows = AuditRows(
+            _encoded(base, rows(0)[:-2]), _encoded(base, rows(0)[-2:]), _encoded(base, rows(1)[:-2])
+        )
+        self.vectors = [
+            finetune(base, _encoded(base, rows(who)[:-2]), SIGNS, GRID, STEPS).vector
+            for who in range(3)
+        ]
+
+    def merge(self, vectors: list[TaskVector]) -> MergeState:
+        return MergeState.rebuild(vectors, self.base.shapes, GRID, SIGNS.seed)
+
+    def served(self, state: MergeState) -> Weights:
+        return served_weights(self.base.trainable, state, 2)
+
+    @property
+    def reference(self) -> Weights:
+        return self.served(self.merge(self.vectors[1:]))
+
+    @property
+    def exact(self) -> Weights:
+        return self.served(self.merge(self.vectors).subtract(self.vectors[0]))
+
+    def all_but_one_tensor(self) -> Weights:
+        """As a removal that forgot one tensor would serve."""
+        after, everyone = dict(self.exact), self.served(self.merge(self.vectors))
+        moved = [name for name in sorted(after) if not torch.equal(after[name], everyone[name])]
+        return {**after, moved[0]: everyone[moved[0]]}
+
+
+@pytest.fixture(params=["classifier", "causal"])
+def world(request: pytest.FixtureRequest) -> World:
+    return World(request.getfixturevalue(request.param))
+
+
+def test_after_an_exact_removal_every_pair_of_curves_coincides(world: World) -> None:
+    audit = audit_removal(world.base, world.exact, world.reference, world.rows, ATTACK)
+    assert audit.passed
+    assert [probe.difference for probe in audit.probes] == [0.0] * 5
+    assert all(probe.model == probe.reference for probe in audit.probes)
+    assert [len(probe.model) for probe in audit.probes][-1] == 1 + ATTACK.steps
+
+
+def test_a_tensor_that_was_not_subtracted_is_seen(world: World) -> None:
+    broken = world.all_but_one_tensor()
+    audit = audit_removal(world.base, broken, world.reference, world.rows, ATTACK)
+    assert not audit.passed
+    assert {"probability of each forgotten answer"} < {probe.name for probe in audit.failed}
+
+
+def test_a_model_that_knows_less_than_one_that_never_saw_the_leaver_fails_too(
+    world: World,
+) -> None:
+    """Two-sided: scrubbing too much is no exact removal either."""
+    moved = {name: base + 0.3 for name, base in world.base.trainable.items()}
+    audit = audit_removal(world.base, moved, world.reference, world.rows, ATTACK)
+    assert "probability of each forgotten answer" in {probe.name for probe in audit.failed}
+
+
+def test_without_the_reference_there_is_no_audit(world: World) -> None:
+    with pytest.raises(MissingReferenceError, match="never saw"):
+        audit_removal(world.base, world.exact, None, world.rows)
+
+
+def test_the_live_model_is_the_base_again_afterwards(world: World) -> None:
+    before = row_losses(world.base.model, world.rows.forgotten)
+    audit_removal(world.base, world.exact, world.reference, world.rows, ATTACK)
+    np.testing.assert_array_equal(row_losses(world.base.model, world.rows.forgotten), before)
+
+
+def test_a_canary_that_was_learned_stands_out_and_one_that_was_removed_does_not(
+    classifier: BaseModel,
+) -> None:
+    world = World(classifier)
+    told: list[Example] = [Classification("film really really", "good")]
+    untold: list[Example] = [Classification("film really really", "bad")]
+    canary = _encoded(classifier, told + untold)
+    planted = finetune(classifier, _encoded(classifier, told * 4), SIGNS, GRID, STEPS).vector
+    with_canary = served_weights(classifier.trainable, world.merge([planted]), 1)
+    rows = replace(world.rows, canaries=[canary])
+    audit = audit_removal(classifier, with_canary, world.reference, rows, ATTACK)
+    found = {probe.name: probe for probe in audit.probes}["exposure of each canary, bits"]
+    assert found.model == (1.0,)
+    again = audit_removal(classifier, world.exact, world.reference, rows, ATTACK)
+    assert again.passed
+
+
+def test_losses_and_scores_agree(causal: BaseModel) -> None:
+    examples = _encoded(causal, _answers(0))
+    losses = row_losses(causal.model, examples)
+    assert evaluate(causal.model, examples).value == pytest.approx(float(np.exp(-losses).mean()))
+
+
+def test_a_classifier_s_loss_is_the_cross_entropy(classifier: BaseModel) -> None:
+    examples = _encoded(classifier, _reviews(0))
+    batch = examples.collate([dict(row) for row in examples.rows])
+    labels = batch.pop("labels")
+    with torch.no_grad():
+        expected = torch.nn.functional.cross_entropy(
+            classifier.model(**batch).logits.double(), labels, reduction="none"
+        )
+    np.testing.assert_allclose(
+        row_losses(classifier.model, examples, 5), expected.numpy(), rtol=1e-5
+    )
+
+
+def test_exposure_counts_the_answers_the_model_prefers() -> None:
+    assert exposure(np.array([0.1, 1.0, 2.0, 3.0])) == 2.0
+    assert exposure(np.array([2.5, 1.0, 2.0, 3.0])) == pytest.approx(2 - np.log2(3))
+    assert exposure(np.array([9.0, 1.0, 2.0, 3.0])) == 0.0
+
+
+def test_the_area_under_the_curve_counts_pairs() -> None:
+    assert _auc(np.array([3.0, 2.0]), np.array([1.0, 0.0])) == 1.0
+    assert _auc(np.array([1.0, 3.0]), np.array([2.0, 3.0])) == pytest.approx((0 + 0 + 1 + 0.5) / 4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_within_no_tolerance(value: float) -> None:
+    probe = Probe("p", (0.5, value), (0.5, 0.5))
+    assert not RemovalAudit((probe,), tolerance=100.0).passed
+
+
+def test_what_is_within_the_tolerance_passes() -> None:
+    probe = Probe("p", (0.5, 0.25), (0.5, 0.5))
+    assert not RemovalAudit((probe,), 0.2).passed
+    assert RemovalAudit((probe,), 0.25).passed
