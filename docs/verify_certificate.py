@@ -134,7 +134,7 @@ def main() -> None:
         for name in ("report.json", "report.html"):
             check_files(statement, {name: (given.report / name).read_bytes()})
     if given.model:
-        paths = [path for path in given.model.rglob("*") if not path.is_dir()]
+        paths = [path for path in given.model.rglob("*") if path.is_symlink() or not path.is_dir()]
         files = {path.relative_to(given.model).as_posix(): path.read_bytes() for path in paths}
         check_files(statement, files, "model/")
     if given.lineage:

@@ -161,7 +161,10 @@ def _exactness(stock: Stock) -> Iterable[Finding]:
 
 CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "audit log": ("Is every entry as written, in its place?", _log("chain")),
-    "anchors": ("Does the log hold every entry that commits name?", _log("anchors")),
+    "anchors": (
+        "Does the log hold every entry that commits and certificates name?",
+        _log("anchors"),
+    ),
     "rows": ("Does the log account for every row?", _log("rows")),
     "names": ("Is each id the one its key was made from?", Stock.names),
     "references": ("Does every reference lead somewhere?", _references),

@@ -6,9 +6,11 @@ from datetime import datetime
 
 from flows.keys import Keys
 from flows.workspace import Workspace
+from lineage import Anchor, opt_out
 from lineage.certificate_chain import Link, check_chain, read_link
 from lineage.certificate_digest import sha256_of
 from lineage.certificate_envelope import EvidenceError
+from lineage.certificate_levels import check_report
 
 CERTIFICATE = "certificate.dsse.json"
 
@@ -34,26 +36,54 @@ def certificates(workspace: Workspace) -> dict[str, bytes]:
 
 
 def check_certificates(workspace: Workspace) -> tuple[Link, ...]:
-    """The chain of the workspace's certificates, none lost and each as lineage recorded it.
+    """The chain of the workspace's certificates: none lost, each as lineage recorded it.
 
-    Raises EvidenceError.
+    And each report is the one that its certificate signs. Raises EvidenceError.
     """
     found = certificates(workspace)
     recorded = _recorded(workspace)
-    files = {name: sha256_of(data) for name, data in found.items()}
-    for name, head in recorded.items():
-        if files.get(name) != head.sha256:
-            raise EvidenceError(
-                f"the certificate of {name} is {'altered' if name in files else 'missing'}: "
-                f"lineage recorded {head.sha256}.",
-                remedy=f"restore {workspace.reports / name / CERTIFICATE} from a backup.",
-            )
-    return check_chain(list(found.values()), Keys(workspace.root).ring())
+    for name in sorted(found.keys() | recorded.keys()):
+        if name not in found:
+            raise _broken(workspace, name, "is missing, and lineage says that it was written")
+        if name not in recorded and not _is_about_to_end(workspace, name):
+            raise _broken(workspace, name, "is not known to lineage")
+        if name in recorded and sha256_of(found[name]) != recorded[name].sha256:
+            raise _broken(workspace, name, f"is not {recorded[name].sha256}, as lineage recorded")
+    if not found:
+        return ()
+    links = check_chain(list(found.values()), Keys(workspace.root).ring())
+    for link in links:
+        check_report(link.content, workspace.reports / link.content.predicate.request_id)
+    return links
 
 
-def certificate_count(workspace: Workspace) -> int:
-    """How many certificates there are: the number of the last one."""
-    return head(workspace).sequence
+def audit_anchors(workspace: Workspace) -> list[Anchor]:
+    """The entry of the audit log that each certificate names: signed, so it cannot be moved.
+
+    Raises EvidenceError where a certificate is not as signed.
+    """
+    found = []
+    for name, data in certificates(workspace).items():
+        link = read_link(data, Keys(workspace.root).ring(), f"the certificate of {name}")
+        if (noted := link.content.predicate.audit_head) is not None:
+            source = f"certificate {link.sequence}"
+            found.append(Anchor(seq=noted.seq, sha256=noted.sha256, source=source))
+    return found
+
+
+def _broken(workspace: Workspace, name: str, what: str) -> EvidenceError:
+    path = workspace.reports / name / CERTIFICATE
+    return EvidenceError(
+        f"The certificate of {name} {what}.",
+        remedy=f"restore {path} or lineage.duckdb, whichever was changed, from a backup.",
+    )
+
+
+def _is_about_to_end(workspace: Workspace, name: str) -> bool:
+    """Whether a killed run may have left a certificate that is not recorded yet."""
+    with workspace.lineage.reader() as reader:
+        known = name in {row.request_id for row in reader.requests()}
+        return known and reader.next_step(name) == opt_out.STEPS[-1]
 
 
 def head(workspace: Workspace) -> Head:

@@ -23,6 +23,7 @@ from lineage.certificate import (
     REPORT,
     SERVED,
     STATE,
+    AuditHead,
     Certificate,
     Change,
     CheckResult,
@@ -91,7 +92,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         details = {step.step: step.details for step in reader.steps(request_id)}
         objects = reader.purge_objects(request_id)
         model, state = _served(workspace, reader, details["registered"])
-        audit_head = reader.audit_head().sha256
+        entry = reader.audit_head()
     shared = cast(list[str], details["purged"]["kept_because_shared"])
     destroyed = [row for row in objects if row.locator not in shared]
     return Certificate(
@@ -109,7 +110,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         destruction=Destruction(
             objects=len(destroyed), absent=sum(row.absent_at is not None for row in destroyed)
         ),
-        audit_head=audit_head,
+        audit_head=AuditHead(seq=entry.seq, sha256=entry.sha256),
     )
 
 

@@ -126,6 +126,13 @@ class Destruction(Plain):
     absent: Count
 
 
+class AuditHead(Plain):
+    """The last entry of the workspace's audit log: cut off or written anew, it no longer fits."""
+
+    seq: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
 class Certificate(Plain):
     """The predicate: one opt-out that was carried out. Null where nothing had been built."""
 
@@ -144,8 +151,8 @@ class Certificate(Plain):
     model: Model | None
     verification: Verification | None
     destruction: Destruction
-    audit_head: Sha256 | None
-    """The last entry of the workspace's audit log; null where it keeps none."""
+    audit_head: AuditHead | None
+    """Null where the workspace keeps no audit log."""
 
 
 class Statement(Plain):

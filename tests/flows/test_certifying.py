@@ -12,6 +12,7 @@ import pytest
 from model_signing import verifying as sigstore
 
 from flows import certifying
+from flows.anchors import anchors
 from flows.certificates import CERTIFICATE, certificates, check_certificates, head
 from flows.certifying import end_request
 from flows.errors import UsageError
@@ -238,14 +239,14 @@ def test_a_clock_that_was_set_back_dates_nothing_before_the_request(
     assert end_request(left, REQUEST).at == received
 
 
-def test_without_a_key_nothing_is_begun(built: Workspace) -> None:
+def test_without_a_key_nothing_is_removed(built: Workspace) -> None:
     removal = request(built, LEAVER)
     Keys(built.root).signing_file.unlink()
 
     with pytest.raises(UsageError, match="sift keys init"):
-        opt_out.fn(built.root, removal.request_id)
+        opt_out.fn(built.root, [removal.request_id])
 
-    assert removal.next_step() == "identified"
+    assert removal.next_step() == "removed"
 
 
 # ---- the workspace's own check -----------------------------------------------------------------
@@ -260,14 +261,30 @@ def test_certificates_are_among_the_checks_of_a_workspace(left: Workspace) -> No
     ("harm", "found"),
     [
         (lambda path: path.unlink(), "is missing"),
-        (flip_a_byte, "is altered"),
+        (flip_a_byte, "as lineage recorded"),
+        (lambda path: flip_a_byte(path.with_name("report.html")), "report.html"),
+        (lambda path: shutil.copytree(path.parent, path.parents[1] / "more"), "not known"),
     ],
 )
-def test_a_lost_or_altered_certificate_is_found(
+def test_a_lost_altered_or_added_certificate_is_found(
     left: Workspace, harm: Callable[[Path], None], found: str
 ) -> None:
     harm(certificate(left))
     assert found in failed(verify(left))["certificates"]
+
+
+def test_a_certificate_anchors_the_audit_log(left: Workspace) -> None:
+    """Cut off behind the purge, the log no longer reaches the entry that was signed."""
+    noted = next(anchor for anchor in anchors(left) if anchor.source == "certificate 1")
+    with left.lineage.reader() as reader:
+        assert reader.audit_findings([noted])["anchors"] == []
+        assert noted.seq == reader.audit_head().seq - 1  # the step `reported` came after it
+
+    change_lineage(left, f"DELETE FROM audit_entry WHERE seq >= {noted.seq}")
+
+    with left.lineage.reader() as reader:
+        (finding,) = reader.audit_findings([noted])["anchors"]
+    assert "certificate 1" in finding.found and "cut off" in finding.found
 
 
 # ---- exported folders --------------------------------------------------------------------------

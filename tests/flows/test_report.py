@@ -265,6 +265,7 @@ def test_the_page_has_every_section_and_nothing_to_load() -> None:
         "What was found",
         "What was removed, and how exactly",
         "Compared with a model that never saw it",
+        "Asked for what left",
         "Quality before and after",
         "Destroyed, and looked for again",
         "Whom to tell",
@@ -280,13 +281,14 @@ def test_nothing_from_outside_is_markup_on_the_page() -> None:
 
     assert "<script" not in text
     read = _Page(text).text
-    assert read.count("<script>alert('x')</script> & \"so on\" {{ 7 * 7 }} \\u202e") == 9
+    assert read.count("<script>alert('x')</script> & \"so on\" {{ 7 * 7 }} \\u202e") == 10
     assert "\u202e" not in text
 
 
 def test_what_is_pending_shows() -> None:
     read = _Page(page(report()))
     assert "1 pending" in read.text and "1.2 MB" in read.text
+    assert "1.5000 → 1.2500" in read.text
     assert "0.900 → –" in read.text and "0.500 → 0.250" in read.text
 
 

@@ -140,7 +140,7 @@ def predicate(sequence: int = 1, previous: str | None = None) -> form.Certificat
         model=form.Model(name="demo", version=3, served_sha256=sha("served")),
         verification=form.Verification(evidence="stored vectors", checks=(check,)),
         destruction=form.Destruction(objects=7, absent=7),
-        audit_head=None,
+        audit_head=form.AuditHead(seq=40 + sequence, sha256=sha(f"entry {sequence}")),
     )
 
 
