@@ -9,6 +9,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows import asking
@@ -21,8 +22,8 @@ from flows.workspace import Workspace
 from tests.flows.workspaces import BASIS, CLERK
 
 REFUSED = {"decision": "approve", "name": "stranger", "reason": "I may"}
-REJECTED = {"decision": "reject", "name": "Ann Smith", "reason": "not the person"}
-APPROVED = {"decision": "approve", "name": "Ann Smith", "reason": "identity proven"}
+REJECTED = {"decision": "reject", "name": "Jo Counsel", "reason": "not the person"}
+APPROVED = {"decision": "approve", "name": "Jo Counsel", "reason": "identity proven"}
 
 
 def question(client: SyncPrefectClient, asked: set[str]) -> tuple[FlowRun, str] | None:
@@ -51,16 +52,17 @@ def answer(answers: list[dict[str, Any]], shown: list[str]) -> None:
                 time.sleep(0.2)
             assert found is not None
             shown.append(found[1])
-            client.resume_flow_run(found[0].id, run_input=each)
+            resumed = client.resume_flow_run(found[0].id, run_input=each)
+            assert resumed.status == SetStateStatus.ACCEPT, resumed
 
 
 def test_a_form_writes_what_the_command_writes_and_is_shown_again_where_it_does_not_count(
     fresh: Workspace, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "POLL_SECONDS", 1)
-    monkeypatch.setattr(asking, "WAIT_SECONDS", 60)
+    monkeypatch.setattr(asking, "WAIT_SECONDS", 30)
     params = fresh.root / "params.yaml"
-    params.write_text(params.read_text().replace("approvers: []", "approvers: [Ann Smith]"))
+    params.write_text(params.read_text().replace("approvers: []", "approvers: [Jo Counsel]"))
     names = [receive(fresh, who, BASIS, filed_by=CLERK).request_id for who in ("ann", "bob")]
     shown: list[str] = []
     # The settings of the test's server are in the context, which a thread does not inherit.
@@ -76,7 +78,7 @@ def test_a_form_writes_what_the_command_writes_and_is_shown_again_where_it_does_
     rejected, honoured = standing(fresh)
     assert (rejected.state, honoured.state) == ("rejected", "reported")
     assert [(row.decision, row.actor, row.reason) for row in honoured.approvals] == [
-        ("approved", "Ann Smith", "identity proven")
+        ("approved", "Jo Counsel", "identity proven")
     ]
     assert [row.decision for row in rejected.approvals] == ["rejected"]
     assert "not among those who may approve" in shown[1]
