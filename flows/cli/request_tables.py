@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.render import count, out, plain, print_table, say
+from flows.cli.render import count, out, print_table, say
 from flows.deadlines import Due
 from flows.planning import Plan
 from flows.standing import Standing
