@@ -22,7 +22,7 @@ from lineage import MergeState as StateRecord
 from sift_core.errors import MissingReferenceError
 
 _NOTHING_BUILT = {"nothing_built": True}
-_NOTHING_TO_ASK = {"refused": "Nothing of what is withdrawn had trained a model."}
+_NOTHING_TO_ASK = {"refused": "Nothing of what is withdrawn had trained the model that served."}
 
 
 def verify(removals: Sequence[Removal]) -> None:
@@ -95,11 +95,12 @@ def _withdrawn(removal: Removal) -> Dataset | None:
     It is read once more before the purge destroys it.
     """
     with removal.workspace.lineage.reader() as reader:
+        steps = {step.step: step.details for step in reader.steps(removal.request_id)}
+        if not steps["removed"]["was_member"]:
+            return None  # the rows may be in DVC's history alone
         impact = reader.impact(removal.key, removal.request.records)
-        rows = reader.member_datasets(impact.states[-1].state_seq) if impact.states else []
-    record = next((row for row in rows if row.contributor_key == removal.key), None)
-    if record is None:
-        return None
+        rows = reader.member_datasets(impact.states[-1].state_seq)
+    record = next(row for row in rows if row.contributor_key == removal.key)
     whole, records = load_dataset(removal.workspace, record), removal.request.records
     train = [row for row in whole.train if records is None or record_sha256(row) in records]
     return replace(whole, train=train) if train and whole.test else None

@@ -75,7 +75,7 @@ def _require_requestable(
     if waiting is not None:
         raise UsageError(
             f"Contributor {external_id!r} has a request that is not done: {waiting.request_id}.",
-            remedy=f"run it first: `sift opt-out run {waiting.request_id}`.",
+            remedy=f"see how far it is with `sift opt-out status {waiting.request_id}`.",
         )
     if whole := [row for row in standing if row.records is None]:
         raise UsageError(

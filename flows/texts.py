@@ -8,6 +8,7 @@ import getpass
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Literal
 
 from flows.errors import UsageError
 from flows.workspace import Workspace
@@ -15,6 +16,17 @@ from flows.workspace import Workspace
 MAX_BASIS_LENGTH = 200
 MAX_NAME_LENGTH = 200
 MAX_REASON_LENGTH = 2000
+
+
+Text = Literal["basis", "name", "reason", "consent", "recipient", "purpose"]
+_EXAMPLES: dict[Text, str] = {
+    "basis": "--basis gdpr-art-17",
+    "name": "--by 'Ann Smith'",
+    "reason": "--reason 'identity proven'",
+    "consent": "--rejoin 'consent form 12'",
+    "recipient": "--to 'Partner Ltd'",
+    "purpose": "--purpose pilot",
+}
 
 
 def login_name() -> str:
@@ -31,12 +43,12 @@ def require_person(workspace: Workspace, key: str, by: str, reason: str) -> None
     require_nameless([name] if name else [], by, reason)
 
 
-def require_text(what: str, text: str, longest: int) -> None:
+def require_text(what: Text, text: str, longest: int) -> None:
     """Raise UsageError for a text that says nothing, is too long or holds what nobody can see."""
     if not text.strip() or len(text) > longest or "\x00" in text:
         raise UsageError(
             f"The {what} has {len(text.strip())} characters, not 1 to {longest}, or holds a NUL.",
-            remedy=f"give a {what} in plain words; nothing was recorded.",
+            remedy=f"say it in plain words, such as {_EXAMPLES[what]}; nothing was recorded.",
         )
 
 
@@ -45,7 +57,7 @@ def require_nameless(external_ids: Iterable[str], *texts: str | None) -> None:
     folded = [_folded(text) for text in texts if text]
     for external_id in external_ids:
         name = _folded(external_id)
-        word = re.compile(rf"(?<![\w@+:=.-]){re.escape(name)}(?![\w@+:=-])")
+        word = re.compile(rf"(?<![\w@+:=.-]){re.escape(name)}(?![\w@+=-])")
         if any(name in text and word.search(text) for text in folded):
             raise UsageError(
                 "This text names a contributor, and it stays when their name is erased.",

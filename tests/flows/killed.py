@@ -65,3 +65,17 @@ def dies(work: Callable[[Path], None], root: Path, point: Point) -> bool:
 def _run(work: Callable[[Path], None], root: Path, point: Point) -> None:
     point.arm()
     work(root)
+
+
+def killed_after(work: Callable[[Path], None], root: Path, seconds: float) -> bool:
+    """Run `work` in a new process and kill it after so long; False where it had ended by then."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    process = context.Process(target=work, args=(root,))
+    process.start()
+    process.join(timeout=seconds)
+    process.kill()
+    process.join()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise AssertionError(f"The work ended with exit code {process.exitcode}.")
+    return process.exitcode != 0

@@ -13,6 +13,7 @@ from flows.base import load_base
 from flows.build import build
 from flows.merging import current_state, stored_vector
 from flows.opt_out import opt_out
+from flows.removal import remove
 from flows.workspace import Workspace
 from sift_core import MergeState, StoredState, TaskVector
 from tests.flows.workspaces import (
@@ -53,8 +54,7 @@ def test_removing_anyone_leaves_what_a_fresh_build_without_them_makes(
     finetune_and_merge(fresh)
 
     removal = request(built, leaver)
-    removal.identify()
-    removal.remove()
+    remove([removal])
 
     assert merge_bytes(built) == merge_bytes(fresh)
     assert served_sha256(built) == served_sha256(fresh)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.auditing import CHECKS, look
 from flows.merging import current_state
+from flows.removal import remove
+from flows.stocktaking import Stock
 from flows.verifying import verify
 from flows.workspace import UNFINISHED, Workspace
 from sift_core import write_atomically
@@ -109,6 +112,9 @@ def require_tidy(place: Workspace, versions: list[int]) -> None:
     assert sum(row.state_seq == state.state_seq for row in recorded) == 1
     assert place.dvc.status() == {}
     assert place.git.is_clean()
+    stock = Stock(place)
+    checks = [look.fn(stock, name) for name in CHECKS]
+    assert [finding for check in checks for finding in check.findings] == []
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +122,7 @@ def without_leaver(_built: Snapshot) -> bytes:
     """The merge state after an opt-out that nobody killed."""
     place = _built.restore()
     removal = request(place, LEAVER)
-    removal.identify()
-    removal.remove()
+    remove([removal])
     return merge_bytes(place)
 
 

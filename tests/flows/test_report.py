@@ -288,6 +288,7 @@ def test_nothing_from_outside_is_markup_on_the_page() -> None:
 def test_what_is_pending_shows() -> None:
     read = _Page(page(report()))
     assert "1 pending" in read.text and "1.2 MB" in read.text
+    assert "1.5000 → 1.2500" in read.text
     assert "0.900 → –" in read.text and "0.500 → 0.250" in read.text
 
 

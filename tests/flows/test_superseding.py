@@ -5,6 +5,7 @@ from pathlib import Path
 from flows.evaluating import evaluate_state
 from flows.finetuning import finetune_jobs, pending
 from flows.merging import current_state
+from flows.removal import remove
 from flows.verifying import verify
 from flows.workspace import Workspace
 from tests.flows.traces import tail, traces
@@ -96,8 +97,7 @@ def test_an_opt_out_between_finetuning_and_merging_takes_the_old_vector_out(
 
 def test_a_build_leaves_the_files_of_a_leaver_to_the_opt_out(built: Workspace) -> None:
     removal = request(built, LEAVER)
-    removal.identify()
-    removal.remove()
+    remove([removal])
     theirs = built.files_of(removal.key)
 
     build_plainly(built.root)

@@ -7,6 +7,7 @@ import pytest
 
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.merging import current_state, merge_members
+from flows.removal import remove
 from flows.verifying import verify_state
 from flows.workspace import Workspace
 from tests.flows.test_exactness import merge_bytes, served_sha256
@@ -48,8 +49,7 @@ class World:
 
     def leave(self, name: str) -> None:
         removal = request(self.place, name)
-        removal.identify()
-        removal.remove()
+        remove([removal])
         del self.editions[name]
 
     def withdraw(self, name: str) -> None:

@@ -105,12 +105,14 @@ def make_workspace(
     return place
 
 
-def add(place: Workspace, rows: Rows, *, replace: bool = False) -> None:
+def add(place: Workspace, rows: Rows, *, replace: bool = False, rejoin: str | None = None) -> None:
     """Add rows as a user does: from a file, which lies outside the workspace."""
     path = place.root.parent / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    add_contributors(place, [path], replace=replace)
-    path.unlink()
+    try:
+        add_contributors(place, [path], replace=replace, rejoin=rejoin)
+    finally:
+        path.unlink()
 
 
 def finetune_and_merge(place: Workspace) -> StateRecord:

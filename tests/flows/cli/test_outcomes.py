@@ -18,7 +18,7 @@ from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift
 from tests.flows.rival import rival
 from tests.flows.trees import tree
-from tests.flows.workspaces import add, files, reviews
+from tests.flows.workspaces import add, files, request, reviews
 
 MAKE_FULL = """
 set -e
@@ -89,7 +89,7 @@ def test_a_damaged_vector_fails_verify_and_only_that(
 
 
 def test_an_opt_out_refuses_to_rest_on_a_damaged_vector(built: Workspace, sift: Sift) -> None:
-    assert sift("opt-out", "request", "reader 03", "--basis", "x", "-w", built.root).code == 0
+    request(built, "reader 03")
     altered(files(built, "reader 03")[1], "altered")
     ended = sift("opt-out", "run", "-w", built.root, "--json")
     ended.refused(1, "lineage recorded", "dvc checkout")
@@ -149,7 +149,7 @@ def test_hostile_text_reaches_no_terminal(built: Workspace, sift: Sift) -> None:
 
 
 def test_a_second_build_at_the_same_time_is_refused(built: Workspace, sift: Sift) -> None:
-    assert sift("opt-out", "request", "reader 01", "--basis", "x", "-w", built.root).code == 0
+    request(built, "reader 01")
     before = tree(built.root)
     with rival(built.root):
         for command in (["build"], ["opt-out", "run"]):

@@ -116,6 +116,35 @@ REQUESTS = {
     "a huge basis": (["opt-out", "request", "ann", "--basis", "x" * 999], "not 1 to 200"),
     "unknown request to run": (["opt-out", "run", "opt-out-0009"], "no opt-out request"),
     "unknown request to show": (["opt-out", "status", "'; drop table x"], "no opt-out request"),
+    "unknown law": (
+        ["opt-out", "request", "ann", "--basis", "x", "--jurisdiction", "lgpd"],
+        "policy.jurisdictions",
+    ),
+    "received tomorrow": (
+        ["opt-out", "request", "ann", "--basis", "x", "--received", "2999-01-01"],
+        "in the future",
+    ),
+    "a basis that names them": (
+        ["opt-out", "request", "ann", "--basis", "Ann: gdpr"],
+        "names a contributor",
+    ),
+    "unknown request to plan": (["opt-out", "plan", "opt-out-0009"], "no opt-out request"),
+    "unknown request to approve": (
+        ["opt-out", "approve", "opt-out-0009", "--by", "x", "--reason", "x"],
+        "no opt-out request",
+    ),
+    "approval without a name": (
+        ["opt-out", "approve", "opt-out-0001", "--reason", "x"],
+        "Missing option '--by'",
+    ),
+    "hold on nobody": (
+        ["opt-out", "hold", "nobody", "--by", "x", "--reason", "x"],
+        "`sift contributors list`",
+    ),
+    "release without a hold": (
+        ["opt-out", "release", "ann", "--by", "x", "--reason", "x"],
+        "is not on hold",
+    ),
     "show nobody": (["contributors", "show", "nobody"], "`sift contributors list`"),
     "impact of nobody": (["lineage", "impact", "nobody"], "`sift contributors list`"),
     "impact of a path": (["lineage", "impact", "../../x"], GRAMMAR),
@@ -235,6 +264,9 @@ COMMANDS = (
     ["contributors", "show", "ann"],
     ["opt-out", "run"],
     ["opt-out", "status"],
+    ["opt-out", "plan", "x"],
+    ["opt-out", "approve", "x", "--by", "x", "--reason", "x"],
+    ["opt-out", "hold", "x", "--by", "x", "--reason", "x"],
     ["lineage", "sql", "SELECT 1"],
     ["model", "export", "x"],
     ["stage", "finetune"],
