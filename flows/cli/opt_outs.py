@@ -118,6 +118,7 @@ def run(
         if result.version:
             say(f"  Champion: version {result.version}")
         say(f"  Report: {result.report}")
+        say(f"  Certificate: {result.report.with_name('certificate.dsse.json')}")
     if results and (recipients := place.settings.policy.report_to):
         say(f"Send the reports to: {', '.join(recipients)}")
     for why in waiting:
