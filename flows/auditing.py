@@ -17,6 +17,7 @@ from flows.anchors import anchors
 from flows.errors import FlowError
 from flows.progress import tracked
 from flows.stocktaking import Stock
+from flows.stocktaking_stores import dvc_findings, mlflow_findings, report_findings
 from flows.tasks import sift_task
 from flows.verifying import verify
 from flows.workspace import Workspace
@@ -171,9 +172,9 @@ CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "sums": ("Is each merge the sum of its members?", _sums),
     "files": ("Are the files those that lineage knows?", Stock.files),
     "records": ("Are records those in the files?", Stock.records),
-    "dvc": ("Do cache and remote hold what lineage says?", Stock.dvc),
-    "mlflow": ("Does MLflow hold what lineage says?", Stock.mlflow),
-    "reports": ("Has every finished request its report?", Stock.reports),
+    "dvc": ("Do cache and remote hold what lineage says?", dvc_findings),
+    "mlflow": ("Does MLflow hold what lineage says?", mlflow_findings),
+    "reports": ("Has every finished request its report?", report_findings),
     "exactness": ("Is the merge, rebuilt, the same bytes?", _exactness),
 }
 """Name → what is asked, and the work; in the order in which they are made."""
