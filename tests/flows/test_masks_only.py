@@ -23,6 +23,7 @@ from tests.flows.kept import (
     keep,
     vector_files,
 )
+from tests.flows.test_auditing import found as audit_findings
 from tests.flows.test_build import change
 from tests.flows.test_exactness import merge_bytes, served_sha256
 from tests.flows.test_verifying import flip_a_byte
@@ -397,3 +398,7 @@ def test_applying_the_setting_again_changes_nothing(masks_only: Workspace) -> No
     before = tree(masks_only.root)
     apply_storage(masks_only)
     assert tree(masks_only.root).keys() == before.keys()
+
+
+def test_an_audit_misses_no_vector_that_is_not_kept(masks_only: Workspace) -> None:
+    assert audit_findings(masks_only) == {}
