@@ -16,7 +16,7 @@ def test_every_figure_comes_from_a_store_whose_audit_log_holds(
 
     measured = benchmark.figures(store, contributors=12, versions=3)
 
-    assert len(measured) == 10
+    assert len(measured) == 11
     assert all(figure.value > 0 for figure in measured)
     with store.reader() as reader:
         assert len(reader.impact(key("contributor 2")).versions) == 3
