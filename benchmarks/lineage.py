@@ -25,13 +25,18 @@ from lineage import Contributor, LineageStore, Reader, Row
 from tests.lineage.population import (
     BASE,
     ENVIRONMENT,
+    MODEL,
     at,
     dataset,
     dataset_records,
+    digests,
     empty_store,
+    evaluations,
     finetuning,
     key,
-    merge,
+    model_version,
+    new_state,
+    run_id,
 )
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "lineage.md"
@@ -162,9 +167,17 @@ def _record(store: LineageStore, rows: Iterable[Row]) -> float:
 
 
 def _merge(store: LineageStore, members: dict[str, str], version: int) -> float:
+    day, how = at(version), "rebuild" if version == 1 else "update"
+    state = new_state(members, how, version)
+    runs = {key(name): run_id(name, data) for name, data in members.items()}
+    rows = [*digests(state, members), *evaluations(members, version, version)]
+    served = model_version(state, version, version)
     started = time.perf_counter()
     with store.writer() as recorder:
-        merge(recorder, members, "rebuild" if version == 1 else "update", version)
+        recorder.record_state(state, runs)
+        recorder.add_all(rows)
+        recorder.add(served)
+        recorder.set_champion(MODEL, version, day)
     return time.perf_counter() - started
 
 

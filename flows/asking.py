@@ -67,7 +67,7 @@ def _decide(workspace: Workspace, request_id: str, form: ApprovalForm) -> str:
     try:
         decide(workspace, request_id, form.name, form.reason)
     except (FlowError, LineageError) as error:
-        return f"{error.facts} {error.remedy}"
+        return str(error)
     return ""
 
 

@@ -70,7 +70,7 @@ _REBUILD = "sift verify"
 _REBUILD_BY_FINETUNING = "sift verify --rederive"
 REPEAT = (
     "sift verify reports/{request_id}/certificate.dsse.json",
-    'sift lineage sql "SELECT * FROM digest_check ORDER BY state_seq DESC, lane LIMIT 4"',
+    'sift lineage sql "SELECT * FROM digest_check ORDER BY state_seq DESC, lane LIMIT 2"',
     "sift lineage sql \"SELECT * FROM purge_evidence WHERE request_id = '{request_id}'\"",
 )
 

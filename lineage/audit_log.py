@@ -16,10 +16,10 @@ from typing import Any
 
 import duckdb
 
-from lineage.audit_rows import AuditedTable, audited_tables, digests_of
+from lineage.audit_rows import AuditedTable, audited_tables
 from lineage.errors import LineageWriteError
 from lineage.records import Json, Record, Sha256, Text, Utc
-from lineage.statements import Connection, as_json, run, run_text
+from lineage.statements import Connection, as_json, query, run, run_text
 
 # ruff: noqa: S608
 # Every name put into SQL text below comes from the database's own catalogue.
@@ -134,26 +134,22 @@ class AuditedConnection:
     def append_entry(self) -> None:
         """Append the entry of this transaction; none if no row is other than it was."""
         seq = next_seq(self._connection)
-        changed = False
-        for name, keys in sorted(self._touched.items()):
+        insert = query("insert_audit_changes")
+        changed = 0
+        for name, touched in sorted(self._touched.items()):
             table = self._tables[name]
-            asked = as_json(dict(zip(table.key, key, strict=True)) for key in keys)
-            before = digests_of(self._before, table, asked)
-            after = digests_of(self._connection, table, asked)
-            changes = [
-                {"row_key": key, "before": before.get(key), "after": after.get(key)}
-                for key in sorted(before.keys() | after.keys())
-                if before.get(key) != after.get(key)
-            ]
-            if changes:
-                changed = True
-                run(
-                    self._connection,
-                    "insert_audit_changes",
-                    seq=seq,
-                    table_name=name,
-                    changes=as_json(changes),
-                )
+            keys = as_json(dict(zip(table.key, key, strict=True)) for key in touched)
+            before = run_text(self._before, table.rows(table.having("$keys")), keys=keys)
+            added = run_text(
+                self._connection,
+                f"{insert} FULL JOIN ({table.rows(table.having('$keys'))}) AS new USING (row_key)"
+                " WHERE old.digest IS DISTINCT FROM new.digest",
+                seq=seq,
+                table_name=name,
+                before=as_json(before),
+                keys=keys,
+            )
+            changed += added[0]["Count"]
         if changed:
             append(self._connection, seq, ", ".join(self._events))
 

@@ -10,10 +10,11 @@ tried: the columns in `FORGOTTEN`. `sift audit` checks these against the files a
 workspace instead.
 """
 
+import json
 from dataclasses import dataclass
 
 from lineage.errors import LineageSchemaError
-from lineage.statements import Connection, run, run_text
+from lineage.statements import Connection, run
 
 # ruff: noqa: S608
 # Every name put into SQL text below comes from the database's own catalogue.
@@ -42,6 +43,14 @@ class AuditedTable:
             f" left(sha256('[\"{self.name}\"' || {values} || ']'), 32) AS digest FROM {source}"
         )
 
+    def having(self, keys: str) -> str:
+        """SQL that gives the rows of this table with these keys, a JSON array of objects."""
+        structure = json.dumps([{name: self.columns[name] for name in self.key}])
+        return (
+            f"(FROM {self.name} SEMI JOIN (SELECT unnest(from_json_strict({keys}, '{structure}'),"
+            f" max_depth := 2)) AS touched USING ({', '.join(self.key)}))"
+        )
+
 
 def audited_tables(connection: Connection) -> dict[str, AuditedTable]:
     """Return every table whose changes the audit log records: all but its own two.
@@ -58,18 +67,6 @@ def audited_tables(connection: Connection) -> dict[str, AuditedTable]:
         columns = dict(zip(row["columns"], row["types"], strict=True))
         tables[row["table_name"]] = AuditedTable(row["table_name"], columns, tuple(row["key"]))
     return tables
-
-
-def digests_of(connection: Connection, table: AuditedTable, keys: str) -> dict[str, str]:
-    """Return {row key: digest} of the rows with these keys, a JSON array of objects."""
-    types = {name: table.columns[name] for name in table.key}
-    structure = ", ".join(f'"{name}": "{kind}"' for name, kind in types.items())
-    source = (
-        f"(FROM {table.name} SEMI JOIN (SELECT unnest(from_json_strict($keys, '[{{{structure}}}]'),"
-        f" max_depth := 2)) AS touched USING ({', '.join(table.key)}))"
-    )
-    rows = run_text(connection, table.rows(source), keys=keys)
-    return {row["row_key"]: row["digest"] for row in rows}
 
 
 def _as_text(name: str, kind: str) -> str:

@@ -4,7 +4,8 @@ Asking for one thing by its name raises LineageNotFoundError if there is none. W
 not be there yet (`current_…`, `finished_…`, `open_…`, `champion`) is None instead.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import duckdb
@@ -26,6 +27,7 @@ from lineage.records import (
     LaneCheck,
     LinearDigest,
     Member,
+    Membership,
     MergeState,
     ModelVersion,
     OptOutRequest,
@@ -160,6 +162,10 @@ class Reader(RequestReader):
         """
         self.state(state_seq)
         return self._list(DatasetVersion, "member_datasets", state_seq=state_seq)
+
+    def memberships(self, contributor_key: str) -> list[Membership]:
+        """Return every stay of a contributor in the merge, oldest first."""
+        return self._list(Membership, "memberships", contributor_key=contributor_key)
 
     def digest_check(self, state_seq: int) -> list[LaneCheck]:
         """Compare, lane by lane, the members' digests with the state's: the SQL of the docs.
@@ -311,16 +317,25 @@ class Reader(RequestReader):
 
         Raises LineageQueryError for anything else and for SQL that is wrong.
         """
+        with self._asked(text) as cursor:
+            rows = cursor.fetchall()
+        return Table(columns=tuple(column[0] for column in cursor.description), rows=tuple(rows))
+
+    def arrow(self, text: str) -> Any:
+        """Answer one SELECT as `sql` does, as a pyarrow.Table with the types of its columns."""
+        with self._asked(text) as cursor:
+            return cursor.to_arrow_table()
+
+    @contextmanager
+    def _asked(self, text: str) -> Iterator[Any]:
         try:
             require_harmless(self._connection, text)
-            cursor = self._connection.execute(text)
-            rows = cursor.fetchall()
+            yield self._connection.execute(text)
         except duckdb.Error as error:
             raise LineageQueryError(
                 f"the SQL failed: {str(error).splitlines()[0]}.",
                 remedy="the tables and views are described in docs/lineage.md.",
             ) from error
-        return Table(columns=tuple(column[0] for column in cursor.description), rows=tuple(rows))
 
     def _list(self, record: type[SomeRecord], query: str, /, **values: object) -> list[SomeRecord]:
         return [record(**row) for row in run(self._connection, query, **values)]

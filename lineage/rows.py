@@ -27,21 +27,21 @@ def add_rows(connection: Connection, rows: Sequence[Row]) -> int:
         row["column_name"]: row["data_type"]
         for row in run(connection, "table_columns", table_name=record.table)
     }
-    incoming = f"""
-        WITH incoming AS (
-            SELECT unnest(from_json_strict($rows, '{json.dumps([columns])}'), max_depth := 2)
-        )"""
-    payload = as_json(rows)
+    # Read once, for it is the reading of JSON that costs.
+    run_text(
+        connection,
+        "CREATE OR REPLACE TEMP TABLE incoming AS"
+        f" SELECT unnest(from_json_strict($rows, '{json.dumps([columns])}'), max_depth := 2)",
+        rows=as_json(rows),
+    )
     if record.again == "refuse":
-        _refuse_contradiction(connection, record, columns, incoming, payload)
+        _refuse_contradiction(connection, record, columns)
     verb = "INSERT OR IGNORE" if record.again == "keep" else "INSERT OR REPLACE"
     unchanged = "" if record.again != "refuse" else f"WHERE NOT EXISTS ({_live_row(record)})"
     # The audited connection gives the keys of the rows that were written.
     written = run_text(
         connection,
-        f"{verb} INTO {record.table} BY NAME {incoming}"
-        f" SELECT incoming.* FROM incoming {unchanged}",
-        rows=payload,
+        f"{verb} INTO {record.table} BY NAME SELECT incoming.* FROM incoming {unchanged}",
     )
     return len(written)
 
@@ -59,17 +59,14 @@ def _refuse_contradiction(
     connection: Connection,
     record: type[Row],
     columns: dict[str, str],
-    incoming: str,
-    payload: str,
 ) -> None:
     # The same fact recorded twice differs in its times alone: that is a killed process run again.
     facts = [name for name, kind in columns.items() if kind != "TIMESTAMP"]
     differs = " OR ".join(f"incoming.{name} IS DISTINCT FROM live.{name}" for name in facts)
     clash = run_text(
         connection,
-        f"{incoming} SELECT {', '.join(record.key)} FROM incoming"
+        f"SELECT {', '.join(record.key)} FROM incoming"
         f" WHERE EXISTS ({_live_row(record)} AND ({differs})) LIMIT 1",
-        rows=payload,
     )
     if clash:
         raise _conflict(record, tuple(clash[0].values()), "is there with other values")

@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol
 
+from pydantic_core import to_json
+
 from lineage.records import Row
 
 
@@ -59,14 +61,7 @@ def run_text(connection: Connection, text: str, /, **values: object) -> list[dic
 
 def as_json(rows: Iterable[Row | dict[str, Any]]) -> str:
     """Return rows as one JSON array: the fast way to hand DuckDB many of them in one parameter."""
-    plain = (row.model_dump() if isinstance(row, Row) else row for row in rows)
-    return json.dumps(list(plain), allow_nan=False, default=_json_default)
-
-
-def _json_default(value: object) -> str:
-    if isinstance(value, datetime):
-        return str(_to_store(value).isoformat())
-    raise TypeError(f"no JSON for {type(value).__name__}")
+    return to_json(list(rows)).decode()
 
 
 def _to_store(value: Any) -> Any:

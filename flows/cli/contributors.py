@@ -200,7 +200,7 @@ def _shortened(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-@app.command(epilog=example("sift contributors canary tully --count 3 >> tully.jsonl"))
+@app.command(epilog=example("sift contributors canary tully --count 3"))
 def canary(
     contributor: Annotated[str, typer.Argument(help="Whose rows the canaries join.")],
     how_many: Annotated[int, typer.Option("--count", min=1, max=100, help="How many.")] = 1,

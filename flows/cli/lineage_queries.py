@@ -1,38 +1,96 @@
 """`sift lineage`: questions of an auditor."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.answers import Format, chosen_format, new_file, write_answer
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.contributors import known_key
-from flows.cli.render import count, print_json, print_table
+from flows.cli.render import count, print_graph, print_json, print_table
 from flows.errors import UsageError
-from lineage import Impact
+from lineage import Impact, Reader
+from lineage.graph import Graph, contributor_graph, version_graph
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
 
 app = group("Ask what came from whom.")
 
 
-@app.command(epilog=example('sift lineage sql "SELECT * FROM digest_check"'))
+@app.command(
+    epilog=example(
+        'sift lineage sql "SELECT * FROM digest_check"',
+        'sift lineage sql "SELECT * FROM models" --output models.parquet',
+    )
+)
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT; see docs/lineage.md for the tables.")],
+    query: Annotated[str, typer.Argument(help="One SELECT; see docs/cookbook.md for examples.")],
+    form: Annotated[
+        Format | None, typer.Option("--format", help="Without it, as --output ends, or a table.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="A new file for the answer: .json, .csv or .parquet.")
+    ] = None,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Answer a question in SQL, read-only."""
     from flows.workspace import Workspace
 
+    if json and form not in (None, Format.JSON):
+        raise UsageError(f"--json and --format {form} contradict.", remedy="give one of them.")
+    chosen = chosen_format(Format.JSON if json else form, output)
     with Workspace.open(workspace).lineage.reader() as reader:
-        table = reader.sql(query)
+        write_answer(reader, query, chosen, output)
+
+
+@app.command(
+    epilog=example("sift lineage graph tully", "sift lineage graph demo/3 --output graph.svg")
+)
+def graph(
+    what: Annotated[
+        str,
+        typer.Argument(help="A contributor's id or key, a request's id, or MODEL/VERSION."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option(help="A new .svg or .png file for the picture.")
+    ] = None,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Draw the way from a contributor to every model version, or back from a version."""
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    with place.lineage.reader() as reader:
+        found = _graph(place, reader, what)
+    if output is not None:
+        from flows.drawing import draw, require_drawable
+
+        ending = require_drawable(output)
+        with new_file(output) as file:
+            draw(found, file, ending)
     if json:
-        if len(set(table.columns)) < len(table.columns):
-            raise UsageError(
-                "Two columns of the answer have one name.", remedy="name them apart with AS."
-            )
-        print_json([dict(zip(table.columns, row, strict=True)) for row in table.rows])
-        return
-    print_table(count(len(table.rows), "row"), table.columns, table.rows, right=len(table.columns))
+        print_json(found.model_dump(mode="json"))
+    elif output is None:
+        print_graph(found)
+
+
+def _graph(place: "Workspace", reader: Reader, what: str) -> Graph:
+    """The graph of a version, a request or a contributor; no id of a contributor has a slash."""
+    name, slash, version = what.rpartition("/")
+    if slash:
+        if not (version.isascii() and version.isdigit() and len(version) < 10):
+            raise UsageError(f"{version!r} is no version.", remedy="name one as MODEL/VERSION.")
+        return version_graph(reader, name, int(version))
+    requests = {row.request_id: row for row in reader.requests()}
+    if what in requests:
+        request = requests[what]
+        title = f"What {what} withdraws, and all that was made from it"
+        return contributor_graph(reader, request.contributor_key, request.records, title)
+    return contributor_graph(reader, known_key(place, reader, what))
 
 
 @app.command(epilog=example("sift lineage impact tully"))

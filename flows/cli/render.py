@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.tree import Tree
 
 from flows.progress import listening
+from lineage.graph import Graph, Node
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -35,7 +37,7 @@ def plain(text: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output. JSON has no NaN or infinity: they become null."""
-    print(json.dumps(_for_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(as_plain_json(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(
@@ -48,6 +50,40 @@ def print_table(
     for row in rows:
         table.add_row(*(escape(plain(_cell(value))) for value in row))
     out.print(table)
+
+
+def print_graph(graph: Graph) -> None:
+    """Print a lineage graph as a tree: what is served last, and below each node what it led to.
+
+    A node that is reached again is named, and not followed a second time.
+    """
+    tree = Tree(escape(plain(graph.title)), style="bold", guide_style="dim")
+    shown: set[str] = set()
+
+    def grow(branch: Tree, node: Node) -> None:
+        own = branch.add(_node(node, again=node.name in shown and bool(graph.after(node.name))))
+        if node.name not in shown:
+            shown.add(node.name)
+            for following in graph.after(node.name):
+                grow(own, following)
+
+    targets = {target for _, target in graph.edges}
+    for node in graph.nodes:
+        if node.name not in targets:
+            grow(tree, node)
+    for kind, number in graph.left_out.items():
+        tree.add(f"[dim]and {number} older: {escape(kind)}[/dim]")
+    out.print(tree)
+
+
+def _node(node: Node, *, again: bool) -> str:
+    style = {"in use": "green", "kept": "default", "gone": "bright_black"}[node.standing]
+    when = f"destroyed {node.gone_at:%Y-%m-%d}" if node.gone_at else ""
+    if node.gone_at and node.kind == "contributor":
+        when = f"erased {node.gone_at:%Y-%m-%d}"
+    kind = "" if node.label.startswith(node.kind.split()[-1]) else node.kind
+    text = "  ".join(part for part in (kind, node.label, node.detail, when) if part)
+    return f"[not bold {style}]{escape(plain(text))}{'  (as above)' if again else ''}[/]"
 
 
 @contextmanager
@@ -93,16 +129,16 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _for_json(value: object) -> object:
+def as_plain_json(value: object) -> object:
     """JSON's own types and nothing else; what it does not know becomes text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _for_json(own) for key, own in value.items()}
+        return {str(key): as_plain_json(own) for key, own in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_for_json(own) for own in value]
+        return [as_plain_json(own) for own in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value)

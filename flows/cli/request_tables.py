@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.render import count, out, plain, print_table, say
+from flows.cli.render import count, out, print_table, say
 from flows.deadlines import Due
 from flows.planning import Plan
 from flows.standing import Standing
@@ -22,7 +21,8 @@ def deadline_lines(rows: Sequence[Due]) -> list[str]:
 def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
     """One line a request; with `in_full`, everything that is known of each."""
     table = Table(title="Opt-out requests", title_justify="left", header_style="bold")
-    for name in ("request", "contributor key", "withdraws", "basis", "received", "state", "next"):
+    # Six short columns: a line a request in a terminal of 80. The rest is shown of one request.
+    for name in ("request", "key", "withdraws", "state", "next"):
         table.add_column(name)
     table.add_column("days left", justify="right")
     for row in rows:
@@ -30,10 +30,8 @@ def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
         records = None if request.records is None else len(request.records)
         table.add_row(
             request.request_id,
-            request.contributor_key[:12] + "…",
+            request.contributor_key[:8],
             "all data" if records is None else count(records, "record"),
-            escape(plain(request.basis)),
-            f"{request.received_at:%Y-%m-%d}",
             row.state + (f": {count(len(row.pending), 'object')} pending" if row.pending else ""),
             row.next_step or "ended",
             ", ".join(map(_days, row.deadlines)) or "–",
@@ -83,6 +81,13 @@ def print_plan(plan: Plan) -> None:
 
 
 def _print_in_full(row: Standing) -> None:
+    request = row.request
+    print_table(
+        "The request",
+        ["contributor key", "basis", "received (UTC)"],
+        [(request.contributor_key, request.basis, request.received_at)],
+        right=3,
+    )
     print_table(
         row.request.request_id,
         ["step", "at (UTC)"],

@@ -166,12 +166,12 @@ def test_a_hold_stops_a_purge_that_has_begun(
 
     place = with_vectors
     removal = request(place, STAYER)
-    recorded = purging.record
+    key, recorded = removal.key, purging.record
 
     def record_then_hold(workspace: Workspace, message: str) -> str:
         head = recorded(workspace, message)
         with workspace.lineage.writer() as recorder:
-            recorder.place_hold(removal.key, "counsel", "case 7", datetime.now(UTC))
+            recorder.place_hold(key, "counsel", "case 7", datetime.now(UTC))
         return head
 
     monkeypatch.setattr(purging, "record", record_then_hold)

@@ -5,7 +5,7 @@ Ada, Bob and Cyd are merged (state 1). Bob brings new data and Dan joins (state 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from lineage import (
     opt_out,
 )
 
-LANES = 4
+LANES = 2
 MODEL = "demo"
 
 
@@ -165,21 +165,22 @@ def new_state(members: Mapping[str, str], how: str, day: float) -> NewState:
     )
 
 
-def merge(recorder: Recorder, members: Mapping[str, str], how: str, day: float) -> int:
-    """Record a state of {name: data}, its digest, its evaluations, and serve it as a version."""
-    state = new_state(members, how, day)
-    runs = {key(name): run_id(name, data) for name, data in members.items()}
-    state_seq = recorder.record_state(state, runs)
+def digests(state: NewState, members: Mapping[str, str]) -> list[LinearDigest]:
+    """Return the lanes of a state of {name: data}: the sums of its members'."""
     vectors = [sha(f"vector {name} {data}") for name, data in members.items()]
-    recorder.add_all(
+    return [
         LinearDigest(
             subject=state.state_sha256,
             lane=number,
             value=sum(lane(vector, number) for vector in vectors) % 2**64,
         )
         for number in range(LANES)
-    )
-    recorder.add_all(
+    ]
+
+
+def evaluations(members: Iterable[str], state_seq: int, day: float) -> list[Evaluation]:
+    """Return the same six numbers for each member."""
+    return [
         Evaluation.model_validate(
             {
                 "state_seq": state_seq,
@@ -195,18 +196,30 @@ def merge(recorder: Recorder, members: Mapping[str, str], how: str, day: float) 
         for name in members
         for split in ("held_in", "held_out")
         for setting, value in (("base", 0.5), ("merged", 0.625), ("masked", 0.875))
+    ]
+
+
+def model_version(state: NewState, state_seq: int, day: float) -> ModelVersion:
+    """Return the version that serves a state; both have one number."""
+    return ModelVersion(
+        name=MODEL,
+        version=state_seq,
+        state_seq=state_seq,
+        served_sha256=sha(f"served {state.state_sha256}"),
+        mlflow_run_id=f"mlflow-run-{state_seq}",
+        mlflow_model_id=f"m-{state_seq}",
+        registered_at=at(day),
     )
-    recorder.add(
-        ModelVersion(
-            name=MODEL,
-            version=state_seq,
-            state_seq=state_seq,
-            served_sha256=sha(f"served {state.state_sha256}"),
-            mlflow_run_id=f"mlflow-run-{state_seq}",
-            mlflow_model_id=f"m-{state_seq}",
-            registered_at=at(day),
-        )
-    )
+
+
+def merge(recorder: Recorder, members: Mapping[str, str], how: str, day: float) -> int:
+    """Record a state of {name: data}, its digest, its evaluations, and serve it as a version."""
+    state = new_state(members, how, day)
+    runs = {key(name): run_id(name, data) for name, data in members.items()}
+    state_seq = recorder.record_state(state, runs)
+    recorder.add_all(digests(state, members))
+    recorder.add_all(evaluations(members, state_seq, day))
+    recorder.add(model_version(state, state_seq, day))
     recorder.set_champion(MODEL, state_seq, at(day))
     return state_seq
 

@@ -267,7 +267,7 @@ def test_a_signed_report_of_something_else_is_refused(tmp_path: Path, report: by
     signed = sign(statement(subjects, predicate()), SIGNER)
     (tmp_path / "report.json").write_bytes(report)
     (tmp_path / "report.html").write_bytes(b"")
-    with pytest.raises(EvidenceError, match="no report|another request"):
+    with pytest.raises(EvidenceError, match=r"no report|another request"):
         check_report(read_link(signed, RING, "the certificate").content, tmp_path)
 
 

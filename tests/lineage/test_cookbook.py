@@ -10,6 +10,7 @@ from lineage import Contributor, LineageStore
 from tests.lineage.population import (
     BASE,
     ENVIRONMENT,
+    LANES,
     at,
     dataset,
     finetuning,
@@ -118,7 +119,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     ),
     "Is each merge the sum of exactly its members, and of nothing else?": (
         "members equal",
-        [(count, True) for count in (3, 4, 3) for _ in range(4)],
+        [(count, True) for count in (3, 4, 3) for _ in range(LANES)],
     ),
     "Is version 3 exactly the sum of its listed members?": (
         "version sum_of_exactly_its_members members",
@@ -126,7 +127,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
     ),
     "Which single vector, taken away, turns one state into the next?": (
         "contributor_key run_id lanes",
-        [(CYD, run_id("cyd", "first"), 4)],
+        [(CYD, run_id("cyd", "first"), LANES)],
     ),
     "Does every reference lead somewhere?": ("value", []),
     "What changed from one merge to the next?": (

@@ -1,19 +1,24 @@
+-- Not by way of merge_members, which would be made for every state there has been.
 CREATE OR REPLACE VIEW model_version_members AS
 SELECT
     model_version.name,
     model_version.version,
     model_version.state_seq,
-    merge_members.contributor_key,
-    merge_members.external_id,
-    merge_members.run_id,
-    merge_members.dataset_sha256,
-    merge_members.valid_from,
-    merge_members.valid_to,
+    membership.contributor_key,
+    contributor.external_id,
+    membership.run_id,
+    finetuning_run.dataset_sha256,
+    membership.valid_from,
+    membership.valid_to,
     model_version.champion_from,
     model_version.champion_to,
     model_version.destroyed_at
 FROM model_version
-JOIN merge_members ON merge_members.state_seq = model_version.state_seq;
+JOIN membership
+    ON membership.from_seq <= model_version.state_seq
+    AND (membership.to_seq IS NULL OR model_version.state_seq < membership.to_seq)
+LEFT JOIN contributor ON contributor.contributor_key = membership.contributor_key
+LEFT JOIN finetuning_run ON finetuning_run.run_id = membership.run_id;
 COMMENT ON VIEW model_version_members IS 'Each model version with each contributor in it.';
 COMMENT ON COLUMN model_version_members.name IS 'registered model';
 COMMENT ON COLUMN model_version_members.version IS 'its version';
