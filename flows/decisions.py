@@ -1,7 +1,8 @@
 """Approving, rejecting and holding: what a request needs before anything that cannot be undone.
 
 Each decision is one transaction in lineage, and lineage alone is believed: a form in Prefect and a
-command write the same row, and both are read again right before each destructive step.
+command write the same row, and both are read again right before each destructive step. None of them
+takes the workspace's lock: a hold must be possible while a purge is running.
 """
 
 from collections.abc import Iterable
@@ -30,15 +31,14 @@ def approve(workspace: Workspace, request_id: str, by: str, reason: str) -> int:
     What lineage finds is recorded first, so that something definite is approved. Raises UsageError
     for a person whose approval does not count by the policy, OptOutOrderError after the end.
     """
-    with workspace.lock():
-        removal = _deciding(workspace, request_id, by, reason)
-        if removal.next_step() == "identified":
-            identify([removal])
-        with workspace.lineage.writer() as recorder:
-            recorder.decide(request_id, APPROVED, by, reason, datetime.now(UTC))
-        missing = _missing(workspace, request_id)
-        if missing == 0:
-            record_approval(removal)
+    removal = _deciding(workspace, request_id, by, reason)
+    if removal.next_step() == "identified":
+        identify([removal])
+    with workspace.lineage.writer() as recorder:
+        recorder.decide(request_id, APPROVED, by, reason, datetime.now(UTC))
+    missing = _missing(workspace, request_id)
+    if missing == 0:
+        record_approval(removal)
     return missing
 
 
@@ -48,25 +48,24 @@ def reject(workspace: Workspace, request_id: str, by: str, reason: str) -> None:
     Raises UsageError for a person who may not decide, OptOutOrderError once the contributor is
     removed, or after another end.
     """
-    with workspace.lock():
-        _deciding(workspace, request_id, by, reason)
-        now = datetime.now(UTC)
-        with workspace.lineage.writer() as recorder:
-            recorder.decide(request_id, REJECTED, by, reason, now)
-            recorder.reject(request_id, reason, now)
+    _deciding(workspace, request_id, by, reason)
+    now = datetime.now(UTC)
+    with workspace.lineage.writer() as recorder:
+        recorder.decide(request_id, REJECTED, by, reason, now)
+        recorder.reject(request_id, reason, now)
 
 
 def place_hold(workspace: Workspace, key: str, by: str, reason: str) -> LegalHold:
     """Forbid to destroy a contributor's data. Raises LineageConflictError while a hold stands."""
     require_person(workspace, key, by, reason)
-    with workspace.lock(), workspace.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         return recorder.place_hold(key, by, reason, datetime.now(UTC))
 
 
 def release_hold(workspace: Workspace, key: str, by: str, reason: str) -> None:
     """End the hold on a contributor's data. Raises LineageNotFoundError where none stands."""
     require_person(workspace, key, by, reason)
-    with workspace.lock(), workspace.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         recorder.release_hold(key, by, reason, datetime.now(UTC))
 
 

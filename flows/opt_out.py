@@ -130,7 +130,7 @@ def opt_out(
     else:
         wanted = ready(place) if request_ids is None else request_ids
     removals = [Removal(place, name) for name in wanted]
-    _require_fulfillable(removals)
+    require_fulfillable(removals)
     unfinished = [r.request_id for r in removals if r.next_step() is not None]
     require_permission(place, unfinished)
     require_signing_key(place)
@@ -145,7 +145,7 @@ def take_step(removals: list[Removal], step: str) -> None:
     _work(removals, step)
 
 
-def _require_fulfillable(removals: Sequence[Removal]) -> None:
+def require_fulfillable(removals: Sequence[Removal]) -> None:
     """Raise UsageError for a request that ended without being fulfilled."""
     for removal in removals:
         with removal.workspace.lineage.reader() as reader:

@@ -146,7 +146,7 @@ def _notify(
     notice = OptOutNotice(
         request_id=request_id, kind=kind, actor=by, reason=reason, sent_at=datetime.now(UTC)
     )
-    with workspace.lock(), workspace.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         recorder.notify(notice)
         if later is not None:
             recorder.set_deadlines(request_id, [("extended answer", later)])

@@ -92,12 +92,14 @@ def run(
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
     from flows.decisions import obstacle
-    from flows.opt_out import open_requests, opt_out
+    from flows.opt_out import open_requests, opt_out, require_fulfillable
+    from flows.removal import Removal
 
     unfinished = open_requests(place)
     if requests:
         with place.lineage.reader() as reader:
             todo = [name for name in dict.fromkeys(requests) if reader.request(name)]
+        require_fulfillable([Removal(place, name) for name in todo])
         todo, waiting = [name for name in todo if name in unfinished], []
     else:
         found = {name: obstacle(place, name) for name in unfinished}

@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.render import count, out, print_table, say
+from flows.cli.render import count, out, plain, print_table, say
 from flows.deadlines import Due
 from flows.planning import Plan
 from flows.standing import Standing
@@ -21,20 +22,21 @@ def deadline_lines(rows: Sequence[Due]) -> list[str]:
 def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
     """One line a request; with `in_full`, everything that is known of each."""
     table = Table(title="Opt-out requests", title_justify="left", header_style="bold")
-    # Six short columns: a line a request in a terminal of 80. The rest is shown of one request.
-    for name in ("request", "key", "withdraws", "state", "next"):
-        table.add_column(name)
-    table.add_column("days left", justify="right")
+    table.add_column("request", no_wrap=True)
+    table.add_column("withdraws", no_wrap=True)
+    table.add_column("basis", overflow="fold")
+    for name in ("received", "state"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("days left", justify="right", no_wrap=True)
     for row in rows:
         request = row.request
-        records = None if request.records is None else len(request.records)
         table.add_row(
             request.request_id,
-            request.contributor_key[:8],
-            "all data" if records is None else count(records, "record"),
-            row.state + (f": {count(len(row.pending), 'object')} pending" if row.pending else ""),
-            row.next_step or "ended",
-            ", ".join(map(_days, row.deadlines)) or "–",
+            _scope(row),
+            escape(plain(request.basis)),
+            f"{request.received_at:%Y-%m-%d}",
+            row.state + (f"\n{count(len(row.pending), 'object')} pending" if row.pending else ""),
+            "\n".join(map(_days, row.deadlines)) or "–",
         )
     out.print(table)
     for row in rows if in_full else ():
@@ -83,13 +85,20 @@ def print_plan(plan: Plan) -> None:
 def _print_in_full(row: Standing) -> None:
     request = row.request
     print_table(
-        "The request",
-        ["contributor key", "basis", "received (UTC)"],
-        [(request.contributor_key, request.basis, request.received_at)],
-        right=3,
+        request.request_id,
+        ["what", "value"],
+        [
+            ("contributor key", request.contributor_key),
+            ("withdraws", _scope(row)),
+            ("law", request.jurisdiction),
+            ("filed by", request.filed_by),
+            ("received (UTC)", request.received_at),
+            ("next step", row.next_step or "none: ended"),
+        ],
+        right=2,
     )
     print_table(
-        row.request.request_id,
+        "Steps",
         ["step", "at (UTC)"],
         [(step.step, step.done_at) for step in row.steps],
         right=2,
@@ -117,6 +126,11 @@ def _print_in_full(row: Standing) -> None:
         )
     if row.kept_until is not None:
         say(f"The record of this request is kept until {row.kept_until:%Y-%m-%d}.")
+
+
+def _scope(row: Standing) -> str:
+    records = row.request.records
+    return "all data" if records is None else count(len(records), "record")
 
 
 def _days(row: Due) -> str:

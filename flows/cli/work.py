@@ -86,7 +86,8 @@ def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
         champion = reader.champion(place.settings.model.name)
         merged = {member.run_id for member in members}
         vectors = [row for row in reader.task_vectors() if row.run_id in merged]
-        waiting = [r.request_id for r in reader.requests() if reader.next_step(r.request_id)]
+        upcoming = {row.request_id: reader.next_step(row.request_id) for row in reader.requests()}
+    waiting = {name: step for name, step in upcoming.items() if step is not None}
     facts: dict[str, object] = {
         "workspace": place.root,
         "model": place.settings.model.name,
@@ -137,9 +138,12 @@ def _storage(keep: str, vectors: Sequence[TaskVector]) -> dict[str, object]:
     }
 
 
-def _next(contributors: int, members: int, waiting: list[str]) -> str:
-    if waiting:
+def _next(contributors: int, members: int, waiting: dict[str, str]) -> str:
+    undecided = [name for name, step in waiting.items() if step in ("identified", "approved")]
+    if len(waiting) > len(undecided):
         return "sift opt-out run"
+    if undecided:
+        return f"sift opt-out plan {undecided[0]}"
     if contributors == 0:
         return "sift contributors add FILE"
     return "nothing: up to date" if contributors == members else "sift build"

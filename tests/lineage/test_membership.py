@@ -10,6 +10,7 @@ from lineage import LineageConflictError, LineageStore
 from tests.lineage.population import (
     BASE,
     ENVIRONMENT,
+    LANES,
     MODEL,
     at,
     contribute,
@@ -99,9 +100,9 @@ def test_a_state_may_have_no_members_left(store: LineageStore) -> None:
         last = merge(recorder, {}, "opt-out", day=3)
     with store.reader() as reader:
         assert reader.members(last) == []
-        assert [lane.members_sum for lane in reader.digest_check(last)] == [0, 0, 0, 0]
+        assert [lane.members_sum for lane in reader.digest_check(last)] == [0] * LANES
         assert all(lane.equal for lane in reader.digest_check(last))
-        assert [lane.equal for lane in reader.digest_check(1)] == [True] * 4
+        assert [lane.equal for lane in reader.digest_check(1)] == [True] * LANES
 
 
 def test_the_same_members_again_may_be_the_same_bytes_under_a_new_number(

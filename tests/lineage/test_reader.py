@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from lineage import LineageNotFoundError, LineageQueryError, LineageStore
-from tests.lineage.population import BASE, ENVIRONMENT, MODEL, key, run_id, sha
+from tests.lineage.population import BASE, ENVIRONMENT, LANES, MODEL, key, run_id, sha
 
 # The digest check
 
@@ -13,7 +13,7 @@ def test_the_digests_of_exactly_the_members_sum_to_the_state(populated: LineageS
     with populated.reader() as reader:
         for state_seq, members in ((1, 3), (2, 4), (3, 3)):
             lanes = reader.digest_check(state_seq)
-            assert [lane.lane for lane in lanes] == [0, 1, 2, 3]
+            assert [lane.lane for lane in lanes] == list(range(LANES))
             assert all(lane.equal and lane.members == lane.digests == members for lane in lanes)
             assert all(lane.members_sum == lane.state_value for lane in lanes)
 
@@ -27,17 +27,17 @@ def break_store(store: LineageStore, statement: str) -> None:
 @pytest.mark.parametrize(
     ("harm", "lanes_hurt"),
     [
-        ("UPDATE linear_digest SET value = value // 2 WHERE subject = '{vector}' AND lane = 2", 1),
+        ("UPDATE linear_digest SET value = value // 2 WHERE subject = '{vector}' AND lane = 1", 1),
         (
             "UPDATE linear_digest SET value = xor(value, 1) WHERE subject = '{state}' AND lane = 0",
             1,
         ),
         ("DELETE FROM linear_digest WHERE subject = '{vector}' AND lane = 1", 1),
         ("DELETE FROM linear_digest WHERE subject = '{state}' AND lane = 1", 1),
-        ("DELETE FROM linear_digest WHERE subject = '{vector}'", 4),
-        ("DELETE FROM membership WHERE run_id = '{run}'", 4),
-        ("UPDATE membership SET to_seq = NULL", 4),
-        ("DELETE FROM task_vector WHERE run_id = '{run}'", 4),
+        ("DELETE FROM linear_digest WHERE subject = '{vector}'", LANES),
+        ("DELETE FROM membership WHERE run_id = '{run}'", LANES),
+        ("UPDATE membership SET to_seq = NULL", LANES),
+        ("DELETE FROM task_vector WHERE run_id = '{run}'", LANES),
     ],
 )
 def test_one_altered_lane_or_one_missing_member_is_found(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.cli.conftest import Ended, Sift
+from tests.flows.traces import traces
 
 DOCS = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
@@ -40,6 +41,9 @@ def test_the_session_of_the_docs_works(
     assert ran["sift status --json"].json["champion"] == 1
     assert ran["sift opt-out status opt-out-0001 --json"].json[0]["next_step"] is None
     assert (tmp_path / "for-tully" / "config.json").is_file()
+    found = {"id": b"tully", "text": b"quite a dull story", "record": b"awful and sad"}
+    assert traces(tmp_path / "films", found) == {}
+    assert traces(tmp_path / "films", {"somebody who stays": b"poor place"}) != {}
 
 
 def _hurry(params: Path) -> None:
