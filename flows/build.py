@@ -29,6 +29,7 @@ from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
 from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
+from flows.observing import observed
 from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
 from flows.sweeping import sweep_superseded
@@ -68,27 +69,27 @@ def build(workspace: Path) -> BuildResult:
     `workspace` is the folder that `sift init` made.
     """
     place = Workspace.open(workspace)
-    with place.lock():
+    with place.lock(), observed(place, "build"):
         return _build(place)
 
 
 def _build(place: Workspace) -> BuildResult:
     seconds: dict[str, float] = {}
-    with _timed(seconds, "base model"):
+    with _phase(place, seconds, "base model"):
         prepare_base_model(place)
-    with _timed(seconds, "ingest"):
+    with _phase(place, seconds, "ingest"):
         work = check_datasets(place)
-    with _timed(seconds, "finetune"):
+    with _phase(place, seconds, "finetune"):
         finetuned = _finetune(place, work)
-    with _timed(seconds, "merge"):
+    with _phase(place, seconds, "merge"):
         state = merge(place, work)
         check_exactness(place)
         keep_what_is_kept(place)
-    with _timed(seconds, "evaluate"):
+    with _phase(place, seconds, "evaluate"):
         rows, metrics = score(place, state)
-    with _timed(seconds, "register"):
+    with _phase(place, seconds, "register"):
         version = register_version(place, state, metrics)
-    with _timed(seconds, "commit"):
+    with _phase(place, seconds, "commit"):
         head = commit_workspace(place, f"Build version {version.version}: {len(work)} members")
     result = BuildResult(
         model=version.name,
@@ -110,7 +111,8 @@ def _finetune(place: Workspace, work: Sequence[Job]) -> int:
     todo, gone = pending(place, work), lost(place, work)
     size = place.settings.build.shard_size
     for start in range(0, len(todo), size):
-        finetune_shard(place, todo[start : start + size], start, len(todo))
+        with observed(place, "build.finetune.shard"):
+            finetune_shard(place, todo[start : start + size], start, len(todo))
     if gone:
         restore_vectors(place, gone)
     return len(todo) + len(gone)
@@ -234,7 +236,8 @@ def _publish(result: BuildResult, rows: list[Evaluation]) -> None:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+def _phase(place: Workspace, seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.monotonic()
-    yield
+    with observed(place, f"build.{phase.replace(' ', '_')}"):
+        yield
     seconds[phase] = round(time.monotonic() - started, 2)

@@ -18,6 +18,7 @@ from flows.certificates import require_signing_key
 from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
 from flows.errors import UsageError
+from flows.observing import observed
 from flows.progress import tracked
 from flows.purging import purge
 from flows.removal import Removal, identify, remove
@@ -106,7 +107,9 @@ def take_steps(
 
 
 def _work(removals: list[Removal], step: str) -> None:
-    WORK[step](removals)
+    requests = [removal.request_id for removal in removals]
+    with observed(removals[0].workspace, f"opt_out.{step}", requests):
+        WORK[step](removals)
 
 
 def _run_name() -> str:

@@ -112,6 +112,13 @@ class RemovalAuditSettings(_Section):
     relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
 
 
+class OpenLineageSettings(_Section):
+    """Where lineage events go, beside the file in the workspace."""
+
+    transport: dict[str, Any] = {}
+    """In the words of OpenLineage's client, such as {type: http, url: ...}; empty: nowhere."""
+
+
 Period = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3} (business days?|days?|months?)$")]
 """A span of the calendar, such as `10 business days`, `45 days` or `1 month`."""
 
@@ -168,6 +175,7 @@ class Settings(_Section):
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     build: BuildSettings = BuildSettings()
     policy: PolicySettings = PolicySettings()
+    openlineage: OpenLineageSettings = OpenLineageSettings()
 
 
 def load_settings(path: Path) -> Settings:

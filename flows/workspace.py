@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flows.base import KeptBase
     from flows.doors.dvc import Dvc
     from flows.doors.mlflow import Mlflow
+    from flows.doors.openlineage import OpenLineage
 
 UNFINISHED = ".writing-*"
 """What `sift_core.write_atomically` calls a file before it has its name."""
@@ -220,6 +221,13 @@ class Workspace:
         from flows.doors.mlflow import Mlflow  # as above
 
         return Mlflow(self.root, self.settings.model.name)
+
+    @cached_property
+    def openlineage(self) -> "OpenLineage":
+        """Where OpenLineage's events of the workspace go."""
+        from flows.doors.openlineage import OpenLineage  # as above
+
+        return OpenLineage(self.root, self.settings.model.name, self.settings.openlineage.transport)
 
     @cached_property
     def kept_base(self) -> "KeptBase":

@@ -30,6 +30,7 @@ from lineage.reader import Reader
 from lineage.recorder import Recorder
 from lineage.records import (
     BaseModelRecord,
+    Changed,
     Contributor,
     DatasetRecords,
     DatasetVersion,
@@ -71,6 +72,7 @@ __all__ = [
     "Anchor",
     "AuditEntry",
     "BaseModelRecord",
+    "Changed",
     "Consent",
     "Contributor",
     "DatasetRecords",

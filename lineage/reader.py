@@ -17,6 +17,7 @@ from lineage.audit_sql import require_harmless
 from lineage.errors import LineageNotFoundError, LineageQueryError
 from lineage.records import (
     BaseModelRecord,
+    Changed,
     Contributor,
     DatasetRecords,
     DatasetVersion,
@@ -167,6 +168,10 @@ class Reader(RequestReader):
         """Return every stay of a contributor in the merge, oldest first."""
         return self._list(Membership, "memberships", contributor_key=contributor_key)
 
+    def vectors_changed_by(self, state_seq: int, *, afresh: bool) -> list[TaskVector]:
+        """Return the vectors that came into or went out of a state; made `afresh`, all in it."""
+        return self._list(TaskVector, "vectors_changed_by", state_seq=state_seq, afresh=afresh)
+
     def digest_check(self, state_seq: int) -> list[LaneCheck]:
         """Compare, lane by lane, the members' digests with the state's: the SQL of the docs.
 
@@ -300,6 +305,15 @@ class Reader(RequestReader):
     def audit_head(self) -> AuditEntry:
         """Return the last entry of the audit log: what to note elsewhere as an `Anchor`."""
         return self._one(AuditEntry, "audit_head", "entry in its audit log")
+
+    def changed_since(self, seq: int) -> Changed:
+        """Return what was made or destroyed in the entries of the audit log after `seq`."""
+        return Changed(
+            datasets=tuple(self._list(DatasetVersion, "changed_datasets", seq=seq)),
+            vectors=tuple(self._list(TaskVector, "changed_vectors", seq=seq)),
+            states=tuple(self._list(MergeState, "changed_states", seq=seq)),
+            versions=tuple(self._list(ModelVersion, "changed_versions", seq=seq)),
+        )
 
     def audit_findings(self, anchors: Collection[Anchor] = ()) -> dict[str, list[Finding]]:
         """Check the audit log against itself, what was noted elsewhere, and every row.

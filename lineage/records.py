@@ -407,6 +407,15 @@ class Impact(Record):
     versions: tuple[ModelVersion, ...]
 
 
+class Changed(Record):
+    """The artifacts that were made or destroyed since some moment, as their rows are now."""
+
+    datasets: tuple[DatasetVersion, ...]
+    vectors: tuple[TaskVector, ...]
+    states: tuple[MergeState, ...]
+    versions: tuple[ModelVersion, ...]
+
+
 class TracedMember(Record):
     """A member of a traced model version with all it came from."""
 
