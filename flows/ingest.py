@@ -5,7 +5,7 @@ Everything is checked before anything is written; a refused file changes nothing
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from flows.digests import md5_of
 from flows.errors import FlowError, UsageError
 from flows.identity import normal_id
 from flows.readers import read_rows
+from flows.readmitting import require_not_withdrawn, returning
 from flows.rows import LabelledRow, Row, canonical_json, parse_row, record_json, record_sha256
 from flows.settings import Settings
 from flows.texts import (
@@ -25,7 +26,7 @@ from flows.texts import (
     require_text,
 )
 from flows.workspace import Workspace
-from lineage import Contributor, DatasetRecords, DatasetVersion, OptOutRequest, Recorder
+from lineage import Contributor, DatasetRecords, DatasetVersion, Recorder
 from sift_core import sha256_of, write_atomically
 
 Status = Literal["added", "replaced", "restored", "unchanged"]
@@ -33,10 +34,6 @@ Status = Literal["added", "replaced", "restored", "unchanged"]
 
 class DatasetAlteredError(FlowError):
     """A stored dataset is not the bytes that lineage recorded."""
-
-
-class WithdrawnRecordsError(UsageError):
-    """Rows that were withdrawn come in again."""
 
 
 @dataclass
@@ -112,16 +109,16 @@ def add_contributors(
                 for row in own
                 if reader.next_step(row.request_id)
             }
-        returning = _returning(datasets, standing, waiting) if rejoin is not None else set()
+        back = returning(datasets, standing, waiting) if rejoin is not None else set()
         for dataset in datasets:
-            if dataset.key not in returning:
-                _require_not_withdrawn(dataset, standing[dataset.key])
+            if dataset.key not in back:
+                require_not_withdrawn(dataset, standing[dataset.key])
         plan = [(dataset, _status(workspace, dataset, current, replace)) for dataset in datasets]
         _store(
             workspace,
             [(dataset, status) for dataset, status in plan if status != "unchanged"],
             current,
-            [(key, by, rejoin) for key in sorted(returning) if rejoin is not None],
+            [(key, by, rejoin) for key in sorted(back) if rejoin is not None],
         )
     return [Added(d.external_id, d.key, status, len(d.train), len(d.test)) for d, status in plan]
 
@@ -157,47 +154,6 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
             )
         datasets.append(split_rows(name, key, [row.stored() for row in own], settings.held_out))
     return datasets
-
-
-def _require_not_withdrawn(dataset: Dataset, requests: Sequence[OptOutRequest]) -> None:
-    """An opt-out stands from the moment it was received, whether it was run yet or not."""
-    for request in requests:
-        if request.records is None:
-            raise UsageError(
-                f"Contributor {dataset.external_id!r} opted out.",
-                remedy="leave their rows out; where they have consented anew, say so: `sift "
-                "contributors add --rejoin REFERENCE FILE`.",
-            )
-        if again := sorted(dataset.records.intersection(request.records)):
-            raise WithdrawnRecordsError(
-                f"Contributor {dataset.external_id!r} withdrew {len(again)} of these records "
-                f"({request.request_id}), first {again[0]}.",
-                remedy="leave these rows out: a withdrawal is final. Nothing was added.",
-            )
-
-
-def _returning(
-    datasets: Sequence[Dataset],
-    standing: Mapping[str, Sequence[OptOutRequest]],
-    waiting: Collection[str],
-) -> set[str]:
-    """The contributors who opted out and come back. Raises UsageError while an opt-out goes on."""
-    returning = set()
-    for dataset in datasets:
-        whole = [row for row in standing[dataset.key] if row.records is None]
-        if going_on := [row for row in standing[dataset.key] if row.request_id in waiting]:
-            raise UsageError(
-                f"{going_on[0].request_id} of contributor {dataset.external_id!r} is not done.",
-                remedy=f"finish it first: `sift opt-out run {going_on[0].request_id}`; what is "
-                "there must be gone before anything new comes.",
-            )
-        if whole:
-            returning.add(dataset.key)
-    if not returning:
-        raise UsageError(
-            "Nobody in these files has opted out.", remedy="leave --rejoin out; nothing was added."
-        )
-    return returning
 
 
 def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:

@@ -24,9 +24,12 @@ def check_report(content: Statement, folder: Path) -> str:
 
 def _agrees(content: Statement, path: Path) -> str:
     """The certificate and the report it signs speak of the same thing."""
-    report = json.loads(path.read_bytes())
     about = content.predicate
-    said = (report["request_id"], report["contributor_key"], report["records"])
+    try:
+        report = json.loads(path.read_bytes())
+        said = (report["request_id"], report["contributor_key"], report["records"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _differs(REPORT, "it is no report") from None
     if said != (about.request_id, about.scope.contributor_key, about.scope.records):
         raise _differs(REPORT, "it is about another request than the certificate")
     return f"both are about {about.request_id}"

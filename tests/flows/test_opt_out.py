@@ -311,7 +311,7 @@ def test_an_opt_out_before_the_first_build_needs_no_model(
     needles = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
     assert traces(place.root, needles) == {}
     assert (
-        "no model had been built"
+        "No model had been built"
         in (place.reports / removal.request_id / "report.html").read_text()
     )
     assert len(place.files_of(place.key_of(MEMBER))) == 1

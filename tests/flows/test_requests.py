@@ -18,7 +18,7 @@ from flows.decisions import (
     require_permission,
 )
 from flows.errors import UsageError
-from flows.ingest import WithdrawnRecordsError
+from flows.readmitting import WithdrawnRecordsError
 from flows.requests import acknowledge, extend, receive
 from flows.standing import standing
 from flows.texts import require_nameless

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from flows.workspace import Workspace
 from lineage import Disclosure
 from tests.flows.departures import belongings
 from tests.flows.kept import FEW, LEAVER, STAYER, Both
+from tests.flows.killed import Point, dies
 from tests.flows.test_exactness import merge_bytes
 from tests.flows.traces import traces
 from tests.flows.trees import tree
@@ -182,3 +184,45 @@ def test_a_hold_stops_a_purge_that_has_begun(
         objects = reader.purge_objects(removal.request_id)
     assert {row.place for row in objects if row.destroyed_at} == {"workspace"}
     assert place.dvc.holders([row.locator for row in objects if row.place == "dvc-cache"])
+
+
+TOGETHER = [
+    Point("flows.removal:make_current", "before"),
+    Point("flows.removal:make_current", "after"),
+    Point("flows.removal:Removal.done", "before", "opt-out-0002"),
+    Point("flows.renewing:evaluate_state", "after"),
+    Point("flows.doors.mlflow:Mlflow.register", "after"),
+    Point("flows.purging:_plan", "after"),
+    Point("flows.purging:_forget_datasets", "after"),
+    Point("flows.purging:record", "after"),
+    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-cache"),
+    Point("flows.doors.mlflow:Mlflow.destroy", "after"),
+    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-remote"),
+    Point("flows.removal:Removal.done", "before", "purged"),
+    Point("flows.reporting:write_report", "after"),
+    Point("flows.removal:Removal.done", "before", "reported"),
+]
+
+
+def run_all(root: Path) -> None:
+    """Both requests of the test below."""
+    run(Workspace.open(root), ["opt-out-0001", "opt-out-0002"])
+
+
+@pytest.mark.slow
+def test_two_who_leave_together_end_the_same_however_often_it_dies(
+    with_vectors: Workspace, together: Together
+) -> None:
+    place = with_vectors
+    for who in (LEAVER, TWIN):
+        request(place, who)
+
+    deaths = {str(point): dies(run_all, place.root, point) for point in TOGETHER}
+    run_all(place.root)
+
+    assert all(deaths.values()), deaths
+    assert merge_bytes(place) == together.one_by_one
+    assert place.mlflow.versions() == [2]
+    assert {row.state for row in standing(place)} == {"reported"}
+    assert traces(place.root, together.needles) == {}
+    assert verify(place).passed

@@ -7,9 +7,9 @@ import pytest
 
 from flows.errors import UsageError
 from flows.evaluating import evaluate_state
-from flows.ingest import WithdrawnRecordsError
 from flows.merging import current_state
 from flows.opt_out import opt_out
+from flows.readmitting import WithdrawnRecordsError
 from flows.reporting import read_report
 from flows.verifying import verify
 from flows.workspace import Workspace

@@ -13,7 +13,20 @@ from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import STATEMENT_TYPE_URI
 from in_toto_attestation.v1.statement import Statement as OfficialStatement
 
-from lineage.certificate import STATEMENT, Change, adds_up, encode, file_digest, read, sign
+from lineage.certificate import (
+    PAGE,
+    REPORT,
+    SERVED,
+    STATE,
+    STATEMENT,
+    Change,
+    adds_up,
+    encode,
+    file_digest,
+    read,
+    sign,
+    statement,
+)
 from lineage.certificate_chain import check_chain, read_link
 from lineage.certificate_envelope import EvidenceError, KeyFileError, PublicKey, SigningKey
 from lineage.certificate_levels import check_lineage, check_model, check_report
@@ -31,6 +44,7 @@ from tests.lineage.evidence import (
     signing_key,
     single_file_verifier,
 )
+from tests.lineage.population import sha
 
 GOLDENS = Path(__file__).parent / "goldens"
 MUTATIONS = 2000
@@ -241,6 +255,20 @@ def test_a_lane_wraps_at_two_to_the_64() -> None:
     assert change is not None and adds_up(change)
     wrong = Change(**change.model_dump() | {"digest_after": change.digest_before})
     assert not adds_up(wrong)
+
+
+@pytest.mark.parametrize(
+    "report", [b"", b"[]", b"{}", b"[" * 100_000, case().report.replace(b"0001", b"0002")]
+)
+def test_a_signed_report_of_something_else_is_refused(tmp_path: Path, report: bytes) -> None:
+    """An issuer may sign anything; certificate and report still have to say the same."""
+    subjects = {REPORT: file_digest(report), PAGE: file_digest(b""), SERVED: sha("served")}
+    subjects[STATE] = sha("state after")
+    signed = sign(statement(subjects, predicate()), SIGNER)
+    (tmp_path / "report.json").write_bytes(report)
+    (tmp_path / "report.html").write_bytes(b"")
+    with pytest.raises(EvidenceError, match=r"no report|another request"):
+        check_report(read_link(signed, RING, "the certificate").content, tmp_path)
 
 
 # ---- files -------------------------------------------------------------------------------------
