@@ -110,7 +110,8 @@ def record_approval(removal: Removal) -> None:
     """Record the step `approved`, with who approved; safe to repeat."""
     with removal.workspace.lineage.reader() as reader:
         rows = reader.approvals(removal.request_id)
-    removal.done("approved", {"approved_by": [row.actor for row in rows]})
+    names = [row.actor for row in rows if row.decision == APPROVED]
+    removal.done("approved", {"approved_by": names})
 
 
 def _deciding(workspace: Workspace, request_id: str, by: str, reason: str) -> Removal:

@@ -54,6 +54,12 @@ def _approve(removals: Sequence[Removal]) -> None:
         record_approval(removal)
 
 
+def _remove(removals: Sequence[Removal]) -> None:
+    # Time may have passed since the approval was recorded: a hold, another policy.
+    require_permission(removals[0].workspace, [removal.request_id for removal in removals])
+    remove(removals)
+
+
 def _report(removals: Sequence[Removal]) -> None:
     # Written before their step is recorded, and list it: a report that exists is whole.
     for removal in removals:
@@ -69,7 +75,7 @@ def _report(removals: Sequence[Removal]) -> None:
 WORK: dict[str, Callable[[Sequence[Removal]], None]] = {
     "identified": identify,
     "approved": _approve,
-    "removed": remove,
+    "removed": _remove,
     "verified": verify,
     "evaluated": evaluate,
     "registered": register_new,

@@ -108,14 +108,16 @@ def record(workspace: Workspace, message: str) -> str:
 def push(workspace: Workspace) -> None:
     """Copy what the remote lacks to it.
 
-    Raises DvcError where it cannot be reached, or where it was pushed to before and is empty now: a
-    disk that is not mounted must not pass for a remote that holds nothing.
+    Raises DvcError where it cannot be reached, or where the same remote was pushed to before and is
+    empty now: a disk that is not mounted must not pass for a remote that holds nothing.
     """
-    pushed = workspace.root / ".sift" / "pushed"
-    if pushed.is_file():
+    note, remote = workspace.root / ".sift" / "pushed-to", workspace.dvc.remote_url()
+    known = note.is_file() and note.read_text(encoding="utf-8") == remote
+    if known:
         workspace.dvc.require_filled_remote()
     workspace.dvc.push()
-    pushed.touch()
+    if not known:
+        note.write_text(remote, encoding="utf-8")
 
 
 def _track(workspace: Workspace) -> None:

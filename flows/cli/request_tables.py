@@ -2,14 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.render import count, out, plain, print_table, say
 from flows.deadlines import Due
-from flows.planning import Plan
 from flows.standing import Standing
+
+if TYPE_CHECKING:
+    from flows.planning import Plan  # torch and the stores, which a status does not need
 
 _COLOURS = {"overdue": "bold red", "due soon": "yellow", "open": "green", "late": "red"}
 
@@ -43,7 +46,7 @@ def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
         _print_in_full(row)
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: "Plan") -> None:
     """What would be destroyed, place by place, and what is known of quality."""
     print_table(
         f"{plan.request_id} would destroy {count(len(plan.objects), 'object')}, {plan.bytes} bytes",

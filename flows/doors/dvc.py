@@ -190,6 +190,11 @@ class Dvc:
         with self._open("collect live objects") as repo:
             return self._live(repo)
 
+    def remote_url(self) -> str:
+        """Return where the remote is, as DVC reads its configuration: a path or a URL."""
+        with self._open("read where the remote is") as repo:
+            return str(repo.config["remote"][repo.config["core"]["remote"]]["url"])
+
     def require_filled_remote(self) -> None:
         """Raise `DvcError` where the remote holds no object at all, or cannot be reached.
 

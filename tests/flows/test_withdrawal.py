@@ -194,7 +194,7 @@ def test_a_withdrawn_record_does_not_come_in_again(fresh: Workspace) -> None:
 def test_after_a_withdrawal_the_contributor_may_leave_altogether(fresh: Workspace) -> None:
     rows = reviews("ann")
     request(fresh, "ann", records=[record(rows[0])])
-    with pytest.raises(UsageError, match="run it first"):
+    with pytest.raises(UsageError, match="see how far it is"):
         request(fresh, "ann")
     opt_out_plainly(fresh.root)
 
