@@ -1,6 +1,7 @@
 """An exact removal leaves nothing to find; an inexact one is found, whichever way it errs."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,12 +24,14 @@ from sift_core import (
     encode_examples,
     evaluate,
     finetune,
+    load_base,
     served_weights,
 )
 from sift_core.errors import MissingReferenceError
 from sift_core.losses import row_losses
 from sift_core.removal_audit import Probe, RemovalAudit, _auc, exposure
 from sift_core.serve import Weights
+from tests import tiny
 
 SIGNS, GRID = SignVector(7), Grid(24)
 STEPS = FinetuneSettings(learning_rate=0.01, steps=6)
@@ -91,9 +94,21 @@ class World:
         return {**after, moved[0]: everyone[moved[0]]}
 
 
-@pytest.fixture(params=["classifier", "causal"])
+@pytest.fixture(scope="module")
+def _classifying(classifier_folder: Path) -> World:
+    return World(load_base(classifier_folder, tiny.LABELS, ["*"]))
+
+
+@pytest.fixture(scope="module")
+def _answering(causal_folder: Path) -> World:
+    return World(load_base(causal_folder, (), ["*"]))
+
+
+@pytest.fixture(params=["_classifying", "_answering"])
 def world(request: pytest.FixtureRequest) -> World:
-    return World(request.getfixturevalue(request.param))
+    """Finetuned once: an audit leaves the live model as it was."""
+    found: World = request.getfixturevalue(request.param)
+    return found
 
 
 def test_after_an_exact_removal_every_pair_of_curves_coincides(world: World) -> None:
@@ -132,9 +147,9 @@ def test_the_live_model_is_the_base_again_afterwards(world: World) -> None:
 
 
 def test_a_canary_that_was_learned_stands_out_and_one_that_was_removed_does_not(
-    classifier: BaseModel,
+    _classifying: World,
 ) -> None:
-    world = World(classifier)
+    world, classifier = _classifying, _classifying.base
     told: list[Example] = [Classification("film really really", "good")]
     untold: list[Example] = [Classification("film really really", "bad")]
     canary = _encoded(classifier, told + untold)
