@@ -43,7 +43,14 @@ def served_sha256(place: Workspace) -> str:
     return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))
 
 
-@pytest.mark.parametrize("leaver", CONTRIBUTORS)
+@pytest.mark.parametrize(
+    "leaver",
+    [
+        # Two ordinary contributors and one of the twins by default, everybody in the slow tests.
+        pytest.param(name, marks=() if at in (0, 7, 11) else pytest.mark.slow)
+        for at, name in enumerate(CONTRIBUTORS)
+    ],
+)
 def test_removing_anyone_leaves_what_a_fresh_build_without_them_makes(
     built: Workspace, tmp_path: Path, tiny_classifier: Path, leaver: str
 ) -> None:

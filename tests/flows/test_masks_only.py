@@ -328,6 +328,7 @@ def test_vectors_that_were_kept_go_from_dvc_too(
     assert place.git.is_clean()
 
 
+@pytest.mark.slow
 def test_an_opt_out_finds_the_vectors_that_are_kept_still(
     with_vectors: Workspace, needles: dict[str, bytes]
 ) -> None:

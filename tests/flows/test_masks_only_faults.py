@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from flows.verifying import verify
 from flows.workspace import Workspace
 from tests.flows.kept import FEW, LEAVER, STAYER, fresh_merge, keep, vector_files
@@ -60,6 +62,7 @@ def survivors(points: list[Point], work: Callable[[Path], None], root: Path) -> 
     return [str(point) for point in points if not dies(work, root, point)]
 
 
+@pytest.mark.slow
 def test_an_opt_out_that_dies_while_others_wait_ends_the_same(
     masks_only: Workspace,
     needles: dict[str, bytes],

@@ -349,6 +349,7 @@ def test_requests_follow_one_another(left: Workspace, departure: Departure) -> N
     assert (left.reports / departure.result.request_id / "report.json").read_bytes() == first
 
 
+@pytest.mark.slow
 def test_two_waiting_requests_do_not_disturb_each_other(built: Workspace) -> None:
     """The second is filed before the first runs, and the first stops half way."""
     first, second = request(built, LEAVER), request(built, MEMBER)

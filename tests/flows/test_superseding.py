@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from flows.evaluating import evaluate_state
 from flows.finetuning import finetune_jobs, pending
 from flows.merging import current_state
@@ -76,6 +78,7 @@ def test_an_opt_out_scores_members_on_the_rows_that_are_in_the_merge(built: Work
     assert verify(built).passed
 
 
+@pytest.mark.slow
 def test_an_opt_out_between_finetuning_and_merging_takes_the_old_vector_out(
     built: Workspace,
 ) -> None:

@@ -129,6 +129,7 @@ OFTEN = [
 ]
 
 
+@pytest.mark.slow
 def test_a_withdrawal_that_dies_again_and_again_ends_the_same(
     built: Workspace, never: Path
 ) -> None:
