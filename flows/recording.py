@@ -11,7 +11,7 @@ from types import TracebackType
 from lineage import LineageStore
 from lineage.records import Row
 
-SECONDS = 5.0
+SECONDS = 10.0
 """How long a result may wait: what a killed process has to do again."""
 
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from sift_core.canonical import altered, sha256_of
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
@@ -69,6 +67,8 @@ class Draft:
         self._path = path
         self.size = 0
         self._flushed = 0
+        self._found = bytearray()
+        """What was read back, in one place: most pieces are of one size."""
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes, read them back, compare. Raises OSError.
@@ -78,8 +78,11 @@ class Draft:
         start = self.size
         while self.size < start + len(data):
             self.size += os.write(self._handle, data[self.size - start :])
-        found = os.pread(self._handle, len(data), start)
-        if not np.array_equal(np.frombuffer(found, np.uint8), np.frombuffer(data, np.uint8)):
+        if len(self._found) != len(data):
+            self._found = bytearray(len(data))
+        found: object = self._found
+        read = os.preadv(self._handle, [self._found], start)
+        if read != len(data) or found != data:
             raise OSError(f"{self._path} does not give back what was written to it.")
         if self.size - self._flushed >= _FLUSH_EVERY:
             os.fdatasync(self._handle)

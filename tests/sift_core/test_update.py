@@ -254,7 +254,11 @@ def test_a_state_out_of_range_is_refused(tmp_path: Path, value: int) -> None:
 def test_a_disk_that_loses_what_was_written_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.pread", lambda handle, size, start: b"\1" * size)
+    def lose(_handle: int, buffers: list[bytearray], _start: int) -> int:
+        buffers[0][:] = b"\1" * len(buffers[0])
+        return len(buffers[0])
+
+    monkeypatch.setattr("os.preadv", lose)
     with pytest.raises(OSError, match="does not give back"):
         update_state(KIND, None, [], [], DIGEST_SEED, tmp_path / "merge")
     assert list((tmp_path / "merge").iterdir()) == []
