@@ -286,6 +286,7 @@ def test_nothing_is_subtracted_where_something_differs(
         assert reader.next_step("opt-out-0001") == "removed"
 
 
+@pytest.mark.slow
 def test_on_another_machine_an_opt_out_stops_and_a_new_seed_is_the_way_out(
     masks_only: Workspace,
     tmp_path: Path,

@@ -110,6 +110,7 @@ def test_a_build_that_dies_again_and_again_ends_the_same(
     assert vector_files(masks_only) == []
 
 
+@pytest.mark.slow
 def test_a_change_to_masks_that_dies_again_and_again_ends_without_vectors(
     with_vectors: Workspace,
     needles: dict[str, bytes],

@@ -337,6 +337,7 @@ def test_the_last_contributor_leaves_the_base_model_behind(
     assert finetune_and_merge(place).state_seq == 3
 
 
+@pytest.mark.slow
 def test_requests_follow_one_another(left: Workspace, departure: Departure) -> None:
     needles = {"id": MEMBER.encode(), "text": marker(MEMBER).encode()}
     first = (left.reports / departure.result.request_id / "report.json").read_bytes()

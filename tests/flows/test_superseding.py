@@ -98,6 +98,7 @@ def test_an_opt_out_between_finetuning_and_merging_takes_the_old_vector_out(
     assert verify(built).passed
 
 
+@pytest.mark.slow
 def test_a_build_leaves_the_files_of_a_leaver_to_the_opt_out(built: Workspace) -> None:
     removal = request(built, LEAVER)
     remove([removal])

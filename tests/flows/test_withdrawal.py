@@ -192,6 +192,7 @@ def test_a_withdrawn_record_does_not_come_in_again(fresh: Workspace) -> None:
     add(fresh, [{**rows[0], "contributor": "cyd"}, *reviews("cyd")])
 
 
+@pytest.mark.slow
 def test_after_a_withdrawal_the_contributor_may_leave_altogether(fresh: Workspace) -> None:
     rows = reviews("ann")
     request(fresh, "ann", records=[record(rows[0])])
