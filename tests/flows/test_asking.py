@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows import asking
 from flows.deadlines import DeadlineError
@@ -35,17 +36,21 @@ def question(client: SyncPrefectClient, asked: set[str]) -> tuple[FlowRun, str] 
         keys = run.state.state_details.run_input_keyset if run.state else None
         if not keys or keys["description"] in asked:
             continue
-        said = client._client.get(f"/flow_runs/{run.id}/input/{keys['description']}")
-        if said.is_success:  # the run is paused a moment before its form is there
-            asked.add(keys["description"])
-            return run, said.text
+        try:
+            said = client._client.get(f"/flow_runs/{run.id}/input/{keys['description']}")
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == 404:  # it is paused a moment before its form is there
+                continue
+            raise
+        asked.add(keys["description"])
+        return run, said.text
     return None
 
 
 def answer(answers: list[dict[str, Any]], shown: list[str]) -> None:
     """Give each form its answer; note what it said."""
     asked: set[str] = set()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     with get_client(sync_client=True) as client:
         for each in answers:
             while (found := question(client, asked)) is None and time.monotonic() < until:
@@ -60,7 +65,7 @@ def test_a_form_writes_what_the_command_writes_and_is_shown_again_where_it_does_
     fresh: Workspace, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "POLL_SECONDS", 1)
-    monkeypatch.setattr(asking, "WAIT_SECONDS", 30)
+    monkeypatch.setattr(asking, "WAIT_SECONDS", 180)
     params = fresh.root / "params.yaml"
     params.write_text(params.read_text().replace("approvers: []", "approvers: [Jo Counsel]"))
     names = [receive(fresh, who, BASIS, filed_by=CLERK).request_id for who in ("ann", "bob")]
