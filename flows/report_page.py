@@ -129,9 +129,9 @@ def _step(name: str) -> str:
 
 
 def _told(value: float | Sequence[float]) -> str:
-    """A number, or a curve step by step."""
-    values = [value] if isinstance(value, float) else value
-    return " → ".join(f"{one:.4f}" for one in values)
+    """A number, or where a curve begins and ends; report.json has every step."""
+    ends = [value] if isinstance(value, float) else [value[0], value[-1]]
+    return " → ".join(f"{one:.4f}" for one in ends)
 
 
 def _visible(value: object) -> object:
