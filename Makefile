@@ -10,7 +10,7 @@ demo: $(READY)  ## the main job on a real model and real reviews, then one opt-o
 	$(BIN)/sift demo demo-workspace
 
 test: $(READY)  ## the default tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the slow tests: minutes each
 	$(BIN)/python -m pytest -m slow
