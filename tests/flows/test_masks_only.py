@@ -162,6 +162,7 @@ def test_the_report_says_what_was_checked_and_what_was_not(masks_only: Workspace
     assert "derived again" in page and vector["vector_sha256"] in page
 
 
+@pytest.mark.slow
 def test_withdrawn_records_are_as_if_never_given(
     masks_only: Workspace, needles: dict[str, bytes], tmp_path: Path, tiny_classifier: Path
 ) -> None:

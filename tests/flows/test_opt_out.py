@@ -317,6 +317,7 @@ def test_an_opt_out_before_the_first_build_needs_no_model(
     assert len(place.files_of(place.key_of(MEMBER))) == 1
 
 
+@pytest.mark.slow
 def test_the_last_contributor_leaves_the_base_model_behind(
     tmp_path: Path, tiny_classifier: Path, prefect_server: None
 ) -> None:

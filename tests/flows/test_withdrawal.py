@@ -144,6 +144,7 @@ def test_a_withdrawal_that_dies_again_and_again_ends_the_same(
     assert len(built.files_of(built.key_of(WRITER))) == 3
 
 
+@pytest.mark.slow
 def test_a_record_of_replaced_rows_goes_and_the_merge_stays(built: Workspace) -> None:
     """It is in DVC's history and in an old model version, not in the current merge."""
     known = old_bytes(built)
@@ -160,6 +161,7 @@ def test_a_record_of_replaced_rows_goes_and_the_merge_stays(built: Workspace) ->
     assert read_report(built, "opt-out-0001")["removal"]["was_member"] is False
 
 
+@pytest.mark.slow
 def test_records_of_rows_that_wait_for_a_build_go_too(built: Workspace) -> None:
     waiting = reviews(WRITER, edition=1)
     add(built, waiting, replace=True)
