@@ -141,10 +141,7 @@ def write_state(
 
 def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:
     """The SHA-256 of the merge of members' stored vectors, whatever the current state holds."""
-    vectors = [
-        stored_vector(workspace, member.contributor_key, member.vector_sha256, member.mask_sha256)
-        for member in members
-    ]
+    vectors = [_vector(workspace, member) for member in members]
     return sift_core.rebuilt_sha256(
         _kind(workspace, vectors),
         vectors,
@@ -161,10 +158,7 @@ def merged_afresh(
     """
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
-    vectors = [
-        stored_vector(workspace, member.contributor_key, member.vector_sha256, member.mask_sha256)
-        for member in members
-    ]
+    vectors = [_vector(workspace, member) for member in members]
     kind = _kind(workspace, vectors)
     seed = workspace.settings.exactness.digest_seed
     written = sift_core.update_state(kind, None, vectors, [], seed, folder)
@@ -187,7 +181,7 @@ def _stored_state(workspace: Workspace, record: StateRecord) -> StoredState:
     return StoredState(workspace.state_file(record.state_sha256), record.state_sha256)
 
 
-def _vector(workspace: Workspace, record: VectorRecord) -> StoredVector:
+def _vector(workspace: Workspace, record: VectorRecord | Member) -> StoredVector:
     return stored_vector(
         workspace, record.contributor_key, record.vector_sha256, record.mask_sha256
     )

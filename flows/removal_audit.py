@@ -4,10 +4,8 @@ It runs while the leaver's rows are still there, after the removal and before th
 reference is made without the removal: the merge of who stays, from their vectors alone.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -48,6 +46,8 @@ def audit_opt_outs(
     A dataset here holds what is withdrawn as `train`, and rows of the same contributor that trained
     nothing as `test`. Raises MissingReferenceError where vectors of who stays are not kept.
     """
+    if not left:
+        return []
     base = load_base(workspace)
     with workspace.lineage.reader() as reader:
         members = len(reader.members(state.state_seq))
@@ -132,8 +132,8 @@ def _reference(
 ) -> Weights | None:
     if workspace.keeps_masks_only:
         return None
-    with tempfile.TemporaryDirectory(dir=workspace.root / ".sift", prefix=".reference-") as folder:
-        stored, kind = merged_afresh(workspace, state, Path(folder))
+    with workspace.scratch("reference") as folder:
+        stored, kind = merged_afresh(workspace, state, folder)
         return sift_core.served_from(kind, stored, base.trainable, members)
 
 

@@ -1,5 +1,6 @@
 """How good a model is on one contributor's rows: one number per example, then their mean."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,18 +32,25 @@ def evaluate(model: PreTrainedModel, examples: Encoded, batch_size: int = 32) ->
     """
     if len(examples) == 0:
         raise DataError("There are no rows to score.", remedy="give this contributor more rows.")
-    was_training = model.training
-    model.eval()
     metric: Metric = "accuracy"
     scores: list[float] = []
-    for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
-        batch = batch.to(model.device)
-        labels = batch.pop("labels")
-        logits = model(**batch).logits
+    for logits, labels in answered(model, examples, batch_size):
         if labels.ndim == 1:
             scores += (logits.argmax(-1) == labels).double().tolist()
         else:
             metric = "answer_probability"
             scores += answer_log_probabilities(logits, labels).exp().tolist()
-    model.train(was_training)
     return Score(metric, sum(scores) / len(scores), len(scores))
+
+
+def answered(
+    model: PreTrainedModel, examples: Encoded, batch_size: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The logits and labels of every batch, in order, without dropout; call without gradients."""
+    was_training = model.training
+    model.eval()
+    for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
+        batch = batch.to(model.device)
+        labels = batch.pop("labels")
+        yield model(**batch).logits, labels
+    model.train(was_training)

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from sift_core.evaluate import answered
 from sift_core.examples import Encoded, answer_log_probabilities
 
 
@@ -17,17 +17,11 @@ def row_losses(
 
     Returns float64 nats of shape (rows,), in the order of the rows.
     """
-    was_training = model.training
-    model.eval()
     losses: list[float] = []
-    for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
-        batch = batch.to(model.device)
-        labels = batch.pop("labels")
-        logits = model(**batch).logits
+    for logits, labels in answered(model, examples, batch_size):
         if labels.ndim == 1:
             chosen = logits.double().log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
         else:
             chosen = answer_log_probabilities(logits, labels)
         losses += (-chosen).tolist()
-    model.train(was_training)
     return np.array(losses, np.float64)
