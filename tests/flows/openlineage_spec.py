@@ -1,11 +1,13 @@
 """OpenLineage's own definitions, as a check.
 
 The client's classes are generated from the official JSON Schemas, with their required fields,
-enumerations and formats; the schemas themselves are in no package. We hold ourselves to them more
-strictly than the specification does: a field that it does not name is refused.
+enumerations and formats. We hold ourselves to them more strictly than the specification does: a
+field that it does not name is refused. The schemas themselves are in no package: with
+`OPENLINEAGE_SPEC` naming the folder `spec` of a clone of OpenLineage, events are held to them too.
 """
 
 import json
+import os
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from openlineage.client import facet_v2
 from openlineage.client.event_v2 import RunEvent
 from openlineage.client.generated import base
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 FACETS = {
@@ -40,6 +44,39 @@ def require_official(event: dict[str, Any]) -> RunEvent:
     assert isinstance(structured, RunEvent)
     assert structured.eventType is not None
     return structured
+
+
+def official_schemas() -> Path | None:
+    """The folder of the official JSON Schemas, if this machine has them."""
+    folder = os.environ.get("OPENLINEAGE_SPEC")
+    return Path(folder) if folder else None
+
+
+def require_by_the_book(event: dict[str, Any], spec: Path) -> int:
+    """Hold an event and each official facet to its JSON Schema. Returns how many were held."""
+
+    def retrieve(uri: str) -> Resource[Any]:
+        # A clone has one version of each schema, the newest; references name older ones.
+        (found,) = spec.rglob(uri.rsplit("/", 1)[-1])
+        return Resource(json.loads(found.read_bytes()), DRAFT202012)
+
+    registry: Registry[Any] = Registry(retrieve=retrieve)  # type: ignore[call-arg]
+    checks = [(event["schemaURL"], event), *_official_facets(event)]
+    for url, value in checks:
+        Draft202012Validator(
+            {"$ref": url}, registry=registry, format_checker=FormatChecker()
+        ).validate(value)
+    return len(checks)
+
+
+def _official_facets(event: dict[str, Any]) -> list[tuple[str, Any]]:
+    owners = [event["run"], event["job"], *event["inputs"], *event["outputs"]]
+    return [
+        (facet["_schemaURL"], facet)
+        for owner in owners
+        for name, facet in owner.get("facets", {}).items()
+        if name not in OURS
+    ]
 
 
 def _structured(kind: Any, value: Any) -> Any:

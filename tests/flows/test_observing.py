@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import ValidationError
 from openlineage.client.transport.file import LocalFileHandler
 
 from flows.doors.openlineage import FILE
@@ -18,7 +19,11 @@ from flows.observing import observed
 from flows.workspace import Workspace
 from lineage.opt_out import STEPS
 from tests.flows.departures import LEAVER
-from tests.flows.openlineage_spec import require_official
+from tests.flows.openlineage_spec import (
+    official_schemas,
+    require_by_the_book,
+    require_official,
+)
 from tests.flows.test_build import change
 from tests.flows.workspaces import CONTRIBUTORS
 
@@ -52,6 +57,17 @@ def test_every_event_is_as_openlineage_has_it(left: Workspace) -> None:
     assert len(told) > 2 * (len(STEPS) - 1)
     for event in told:
         require_official(event)
+
+
+def test_every_event_is_valid_by_the_official_schemas(left: Workspace) -> None:
+    spec = official_schemas()
+    if spec is None:
+        pytest.skip("set OPENLINEAGE_SPEC to the folder spec of a clone of OpenLineage")
+    assert all(require_by_the_book(event, spec) > 1 for event in events(left))
+    broken = events(left)[0]
+    del broken["run"]["facets"]["processing_engine"]["version"]
+    with pytest.raises(ValidationError):
+        require_by_the_book(broken, spec)
 
 
 def test_every_run_starts_and_ends_once_within_its_flow(left: Workspace) -> None:
