@@ -32,6 +32,8 @@ class Service(BaseModel):
     url: str | None
     """Where people look at it; a worker has no page."""
     log: Path
+    pool: str | None = None
+    """The work pool that a worker works for."""
 
     @property
     def process(self) -> psutil.Process | None:

@@ -34,11 +34,12 @@ def up(
         return
     print_table(
         "Services",
-        ["service", "", "address", "log"],
-        [(one.name, one.standing, one.url, one.log) for one in services],
-        right=4,
+        ["service", "", "address"],
+        [(one.name, one.standing, one.url) for one in services],
+        right=3,
     )
     say(f"Deployments: {services[0].url}/deployments")
+    say(f"Logs: {place.root / '.sift' / 'logs'}")
     say("Next: start a run there, or any `sift` command here; `sift down` stops what was started.")
 
 

@@ -41,7 +41,12 @@ def build(form: BuildForm = BuildForm()) -> BuildResult:  # noqa: B008  Prefect 
     return build_workspace(here(), rederive=form.exactness == "finetune everybody again")
 
 
-@flow(name="opt-out", flow_run_name=lambda: run_name("opt-out"), persist_result=False)
+@flow(
+    name="opt-out",
+    flow_run_name=lambda: run_name("opt-out"),
+    persist_result=False,
+    validate_parameters=False,  # `take_in` does, and makes Prefect forget what is refused
+)
 def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B008  as above
     """File a request or take filed ones, ask for approval in this run's page, and honour them."""
     place = here()

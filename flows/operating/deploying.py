@@ -1,99 +1,26 @@
-"""The deployments of a workspace's `prefect.yaml`, registered with its Prefect server.
+"""Registering the deployments of a `prefect.yaml`, and what else is asked of Prefect's API.
 
-`prefect deploy` would do, but that of Prefect 3.8 asks the server for workers in a way that the
-server refuses. The file keeps Prefect's own words.
+`prefect deploy` would register them, but that of Prefect 3.8 asks the server for workers in a way
+that the server refuses. Prefect is imported within: that takes seconds, and `--help` needs none.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated, Any
-
-import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from typing import Any
 
 from flows.errors import UsageError
-from flows.workspace import Workspace, template
+from flows.operating.prefect_yaml import DeploymentEntry, prefect_file
+from flows.workspace import Workspace
 
-NAME = "prefect.yaml"
-
-Text = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ScheduleEntry(_Part):
-    """When a deployment runs by itself."""
-
-    cron: Text
-    timezone: Text = "UTC"
-    active: bool = True
-
-
-class PoolEntry(_Part):
-    """Which work pool runs it."""
-
-    name: Text
-
-
-class DeploymentEntry(_Part):
-    """One deployment, in the words of Prefect."""
-
-    name: Text
-    entrypoint: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
-    """A flow by its module path."""
-    work_pool: PoolEntry
-    description: str | None = None
-    tags: list[Text] = []
-    schedules: list[ScheduleEntry] = []
-    parameters: dict[str, Any] = {}
-    concurrency_limit: Annotated[int, Field(ge=1)] | None = None
-
-
-class _File(_Part):
-    deployments: list[DeploymentEntry]
-
-
-def prefect_file(workspace: Workspace) -> Path:
-    """The workspace's `prefect.yaml`; one that was made before there was one has the package's."""
-    own = workspace.root / NAME
-    return own if own.is_file() else template(NAME)
-
-
-def read_deployments(path: Path) -> list[DeploymentEntry]:
-    """The deployments of a `prefect.yaml`. Raises UsageError naming the first wrong field."""
-    try:
-        return _File.model_validate(YAML(typ="safe").load(path)).deployments
-    except (YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    raise UsageError(
-        f"{path} is not a list of deployments: {found}.",
-        remedy=f"correct it; the original is {template(NAME)}, and docs/operating.md explains it.",
-    )
-
-
-def pool_of(deployments: Iterable[DeploymentEntry], path: Path) -> str:
-    """The work pool of all deployments. Raises UsageError where they name several, or none."""
-    pools = sorted({entry.work_pool.name for entry in deployments})
-    if len(pools) != 1:
-        raise UsageError(
-            f"{path} names {len(pools)} work pools, and `sift up` starts a worker for one.",
-            remedy="name the same work_pool in every deployment.",
-        )
-    return pools[0]
+_FOLDER = "working_dir"
+"""What a process pool calls the folder that runs work in."""
+_UNFINISHED = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 
 
 def deploy(workspace: Workspace, deployments: Iterable[DeploymentEntry], address: str) -> None:
     """Register deployments at Prefect's API; again changes what has changed.
 
     Their runs work in the folder of the workspace. Raises UsageError for an entry that is no flow,
-    or that Prefect refuses.
+    that Prefect refuses, or whose name another workspace has taken.
     """
     # Seconds of imports, after the server is up.
     from prefect.exceptions import PrefectException
@@ -118,6 +45,7 @@ def _deploy(workspace: Workspace, entry: DeploymentEntry) -> None:
     from prefect.types.entrypoint import EntrypointType
 
     flow: Flow[..., Any] = load_flow_from_entrypoint(entry.entrypoint)
+    _require_free(workspace, entry, f"{flow.name}/{entry.name}")
     deployment = RunnerDeployment.from_flow(
         flow,
         name=entry.name,
@@ -129,18 +57,58 @@ def _deploy(workspace: Workspace, entry: DeploymentEntry) -> None:
         ],
         concurrency_limit=entry.concurrency_limit,
         work_pool_name=entry.work_pool.name,
-        job_variables={"working_dir": str(workspace.root)},
+        job_variables={_FOLDER: str(workspace.root)},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     deployment.apply()
 
 
+def _require_free(workspace: Workspace, entry: DeploymentEntry, name: str) -> None:
+    """Raise UsageError where a server that several workspaces use has this name of another one."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            known = client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            return
+    folder = known.job_variables.get(_FOLDER)
+    if folder != str(workspace.root):
+        raise UsageError(
+            f"The Prefect server has a deployment {name!r} of {folder or 'somebody else'}.",
+            remedy=f"give deployment and work_pool other names in {prefect_file(workspace)}.",
+        )
+
+
 def worker_is_online(address: str, pool: str, name: str) -> bool:
     """Whether the worker of that name has told the pool that it is there."""
-    try:
-        found = httpx.post(f"{address}/work_pools/{pool}/workers/filter", json={}, timeout=10)
-    except httpx.TransportError:
-        return False
-    return found.is_success and any(
-        row["name"] == name and row["status"] == "ONLINE" for row in found.json()
-    )
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    path = {"work_pool_name": pool}
+    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+        try:
+            found = client.request(
+                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params=path, json={}
+            )
+        except (PrefectHTTPStatusError, httpx.TransportError):  # no such pool yet
+            return False
+    return any(row["name"] == name and row["status"] == "ONLINE" for row in found.json())
+
+
+def mark_crashed(address: str, pool: str) -> None:
+    """Let the runs of a pool whose worker was stopped be crashed, and not run or wait for ever."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.states import Crashed
+
+    of_pool = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
+    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": _UNFINISHED}}})
+    said = "Stopped by `sift down`. Try it again after `sift up`: it goes on where it stopped."
+    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=of_pool):
+            client.set_flow_run_state(run.id, Crashed(message=said), force=True)

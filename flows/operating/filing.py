@@ -5,12 +5,16 @@ numbers of the requests that came of them: a name or an id that somebody typed b
 stay, and a run that is tried again goes on with the request that it filed.
 """
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
+from pydantic import ValidationError
 
-from flows.operating.forgetting import rewrite_prefect_store
+from flows.errors import UsageError
+from flows.forgetting import rewrite_prefect_store
 from flows.operating.forms import OptOutForm
 from flows.opt_out import open_requests
 from flows.requests import receive_by_key
@@ -18,23 +22,38 @@ from flows.texts import login_name
 from flows.workspace import Workspace
 
 
-def take_in(workspace: Workspace, form: OptOutForm) -> list[str]:
+def take_in(workspace: Workspace, said: OptOutForm | Mapping[str, Any]) -> list[str]:
     """The requests that a form means; one that it asks to file is filed first.
 
-    Within a flow run. Raises UsageError for a request that cannot be filed; then Prefect has
-    forgotten the form.
+    Within a flow run. Raises UsageError for what is no such form, and for a request that cannot be
+    filed; then Prefect has forgotten what was said.
     """
-    if not form.contributor_key:
-        return list(form.requests) or open_requests(workspace)
+    requests: list[str] = []
     try:
-        requests = [*form.requests, _file(workspace, form)]
+        form = _checked(said)
+        requests += form.requests
+        if form.contributor_key:
+            requests.append(_file(workspace, form))
     except BaseException:
-        replace_form(OptOutForm())
+        replace_form(OptOutForm(requests=requests))
         # What was refused may have held an id: no free page of the database keeps it.
         rewrite_prefect_store(workspace)
         raise
     replace_form(OptOutForm(requests=requests))
-    return requests
+    return requests or open_requests(workspace)
+
+
+def _checked(said: OptOutForm | Mapping[str, Any]) -> OptOutForm:
+    """The form, also where Prefect was told not to validate it; an error repeats none of it."""
+    try:
+        return OptOutForm.model_validate(said)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        known = sorted(wrong & set(OptOutForm.model_fields)) or ["fields"]
+        raise UsageError(
+            f"The form's {', '.join(known)} cannot be taken.",
+            remedy="start a run with the form as it is, and leave `Validate parameters` on.",
+        ) from None
 
 
 def replace_form(form: OptOutForm) -> None:

@@ -6,20 +6,15 @@ this call started is left behind.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from flows.operating.deploying import (
-    deploy,
-    pool_of,
-    prefect_file,
-    read_deployments,
-    worker_is_online,
-)
+from flows.operating.deploying import deploy, mark_crashed, worker_is_online
+from flows.operating.prefect_yaml import pool_of, prefect_file, read_deployments
 from flows.operating.processes import HOST, ServiceError, free_port, ok, start, stop, wait_for
 from flows.progress import tracked
 from flows.quiet import prefect_home
@@ -92,9 +87,19 @@ def down(workspace: Workspace) -> list[ServiceName]:
     """Stop what `sift up` started, the worker first, and wait for its end; what was stopped."""
     with _one_at_a_time(workspace):
         left = running(workspace.root)[::-1]
-        stopped = [each.name for each in tracked("Stopping", left, len(left)) if stop(each)]
+        stopped = [each.name for each in tracked("Stopping", left, len(left)) if _end(each, left)]
         write_down(workspace.root, ())
         return stopped
+
+
+def _end(service: Service, left: Sequence[Service]) -> bool:
+    """Stop a service; what a worker of ours was just running is crashed, and our server says so."""
+    at_work = service.name == "worker" and service.process and service.process.children()
+    server = next((each for each in left if each.name == "prefect"), None)
+    stopped = stop(service)
+    if at_work and service.pool and server:
+        mark_crashed(f"{server.url}/api", service.pool)
+    return stopped
 
 
 def _bring_up(here: _Services, prefect_port: int, mlflow_port: int) -> Iterator[Up]:
@@ -144,7 +149,9 @@ def _mlflow(here: _Services, port: int) -> Up:
         *("--backend-store-uri", store.tracking_uri),
         *("--default-artifact-root", store.artifacts.as_uri(), "--no-serve-artifacts"),
     )
-    return _start(here, "mlflow", command, _variables(here.workspace, None), url, f"{url}/health")
+    # Eight more processes, for scoring of traces that we have none of.
+    variables = _variables(here.workspace, None) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return _start(here, "mlflow", command, variables, url, f"{url}/health")
 
 
 def _worker(here: _Services, address: str, pool: str) -> Up:
@@ -153,7 +160,7 @@ def _worker(here: _Services, address: str, pool: str) -> Up:
     variables = _variables(here.workspace, address)
     name = f"sift-{here.workspace.settings.model.name}"
     command = ("prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name)
-    service = _launch(here, "worker", command, variables, None)
+    service = _launch(here, "worker", command, variables, None, pool)
     wait_for(service, lambda: worker_is_online(address, pool, name))
     return Up("worker", "started", None, str(service.log))
 
@@ -180,10 +187,12 @@ def _launch(
     command: tuple[str, ...],
     variables: Mapping[str, str],
     url: str | None,
+    pool: str | None = None,
 ) -> Service:
     root = here.workspace.root
     log = root / ".sift" / "logs" / f"{name}.log"
-    return here.keep(start(name, command, folder=root, log=log, variables=variables, url=url))
+    service = start(name, command, folder=root, log=log, variables=variables, url=url)
+    return here.keep(service.model_copy(update={"pool": pool}))
 
 
 def _found(name: ServiceName, page: str, health: str, variable: str) -> Up:
