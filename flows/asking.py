@@ -10,11 +10,14 @@ from typing import Literal
 from uuid import uuid4
 
 from prefect.flow_runs import pause_flow_run
-from prefect.input import RunInput
+from prefect.input import RunInput, delete_flow_run_input
+from pydantic import Field
 
 from flows.decisions import NotApprovedError, approve, obstacle, reject
 from flows.errors import FlowError
+from flows.forgetting import rewrite_prefect_store
 from flows.planning import plan
+from flows.texts import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from flows.workspace import Workspace
 from lineage import LineageError
 
@@ -26,9 +29,20 @@ POLL_SECONDS = 5
 class ApprovalForm(RunInput):
     """What the person at the form says."""
 
-    decision: Literal["approve", "reject"]
-    name: str
-    reason: str
+    decision: Literal["approve", "reject"] = Field(
+        description="Reject ends the request; nothing of the contributor changes then."
+    )
+    name: str = Field(
+        title="Your name",
+        description="As the policy in params.yaml has it. Never that of the contributor.",
+        min_length=1,
+        max_length=MAX_NAME_LENGTH,
+    )
+    reason: str = Field(
+        description="Why, such as: identity proven, no duty to keep. Kept with the record.",
+        min_length=1,
+        max_length=MAX_REASON_LENGTH,
+    )
 
 
 def ask_until_decided(workspace: Workspace, request_ids: Sequence[str]) -> list[str]:
@@ -50,6 +64,7 @@ def ask_until_decided(workspace: Workspace, request_ids: Sequence[str]) -> list[
                 key=uuid4().hex,
             )
             complaint = _decide(workspace, request_id, form)
+            _forget(workspace, form, refused=bool(complaint))
     with workspace.lineage.reader() as reader:
         unfinished = [name for name in request_ids if reader.next_step(name) is not None]
     return [name for name in unfinished if obstacle(workspace, name) is None]
@@ -69,6 +84,16 @@ def _decide(workspace: Workspace, request_id: str, form: ApprovalForm) -> str:
     except (FlowError, LineageError) as error:
         return str(error)
     return ""
+
+
+def _forget(workspace: Workspace, form: ApprovalForm, *, refused: bool) -> None:
+    """Lineage has the answer; Prefect's store, which is never erased, need not have it too.
+
+    What was refused may have named the contributor: no free page of the database keeps it.
+    """
+    delete_flow_run_input(form.metadata.key)
+    if refused:
+        rewrite_prefect_store(workspace)
 
 
 def _description(workspace: Workspace, request_id: str, waiting: FlowError, complaint: str) -> str:

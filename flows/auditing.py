@@ -4,7 +4,7 @@ It reads all there is, changes nothing, and fails where anything was found; so i
 and its failure watched for.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from prefect.deployments.runner import RunnerDeployment
 from flows.anchors import anchors
 from flows.errors import FlowError
 from flows.progress import tracked
+from flows.showing import showing_progress
 from flows.stocktaking import Stock
 from flows.stocktaking_stores import dvc_findings, mlflow_findings, report_findings
 from flows.tasks import sift_task
@@ -83,10 +84,14 @@ def audit(workspace: Path) -> Audit:
 
     `workspace` is the folder that `sift init` made. Raises AuditError where anything was found.
     """
-    place = Workspace.open(workspace)
-    with place.lock():
+    return audit_workspace(Workspace.open(workspace), list(CHECKS))
+
+
+def audit_workspace(place: Workspace, names: Sequence[str]) -> Audit:
+    """Make these checks of a workspace, within a flow run. Raises AuditError on a finding."""
+    with place.lock(), showing_progress("audit-progress", "Checks made"):
         stock = Stock(place)
-        done = [look(stock, name) for name in tracked("Auditing", CHECKS, len(CHECKS))]
+        done = [look(stock, name) for name in tracked("Auditing", names, len(names))]
     found = Audit(tuple(done))
     _publish(found)
     if found.findings:

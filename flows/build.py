@@ -15,12 +15,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect import flow
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
 from flows.base import ensure_base
@@ -32,6 +27,13 @@ from flows.merging import merge_members
 from flows.observing import observed
 from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
+from flows.showing import (
+    show_contributors,
+    show_exactness,
+    show_quality,
+    show_summary,
+    version_line,
+)
 from flows.sweeping import sweep_superseded
 from flows.tasks import sift_task
 from flows.verifying import Verification, verify_state
@@ -68,12 +70,16 @@ def build(workspace: Path) -> BuildResult:
 
     `workspace` is the folder that `sift init` made.
     """
-    place = Workspace.open(workspace)
+    return build_workspace(Workspace.open(workspace))
+
+
+def build_workspace(place: Workspace, *, rederive: bool = False) -> BuildResult:
+    """Build a workspace, within a flow run. `rederive`: verify by finetuning everybody again."""
     with place.lock(), observed(place, "build"):
-        return _build(place)
+        return _build(place, rederive)
 
 
-def _build(place: Workspace) -> BuildResult:
+def _build(place: Workspace, rederive: bool) -> BuildResult:
     seconds: dict[str, float] = {}
     with _phase(place, seconds, "base model"):
         prepare_base_model(place)
@@ -83,7 +89,7 @@ def _build(place: Workspace) -> BuildResult:
         finetuned = _finetune(place, work)
     with _phase(place, seconds, "merge"):
         state = merge(place, work)
-        check_exactness(place)
+        verification = check_exactness(place, rederive)
         keep_what_is_kept(place)
     with _phase(place, seconds, "evaluate"):
         rows, metrics = score(place, state)
@@ -102,7 +108,7 @@ def _build(place: Workspace) -> BuildResult:
         commit=head,
         seconds=seconds,
     )
-    _publish(result, rows)
+    _publish(place, result, rows, verification)
     return result
 
 
@@ -166,9 +172,9 @@ def merge(place: Workspace, work: Sequence[Job]) -> StateRecord:
 
 
 @sift_task("verify", tags=["exactness"])
-def check_exactness(place: Workspace) -> Verification:
+def check_exactness(place: Workspace, rederive: bool) -> Verification:
     """Rebuild and compare before anything is registered. Raises ExactnessError."""
-    verification = verify_state(place)
+    verification = verify_state(place, rederive=rederive)
     verification.require()
     return verification
 
@@ -205,33 +211,27 @@ def commit_workspace(place: Workspace, message: str) -> str:
     return head
 
 
-def _publish(result: BuildResult, rows: list[Evaluation]) -> None:
-    # Prefect's store is not ours to erase from, so its tables name contributors by key only.
-    by_contributor: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        line = by_contributor.setdefault(row.contributor_key, {"contributor": row.contributor_key})
-        line[f"{row.setting} {row.split}"] = round(row.value, 4)
-    create_table_artifact(
-        key="contributors",
-        table=list(by_contributor.values()),
-        description=f"Quality by contributor, state {result.state_seq}",
-    )
-    lines = [f"| {name} | {value:.4f} |" for name, value in result.metrics.items()]
-    create_markdown_artifact(
-        key="build-summary",
-        markdown="\n".join(
-            [
-                f"# {result.model} version {result.version}",
-                f"{result.contributors} contributors, {result.finetuned} finetuned in this run.",
-                f"Merge state `{result.state_sha256}` (number {result.state_seq}), "
-                f"commit `{result.commit}`.",
-                "",
-                "| metric | value |",
-                "| --- | --- |",
-                *lines,
-            ]
-        ),
-        description="What this build made",
+def _publish(
+    place: Workspace, result: BuildResult, rows: list[Evaluation], verification: Verification
+) -> None:
+    show_contributors(rows, f"Quality by contributor, state {result.state_seq}")
+    show_exactness(verification.as_dict())
+    show_quality(rows)
+    show_summary(
+        "build-summary",
+        [
+            f"# {result.model} version {result.version}",
+            f"{result.contributors} contributors, {result.finetuned} finetuned in this run.",
+            f"Merge state `{result.state_sha256}` (number {result.state_seq}), "
+            f"commit `{result.commit}`.",
+            "",
+            version_line(place, result.model, result.version),
+            "",
+            "| metric | value |",
+            "| --- | --- |",
+            *(f"| {name} | {value:.4f} |" for name, value in result.metrics.items()),
+        ],
+        "What this build made",
     )
 
 

@@ -36,14 +36,15 @@ class Due:
         return {**asdict(self), "due_at": self.due_at.isoformat()}
 
 
-def due(workspace: Workspace, request_id: str | None = None) -> list[Due]:
+def due(workspace: Workspace, request_id: str | None = None, soon: int | None = None) -> list[Due]:
     """The deadlines of one request, or of all; the nearest first.
 
-    An open one within `policy.due_soon_days` is due soon.
+    An open one within `soon` days is due soon; None: within `policy.due_soon_days`.
     """
     with workspace.lineage.reader() as reader:
         rows = reader.deadlines(request_id)
-    soon = workspace.settings.policy.due_soon_days
+    if soon is None:
+        soon = workspace.settings.policy.due_soon_days
     return [
         Due(
             request_id=row.request_id,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows.asking import ask_until_decided
@@ -24,6 +23,14 @@ from flows.purging import purge
 from flows.removal import Removal, identify, remove
 from flows.renewing import evaluate, register_new, verify
 from flows.reporting import read_report
+from flows.showing import (
+    report_line,
+    show_before_and_after,
+    show_destroyed,
+    show_exactness,
+    show_summary,
+    showing_progress,
+)
 from flows.tasks import sift_task
 from flows.workspace import Workspace
 from lineage import opt_out as steps
@@ -138,12 +145,20 @@ def opt_out(
         wanted = ask_until_decided(place, request_ids or open_requests(place))
     else:
         wanted = ready(place) if request_ids is None else request_ids
-    removals = [Removal(place, name) for name in wanted]
+    return honour(place, wanted)
+
+
+def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
+    """Take requests to their end, within a flow run.
+
+    Raises NotApprovedError or OnHoldError before anything has changed.
+    """
+    removals = [Removal(place, name) for name in request_ids]
     require_fulfillable(removals)
     unfinished = [r.request_id for r in removals if r.next_step() is not None]
     require_permission(place, unfinished)
     require_signing_key(place)
-    with place.lock():
+    with place.lock(), showing_progress("opt-out-progress", "Steps of the opt-out"):
         take_steps(removals, take_step)
     return [_publish(removal) for removal in removals]
 
@@ -167,29 +182,28 @@ def require_fulfillable(removals: Sequence[Removal]) -> None:
 
 
 def _publish(removal: Removal) -> OptOutResult:
-    report = read_report(removal.workspace, removal.request_id)
-    create_table_artifact(
-        key="destroyed",
-        table=report["destroyed"],
-        description=f"Destroyed for {removal.request_id}, each looked for again",
-    )
-    folder = removal.workspace.reports / removal.request_id
-    create_markdown_artifact(
-        key="opt-out-summary",
-        markdown="\n".join(
-            [
-                f"# {removal.request_id}",
-                f"Contributor `{report['contributor_key']}`, {_scope(report['records'])}, basis "
-                f"{report['basis']}.",
-                "",
-                "| step | done at |",
-                "| --- | --- |",
-                *(f"| {moment['step']} | {moment['at']} |" for moment in report["timeline"]),
-                "",
-                f"Report: `{folder / 'report.html'}`",
-            ]
-        ),
-        description="What this opt-out did",
+    place, report = removal.workspace, read_report(removal.workspace, removal.request_id)
+    folder = place.reports / removal.request_id
+    show_destroyed(report["destroyed"], removal.request_id)
+    with place.lineage.reader() as reader:
+        details = {step.step: step.details for step in reader.steps(removal.request_id)}
+    if "checks" in details["verified"]:
+        show_exactness(details["verified"])
+    show_before_and_after(report["quality"] or {})
+    show_summary(
+        "opt-out-summary",
+        [
+            f"# {removal.request_id}",
+            f"Contributor `{report['contributor_key']}`, {_scope(report['records'])}, basis "
+            f"{report['basis']}.",
+            "",
+            report_line(place, removal.request_id, report["registered"]),
+            "",
+            "| step | done at |",
+            "| --- | --- |",
+            *(f"| {moment['step']} | {moment['at']} |" for moment in report["timeline"]),
+        ],
+        "What this opt-out did",
     )
     return OptOutResult(
         request_id=removal.request_id,

@@ -36,15 +36,20 @@ def hush() -> None:
 def keep_prefect_inside(workspace: Path) -> None:
     """Let Prefect keep its runs in the workspace, unless the user points it elsewhere.
 
-    Without a server configured, a flow starts a temporary one on the loopback interface.
-    Call before importing Prefect.
+    The server that `sift up` runs for the workspace is used; without one, a flow starts a temporary
+    one on the loopback interface. Both keep the same database. Call before importing Prefect.
     """
-    if not prefect_is_elsewhere():
-        os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
+    if prefect_is_elsewhere():
+        return
+    from flows.services import prefect_api
+
+    os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
+    if address := prefect_api(workspace.resolve()):
+        os.environ["PREFECT_API_URL"] = address
 
 
 def prefect_is_elsewhere() -> bool:
-    """Whether the user has a Prefect server of their own, as said by PREFECT_API_URL."""
+    """Whether a Prefect server runs that people look at, as said by PREFECT_API_URL."""
     return "PREFECT_API_URL" in os.environ
 
 

@@ -27,6 +27,7 @@ _IN_GIT = (
     "params.yaml",
     "dvc.yaml",
     "dvc.lock",
+    "prefect.yaml",
     "base.json",
     "data.dvc",
     "metrics.json",

@@ -40,12 +40,63 @@ def receive(
     jurisdiction, for a request that is open or done already, for no basis, and where too few rows
     would be left; then nothing has changed.
     """
+    key = workspace.key_of(external_id)
+    return _file(
+        workspace,
+        key,
+        external_id,
+        external_id,
+        basis,
+        records,
+        jurisdiction,
+        filed_by or login_name(),
+        received_at,
+    )
+
+
+def receive_by_key(
+    workspace: Workspace,
+    key: str,
+    basis: str,
+    records: Collection[str] | None = None,
+    *,
+    jurisdiction: str | None = None,
+    filed_by: str,
+    received_at: datetime | None = None,
+) -> OptOutRequest:
+    """File a request of the contributor with this key, as `receive` does.
+
+    For where the id must not be seen: no error says it, nor repeats a key that is nobody's, which
+    may be an id by mistake.
+    """
+    with workspace.lineage.reader() as reader:
+        names = {row.contributor_key: row.external_id for row in reader.contributors()}
+    if key not in names:
+        raise UsageError(
+            "No contributor of this workspace has this key.",
+            remedy="`sift contributors list` shows the keys; nothing was filed.",
+        )
+    return _file(
+        workspace, key, names[key], key, basis, records, jurisdiction, filed_by, received_at
+    )
+
+
+def _file(
+    workspace: Workspace,
+    key: str,
+    external_id: str | None,
+    shown: str,
+    basis: str,
+    records: Collection[str] | None,
+    jurisdiction: str | None,
+    by: str,
+    received_at: datetime | None,
+) -> OptOutRequest:
+    """File a request; errors call the contributor what is `shown`."""
     now = datetime.now(UTC)
-    by = filed_by or login_name()
     require_text("basis", basis, MAX_BASIS_LENGTH)
     require_text("name", by, MAX_NAME_LENGTH)
-    key = workspace.key_of(external_id)
-    require_nameless([external_id], basis, by)
+    require_nameless([external_id] if external_id else [], basis, by)
     policy = workspace.settings.policy
     law = jurisdiction_of(policy, basis, jurisdiction)
     received = received_at or now
@@ -55,18 +106,16 @@ def receive(
             remedy="give the time at which it came in; nothing was filed.",
         )
     with workspace.lock():
-        _require_requestable(workspace, key, external_id, received)
+        _require_requestable(workspace, key, shown, received)
         if records is not None:
-            require_withdrawable(workspace, key, external_id, records)
+            require_withdrawable(workspace, key, shown, records)
         with workspace.lineage.writer() as recorder:
             request = recorder.receive(key, basis, received, records, jurisdiction=law, filed_by=by)
             recorder.set_deadlines(request.request_id, deadlines(policy, law, received))
             return request
 
 
-def _require_requestable(
-    workspace: Workspace, key: str, external_id: str, received: datetime
-) -> None:
+def _require_requestable(workspace: Workspace, key: str, shown: str, received: datetime) -> None:
     with workspace.lineage.reader() as reader:
         known = {row.contributor_key for row in reader.contributors()}
         standing = reader.standing_requests(key)
@@ -74,22 +123,22 @@ def _require_requestable(
         consents = reader.consents(key)
     if waiting is not None:
         raise UsageError(
-            f"Contributor {external_id!r} has a request that is not done: {waiting.request_id}.",
+            f"Contributor {shown!r} has a request that is not done: {waiting.request_id}.",
             remedy=f"see how far it is with `sift opt-out status {waiting.request_id}`.",
         )
     if whole := [row for row in standing if row.records is None]:
         raise UsageError(
-            f"Contributor {external_id!r} has opted out already: {whole[-1].request_id}.",
+            f"Contributor {shown!r} has opted out already: {whole[-1].request_id}.",
             remedy=f"see it with `sift opt-out status {whole[-1].request_id}`.",
         )
     if key not in known:
         raise UsageError(
-            f"There is no contributor {external_id!r}.",
+            f"There is no contributor {shown!r}.",
             remedy="`sift contributors list` shows who is there; ids match exactly.",
         )
     if consents and received <= consents[-1].given_at:
         raise UsageError(
-            f"Contributor {external_id!r} came back by new consent on "
+            f"Contributor {shown!r} came back by new consent on "
             f"{consents[-1].given_at:%Y-%m-%d %H:%M} UTC, after this request.",
             remedy="ask them: a request from after that day stands.",
         )

@@ -17,7 +17,12 @@ def deadlines(workspace: Path) -> list[dict[str, Any]]:
     `workspace` is the folder that `sift init` made. Raises DeadlineError, after the artifact is
     there, where one is overdue or due soon: an automation on failed runs then tells who must act.
     """
-    rows = [row for row in due(Workspace.open(workspace)) if row.days_left is not None]
+    return watch_deadlines(Workspace.open(workspace))
+
+
+def watch_deadlines(place: Workspace, due_soon_days: int | None = None) -> list[dict[str, Any]]:
+    """The same within a flow run; `due_soon_days` instead of the policy's."""
+    rows = [row for row in due(place, soon=due_soon_days) if row.days_left is not None]
     table = [row.as_dict() for row in rows]
     create_table_artifact(
         key="deadlines",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 UNFINISHED = ".writing-*"
 """What `sift_core.write_atomically` calls a file before it has its name."""
 
-_TEMPLATES = ("params.yaml", "dvc.yaml")
+_TEMPLATES = ("params.yaml", "dvc.yaml", "prefect.yaml")
 _GITIGNORE = """\
 # Files of contributors never enter git: DVC keeps them, git keeps their digests.
 *
@@ -39,6 +39,7 @@ _GITIGNORE = """\
 !/params.yaml
 !/dvc.yaml
 !/dvc.lock
+!/prefect.yaml
 !/base.json
 !/data.dvc
 !/metrics.json
@@ -60,9 +61,11 @@ class Workspace:
     """The paths, settings and stores of one workspace. Opening one reads nothing but settings."""
 
     root: Path
+    patience: float = 0.0
+    """Seconds to wait for another process that is changing the workspace."""
 
     @classmethod
-    def open(cls, root: Path) -> "Workspace":
+    def open(cls, root: Path, patience: float = 0.0) -> "Workspace":
         """The workspace at `root`. Raises UsageError where there is none."""
         root = root.resolve()
         if not (root / "params.yaml").is_file() or not (root / ".sift").is_dir():
@@ -70,7 +73,7 @@ class Workspace:
                 f"{root} is not a workspace.",
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
             )
-        return cls(root)
+        return cls(root, patience)
 
     @classmethod
     def create(cls, root: Path, changes: dict[str, dict[str, Any]]) -> "Workspace":
@@ -244,11 +247,13 @@ class Workspace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that changes this workspace. Raises WorkspaceBusyError at once.
+        """Be the only process that changes this workspace.
+
+        Raises WorkspaceBusyError where another is, at once or when `patience` is over.
 
         The operating system lets go of the lock when a process dies, so none is ever left over.
         """
-        lock = FileLock(self.root / ".sift" / "lock", timeout=0)
+        lock = FileLock(self.root / ".sift" / "lock", timeout=self.patience)
         try:
             lock.acquire()
         except Timeout as error:

@@ -21,6 +21,7 @@ from flows.cli import (  # noqa: E402
     keys,
     lineage_queries,
     model,
+    operating,
     opt_outs,
     stages,
     verifying,
@@ -44,6 +45,7 @@ app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
 app.add_typer(verifying.app)
 app.add_typer(work.app)
+app.add_typer(operating.app)
 app.add_typer(auditing.app)
 
 

@@ -76,6 +76,7 @@ def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None
 @app.command(epilog=example("sift status"))
 def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Show what is in the workspace and what is still to do."""
+    from flows.services import running
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
@@ -98,6 +99,10 @@ def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
         "champion": champion.version if champion else None,
         **_storage(place.settings.storage.keep, vectors),
         "open opt-outs": ", ".join(waiting) or "none",
+        "services": ", ".join(
+            " ".join(filter(None, (one.name, one.url))) for one in running(place.root)
+        )
+        or "none: sift up",
         "next": _next(len(datasets), len(members), waiting),
     }
     if json:

@@ -108,6 +108,12 @@ class ModelStore:
         with self._store(f"read the tags of version {number} of {self.name}") as client:
             return dict(client.get_model_version(self.name, str(number)).tags)
 
+    def experiment_id(self) -> str | None:
+        """Return the id of the experiment that our runs are in, None before the first one."""
+        with self._store(f"look up the experiment of {self.name}") as client:
+            known = client.get_experiment_by_name(self.name)
+        return None if known is None else str(known.experiment_id)
+
     def served_folder(self, number: int) -> Path:
         """Return the folder of a version's unmasked model, as it was registered."""
         model_id = self.version_tags(number)[TAG_MODEL]
@@ -127,12 +133,16 @@ class ModelStore:
         ]
         return registered_row(max(rows, key=lambda row: int(row.version))) if rows else None
 
+    def ensure_database(self) -> None:
+        """Make MLflow's tables where there are none yet, so that a server finds them whole."""
+        if not self.database.exists():
+            self._make_database()
+
     # -- inside ----------------------------------------------------------------------------------
 
     @cached_property
     def _client(self) -> MlflowClient:
-        if not self.database.exists():
-            self._make_database()
+        self.ensure_database()
         # Asked first by ourselves: MLflow tries a file that is no database for 100 seconds.
         with contextlib.closing(self._connect()) as connection:
             connection.execute("PRAGMA schema_version")

@@ -1,0 +1,114 @@
+"""Registering the deployments of a `prefect.yaml`, and what else is asked of Prefect's API.
+
+`prefect deploy` would register them, but that of Prefect 3.8 asks the server for workers in a way
+that the server refuses. Prefect is imported within: that takes seconds, and `--help` needs none.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from flows.errors import UsageError
+from flows.operating.prefect_yaml import DeploymentEntry, prefect_file
+from flows.workspace import Workspace
+
+_FOLDER = "working_dir"
+"""What a process pool calls the folder that runs work in."""
+_UNFINISHED = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
+
+
+def deploy(workspace: Workspace, deployments: Iterable[DeploymentEntry], address: str) -> None:
+    """Register deployments at Prefect's API; again changes what has changed.
+
+    Their runs work in the folder of the workspace. Raises UsageError for an entry that is no flow,
+    that Prefect refuses, or whose name another workspace has taken.
+    """
+    # Seconds of imports, after the server is up.
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: address}):
+        for entry in deployments:
+            try:
+                _deploy(workspace, entry)
+            except (PrefectException, ImportError, AttributeError, TypeError, ValueError) as error:
+                raise UsageError(
+                    f"Prefect does not take deployment {entry.name!r}: "
+                    f"{' '.join(str(error).split())[:300]}.",
+                    remedy=f"correct it in {prefect_file(workspace)}, then run `sift up` again.",
+                ) from error
+
+
+def _deploy(workspace: Workspace, entry: DeploymentEntry) -> None:
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.flows import Flow, load_flow_from_entrypoint
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
+
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entry.entrypoint)
+    _require_free(workspace, entry, f"{flow.name}/{entry.name}")
+    deployment = RunnerDeployment.from_flow(
+        flow,
+        name=entry.name,
+        description=entry.description,
+        tags=entry.tags,
+        parameters=entry.parameters,
+        schedules=[
+            Cron(each.cron, timezone=each.timezone, active=each.active) for each in entry.schedules
+        ],
+        concurrency_limit=entry.concurrency_limit,
+        work_pool_name=entry.work_pool.name,
+        job_variables={_FOLDER: str(workspace.root)},
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    deployment.apply()
+
+
+def _require_free(workspace: Workspace, entry: DeploymentEntry, name: str) -> None:
+    """Raise UsageError where a server that several workspaces use has this name of another one."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            known = client.read_deployment_by_name(name)
+        except ObjectNotFound:
+            return
+    folder = known.job_variables.get(_FOLDER)
+    if folder != str(workspace.root):
+        raise UsageError(
+            f"The Prefect server has a deployment {name!r} of {folder or 'somebody else'}.",
+            remedy=f"give deployment and work_pool other names in {prefect_file(workspace)}.",
+        )
+
+
+def worker_is_online(address: str, pool: str, name: str) -> bool:
+    """Whether the worker of that name has told the pool that it is there."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    path = {"work_pool_name": pool}
+    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+        try:
+            found = client.request(
+                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params=path, json={}
+            )
+        except (PrefectHTTPStatusError, httpx.TransportError):  # no such pool yet
+            return False
+    return any(row["name"] == name and row["status"] == "ONLINE" for row in found.json())
+
+
+def mark_crashed(address: str, pool: str) -> None:
+    """Let the runs of a pool whose worker was stopped be crashed, and not run or wait for ever."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.states import Crashed
+
+    of_pool = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
+    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": _UNFINISHED}}})
+    said = "Stopped by `sift down`. Try it again after `sift up`: it goes on where it stopped."
+    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=of_pool):
+            client.set_flow_run_state(run.id, Crashed(message=said), force=True)

@@ -1,0 +1,241 @@
+"""`sift up` and `sift down`: one workspace's Prefect server, MLflow server and worker.
+
+All of them listen on the loopback interface alone. A server that PREFECT_API_URL or
+MLFLOW_TRACKING_URI names is found and used, and never stopped. Where one thing fails, nothing that
+this call started is left behind.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from flows.operating.deploying import deploy, mark_crashed, worker_is_online
+from flows.operating.prefect_yaml import pool_of, prefect_file, read_deployments
+from flows.operating.processes import HOST, ServiceError, free_port, ok, start, stop, wait_for
+from flows.progress import tracked
+from flows.quiet import prefect_home
+from flows.services import Service, ServiceName, running, write_down
+from flows.workspace import Workspace, WorkspaceBusyError
+
+PREFECT_PORT = 4200
+MLFLOW_PORT = 5001
+
+Standing = Literal["started", "running", "found"]
+
+
+@dataclass(frozen=True)
+class Up:
+    """One service after `sift up`: started now, running already, or found where somebody said."""
+
+    name: ServiceName
+    standing: Standing
+    url: str | None
+    log: str | None
+
+    def as_dict(self) -> dict[str, str | None]:
+        """For JSON and tables."""
+        return {"service": self.name, "standing": self.standing, "url": self.url, "log": self.log}
+
+
+@dataclass
+class _Services:
+    """The services of one workspace while they are brought up."""
+
+    workspace: Workspace
+    running: dict[ServiceName, Service]
+    started: list[Service]
+
+    def keep(self, service: Service) -> Service:
+        """Note a service before anything else can fail, so that `sift down` would find it."""
+        self.started.append(service)
+        self.running[service.name] = service
+        write_down(self.workspace.root, tuple(self.running.values()))
+        return service
+
+    def undo(self) -> None:
+        """Stop what was started here."""
+        for service in reversed(self.started):
+            stop(service)
+            del self.running[service.name]
+        write_down(self.workspace.root, tuple(self.running.values()))
+
+
+def up(
+    workspace: Workspace, *, prefect_port: int = PREFECT_PORT, mlflow_port: int = MLFLOW_PORT
+) -> list[Up]:
+    """Start what does not run yet, wait until each answers, and register the deployments.
+
+    Ports on the loopback interface; 0: any free one. Raises UsageError where a port is in use,
+    ServiceError where something does not start or answer; then nothing new is left running.
+    """
+    # Prefect reads it when it is imported, by what registers the deployments.
+    os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace.root)))
+    with _one_at_a_time(workspace):
+        here = _Services(workspace, {one.name: one for one in running(workspace.root)}, [])
+        try:
+            return list(tracked("Starting", _bring_up(here, prefect_port, mlflow_port), 3))
+        except BaseException:
+            here.undo()
+            raise
+
+
+def down(workspace: Workspace) -> list[ServiceName]:
+    """Stop what `sift up` started, the worker first, and wait for its end; what was stopped."""
+    with _one_at_a_time(workspace):
+        left = running(workspace.root)[::-1]
+        stopped = [each.name for each in tracked("Stopping", left, len(left)) if _end(each, left)]
+        write_down(workspace.root, ())
+        return stopped
+
+
+def _end(service: Service, left: Sequence[Service]) -> bool:
+    """Stop a service; what a worker of ours was just running is crashed, and our server says so."""
+    at_work = service.name == "worker" and service.process and service.process.children()
+    server = next((each for each in left if each.name == "prefect"), None)
+    stopped = stop(service)
+    if at_work and service.pool and server:
+        mark_crashed(f"{server.url}/api", service.pool)
+    return stopped
+
+
+def _bring_up(here: _Services, prefect_port: int, mlflow_port: int) -> Iterator[Up]:
+    """One after the other: each needs the one before."""
+    path = prefect_file(here.workspace)
+    deployments = read_deployments(path)
+    pool = pool_of(deployments, path)
+    prefect = _prefect(here, prefect_port)
+    yield prefect
+    yield _mlflow(here, mlflow_port)
+    address = f"{prefect.url}/api"
+    worker = _worker(here, address, pool)
+    deploy(here.workspace, deployments, address)
+    yield worker
+
+
+def _prefect(here: _Services, port: int) -> Up:
+    if named := os.environ.get("PREFECT_API_URL"):
+        page = named.rstrip("/").removesuffix("/api")
+        return _found("prefect", page, f"{named.rstrip('/')}/health", "PREFECT_API_URL")
+    if known := here.running.get("prefect"):
+        return _again(known, f"{known.url}/api/health")
+    free = free_port(port, "the Prefect server", "--prefect-port")
+    url = f"http://{HOST}:{free}"
+    variables = {
+        **_variables(here.workspace, None),
+        # The UI asks the API at the address that these make, whatever --port says.
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(free),
+    }
+    command = ("prefect", "server", "start", "--host", HOST, "--port", str(free))
+    return _start(here, "prefect", command, variables, url, f"{url}/api/health")
+
+
+def _mlflow(here: _Services, port: int) -> Up:
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if named.startswith(("http://", "https://")):
+        return _found("mlflow", named.rstrip("/"), f"{named.rstrip('/')}/health", _MLFLOW_VARIABLE)
+    if known := here.running.get("mlflow"):
+        return _again(known, f"{known.url}/health")
+    free = free_port(port, "MLflow", "--mlflow-port")
+    url = f"http://{HOST}:{free}"
+    store = here.workspace.mlflow
+    store.ensure_database()
+    command = (
+        *("mlflow", "server", "--host", HOST, "--port", str(free), "--workers", "1"),
+        *("--backend-store-uri", store.tracking_uri),
+        *("--default-artifact-root", store.artifacts.as_uri(), "--no-serve-artifacts"),
+    )
+    # Eight more processes, for scoring of traces that we have none of.
+    variables = _variables(here.workspace, None) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return _start(here, "mlflow", command, variables, url, f"{url}/health")
+
+
+def _worker(here: _Services, address: str, pool: str) -> Up:
+    if known := here.running.get("worker"):
+        return Up("worker", "running", None, str(known.log))
+    variables = _variables(here.workspace, address)
+    name = f"sift-{here.workspace.settings.model.name}"
+    command = ("prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name)
+    service = _launch(here, "worker", command, variables, None, pool)
+    wait_for(service, lambda: worker_is_online(address, pool, name))
+    return Up("worker", "started", None, str(service.log))
+
+
+_MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+def _start(
+    here: _Services,
+    name: ServiceName,
+    command: tuple[str, ...],
+    variables: Mapping[str, str],
+    url: str,
+    health: str,
+) -> Up:
+    service = _launch(here, name, command, variables, url)
+    wait_for(service, lambda: ok(health))
+    return Up(name, "started", url, str(service.log))
+
+
+def _launch(
+    here: _Services,
+    name: ServiceName,
+    command: tuple[str, ...],
+    variables: Mapping[str, str],
+    url: str | None,
+    pool: str | None = None,
+) -> Service:
+    root = here.workspace.root
+    log = root / ".sift" / "logs" / f"{name}.log"
+    service = start(name, command, folder=root, log=log, variables=variables, url=url)
+    return here.keep(service.model_copy(update={"pool": pool}))
+
+
+def _found(name: ServiceName, page: str, health: str, variable: str) -> Up:
+    if not ok(health):
+        raise ServiceError(
+            f"{variable} names {page}, and nothing there answers.",
+            remedy=f"start it, or unset {variable} and `sift up` starts one for this workspace.",
+        )
+    return Up(name, "found", page, None)
+
+
+def _again(service: Service, health: str) -> Up:
+    if not ok(health):
+        raise ServiceError(
+            f"{service.name} runs (process {service.pid}), and does not answer at {service.url}.",
+            remedy=f"see {service.log}; `sift down`, then `sift up`.",
+        )
+    return Up(service.name, "running", service.url, str(service.log))
+
+
+def _variables(workspace: Workspace, address: str | None) -> dict[str, str]:
+    """The environment of a service: ours, with Prefect at this address, or its own server."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        # A log file is there to be read; a terminal belongs to the person at it.
+        if name not in ("PREFECT_API_URL", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL")
+    }
+    kept["PREFECT_HOME"] = str(prefect_home(workspace.root))
+    if address:
+        kept["PREFECT_API_URL"] = address
+    return kept
+
+
+@contextmanager
+def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
+    """Let no other `sift up` or `sift down` of this workspace run meanwhile."""
+    lock = FileLock(workspace.root / ".sift" / "services.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise WorkspaceBusyError(
+            f"Another `sift up` or `sift down` of {workspace.root} is at work.",
+            remedy="wait for it to end, then run this command again.",
+        ) from error
