@@ -15,6 +15,7 @@ from prefect.deployments.runner import RunnerDeployment
 
 from flows.anchors import anchors
 from flows.errors import FlowError
+from flows.ledgers import unknown
 from flows.progress import tracked
 from flows.stocktaking import Stock
 from flows.stocktaking_stores import dvc_findings, mlflow_findings, report_findings
@@ -150,6 +151,15 @@ def _sums(stock: Stock) -> Iterable[Finding]:
         )
 
 
+def _departures(stock: Stock) -> Iterable[Finding]:
+    for one in unknown(stock.workspace):
+        yield Finding(
+            where=f"departure {one.request_id} of {one.contributor_key}",
+            found="it was carried out, and this workspace is older.",
+            remedy="run `sift opt-out run`: it carries it out again.",
+        )
+
+
 def _exactness(stock: Stock) -> Iterable[Finding]:
     if not stock.states:
         return
@@ -174,6 +184,7 @@ CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "records": ("Are records those in the files?", Stock.records),
     "dvc": ("Do cache and remote hold what lineage says?", dvc_findings),
     "mlflow": ("Does MLflow hold what lineage says?", mlflow_findings),
+    "departures": ("Is everybody gone who has left?", _departures),
     "reports": ("Has every finished request its report?", report_findings),
     "exactness": ("Is the merge, rebuilt, the same bytes?", _exactness),
 }

@@ -24,12 +24,14 @@ from prefect.artifacts import (
 from prefect.runtime import flow_run
 
 from flows.base import ensure_base
+from flows.catching_up import catch_up
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
 from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
 from flows.observing import observed
+from flows.opt_out import carry_out
 from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
 from flows.sweeping import sweep_superseded
@@ -69,8 +71,10 @@ def build(workspace: Path) -> BuildResult:
     `workspace` is the folder that `sift init` made.
     """
     place = Workspace.open(workspace)
-    with place.lock(), observed(place, "build"):
-        return _build(place)
+    with place.lock():
+        catch_up(place, carry_out)  # who has left, and a restored backup has brought back
+        with observed(place, "build"):
+            return _build(place)
 
 
 def _build(place: Workspace) -> BuildResult:

@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 
 from flows.asking import ask_until_decided
+from flows.catching_up import catch_up
 from flows.certificates import require_signing_key
 from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
@@ -130,10 +131,13 @@ def opt_out(
 
     `workspace` is the folder that `sift init` made, `request_ids` are requests filed with
     `sift opt-out request`; without them, every open one that is approved and not on hold. With
-    `ask_for_approval` the run pauses with a form for each that is not approved yet. Raises
-    NotApprovedError or OnHoldError before anything has changed.
+    `ask_for_approval` the run pauses with a form for each that is not approved yet. Opt-outs that
+    a restored backup has undone are carried out again first. Raises NotApprovedError or
+    OnHoldError before anything has changed.
     """
     place = Workspace.open(workspace)
+    with place.lock():
+        again = catch_up(place, carry_out)
     if ask_for_approval:
         wanted = ask_until_decided(place, request_ids or open_requests(place))
     else:
@@ -144,8 +148,13 @@ def opt_out(
     require_permission(place, unfinished)
     require_signing_key(place)
     with place.lock():
-        take_steps(removals, take_step)
-    return [_publish(removal) for removal in removals]
+        carry_out(removals)
+    return [_publish(removal) for removal in [*again, *removals]]
+
+
+def carry_out(removals: list[Removal]) -> None:
+    """Take requests to their end, each step a task."""
+    take_steps(removals, take_step)
 
 
 @sift_task("opt-out step", tags=["exactness"], retries=2, run_name="{step}")

@@ -70,7 +70,7 @@ def require_current(connection: duckdb.DuckDBPyConnection) -> None:
     if applied < len(known):
         raise LineageSchemaError(
             f"the lineage store has {applied} of the {len(known)} migrations of this version.",
-            remedy="run `sift init` on the workspace: it upgrades the store and keeps its rows.",
+            remedy="run `sift upgrade`: it brings the store up to date and keeps its rows.",
         )
 
 

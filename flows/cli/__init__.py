@@ -15,6 +15,7 @@ hush()
 
 from flows.cli import (  # noqa: E402
     auditing,
+    backups,
     contributors,
     decisions,  # noqa: F401  adds its commands to `sift opt-out`
     exports,  # noqa: F401  its command joins the group `lineage`
@@ -42,6 +43,8 @@ app.add_typer(lineage_queries.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
+app.add_typer(backups.app, name="backup")
+app.add_typer(backups.restoring)
 app.add_typer(verifying.app)
 app.add_typer(work.app)
 app.add_typer(auditing.app)
