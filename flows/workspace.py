@@ -19,6 +19,7 @@ from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
+from flows.logs import keep_in
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageStore
 
@@ -70,6 +71,7 @@ class Workspace:
                 f"{root} is not a workspace.",
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
             )
+        keep_in(root)
         return cls(root)
 
     @classmethod
