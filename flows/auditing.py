@@ -15,6 +15,7 @@ from prefect.deployments.runner import RunnerDeployment
 
 from flows.anchors import anchors
 from flows.errors import FlowError
+from flows.lately import noted
 from flows.ledgers import unknown
 from flows.progress import tracked
 from flows.stocktaking import Stock
@@ -85,13 +86,13 @@ def audit(workspace: Path) -> Audit:
     `workspace` is the folder that `sift init` made. Raises AuditError where anything was found.
     """
     place = Workspace.open(workspace)
-    with place.lock():
+    with place.lock(), noted(place, "audit"):
         stock = Stock(place)
         done = [look(stock, name) for name in tracked("Auditing", CHECKS, len(CHECKS))]
-    found = Audit(tuple(done))
-    _publish(found)
-    if found.findings:
-        raise AuditError(found)
+        found = Audit(tuple(done))
+        _publish(found)
+        if found.findings:
+            raise AuditError(found)
     return found
 
 

@@ -29,6 +29,7 @@ from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
 from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
+from flows.lately import noted
 from flows.merging import merge_members
 from flows.observing import observed
 from flows.opt_out import carry_out
@@ -73,7 +74,7 @@ def build(workspace: Path) -> BuildResult:
     place = Workspace.open(workspace)
     with place.lock():
         catch_up(place, carry_out)  # who has left, and a restored backup has brought back
-        with observed(place, "build"):
+        with noted(place, "build"), observed(place, "build"):
             return _build(place)
 
 

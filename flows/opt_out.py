@@ -19,6 +19,7 @@ from flows.certificates import require_signing_key
 from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
 from flows.errors import UsageError
+from flows.lately import noted
 from flows.observing import observed
 from flows.progress import tracked
 from flows.purging import purge
@@ -147,7 +148,7 @@ def opt_out(
     unfinished = [r.request_id for r in removals if r.next_step() is not None]
     require_permission(place, unfinished)
     require_signing_key(place)
-    with place.lock():
+    with place.lock(), noted(place, "opt-out"):
         carry_out(removals)
     return [_publish(removal) for removal in [*again, *removals]]
 

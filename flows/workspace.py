@@ -248,7 +248,8 @@ class Workspace:
     def lock(self) -> Iterator[None]:
         """Be the only process that changes this workspace. Raises WorkspaceBusyError at once.
 
-        The operating system lets go of the lock when a process dies, so none is ever left over.
+        A store of an older release is brought up to this one. The operating system lets go of the
+        lock when a process dies, so none is ever left over.
         """
         lock = FileLock(self.root / ".sift" / "lock", timeout=0)
         try:
@@ -260,6 +261,7 @@ class Workspace:
             ) from error
         try:
             self._sweep()
+            self.lineage.upgrade()
             yield
         finally:
             lock.release()

@@ -74,6 +74,12 @@ def require_current(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+def is_outdated(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether an older release wrote the store. Raises LineageSchemaError as `migrate` does."""
+    known = migrations()
+    return _applied(connection, known) < len(known)
+
+
 def _applied(connection: duckdb.DuckDBPyConnection, known: tuple[Migration, ...]) -> int:
     """Return how many of `known` are applied, after checking that history agrees with them."""
     has_history = run(connection, "has_table", table_name="schema_migration")[0]["found"]

@@ -22,6 +22,7 @@ from flows.cli import (  # noqa: E402
     backups,
     contributors,
     decisions,  # noqa: F401  adds its commands to `sift opt-out`
+    doctor,
     exports,  # noqa: F401  its command joins the group `lineage`
     keys,
     lineage_queries,
@@ -50,6 +51,7 @@ app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
 app.add_typer(backups.app, name="backup")
 app.add_typer(backups.restoring)
+app.add_typer(doctor.app)
 app.add_typer(verifying.app)
 app.add_typer(work.app)
 app.add_typer(auditing.app)
