@@ -15,6 +15,8 @@ from prefect.deployments.runner import RunnerDeployment
 
 from flows.anchors import anchors
 from flows.errors import FlowError
+from flows.lately import noted
+from flows.ledgers import unknown
 from flows.progress import tracked
 from flows.showing import showing_progress
 from flows.stocktaking import Stock
@@ -89,13 +91,13 @@ def audit(workspace: Path) -> Audit:
 
 def audit_workspace(place: Workspace, names: Sequence[str]) -> Audit:
     """Make these checks of a workspace, within a flow run. Raises AuditError on a finding."""
-    with place.lock(), showing_progress("audit-progress", "Checks made"):
+    with place.lock(), noted(place, "audit"), showing_progress("audit-progress", "Checks made"):
         stock = Stock(place)
         done = [look(stock, name) for name in tracked("Auditing", names, len(names))]
-    found = Audit(tuple(done))
-    _publish(found)
-    if found.findings:
-        raise AuditError(found)
+        found = Audit(tuple(done))
+        _publish(found)
+        if found.findings:
+            raise AuditError(found)
     return found
 
 
@@ -155,6 +157,15 @@ def _sums(stock: Stock) -> Iterable[Finding]:
         )
 
 
+def _departures(stock: Stock) -> Iterable[Finding]:
+    for one in unknown(stock.workspace):
+        yield Finding(
+            where=f"departure {one.request_id} of {one.contributor_key}",
+            found="it was carried out, and this workspace is older.",
+            remedy="run `sift opt-out run`: it carries it out again.",
+        )
+
+
 def _exactness(stock: Stock) -> Iterable[Finding]:
     if not stock.states:
         return
@@ -179,6 +190,7 @@ CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "records": ("Are records those in the files?", Stock.records),
     "dvc": ("Do cache and remote hold what lineage says?", dvc_findings),
     "mlflow": ("Does MLflow hold what lineage says?", mlflow_findings),
+    "departures": ("Is everybody gone who has left?", _departures),
     "reports": ("Has every finished request its report?", report_findings),
     "exactness": ("Is the merge, rebuilt, the same bytes?", _exactness),
 }

@@ -19,12 +19,15 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
 from flows.base import ensure_base
+from flows.catching_up import catch_up
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import Job, finetune_jobs, jobs, pending
 from flows.ingest import load_dataset
 from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
+from flows.lately import noted
 from flows.merging import merge_members
 from flows.observing import observed
+from flows.opt_out import carry_out
 from flows.progress import listening, paced, tracked
 from flows.registering import commit, promote, register, require_same_name
 from flows.showing import (
@@ -75,8 +78,10 @@ def build(workspace: Path) -> BuildResult:
 
 def build_workspace(place: Workspace, *, rederive: bool = False) -> BuildResult:
     """Build a workspace, within a flow run. `rederive`: verify by finetuning everybody again."""
-    with place.lock(), observed(place, "build"):
-        return _build(place, rederive)
+    with place.lock():
+        catch_up(place, carry_out)  # who has left, and a restored backup has brought back
+        with noted(place, "build"), observed(place, "build"):
+            return _build(place, rederive)
 
 
 def _build(place: Workspace, rederive: bool) -> BuildResult:

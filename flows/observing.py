@@ -1,4 +1,4 @@
-"""What a piece of work read, made and destroyed, told to OpenLineage.
+"""What a piece of work read, made and destroyed, told to OpenLineage; and to the log, that it ran.
 
 Nothing says so twice: the audit log knows which rows the work has changed, and lineage what they
 were made from. So a step that is added later is told of without more.
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from flows.doors.openlineage import Artifact, Observed
+from flows.logs import about, told
 from flows.workspace import Workspace
 from lineage import DatasetVersion, MergeState, ModelVersion, Reader, TaskVector
 
@@ -16,12 +17,17 @@ Made = DatasetVersion | TaskVector | MergeState | ModelVersion
 
 @contextmanager
 def observed(workspace: Workspace, job: str, requests: Sequence[str] = ()) -> Iterator[None]:
-    """Tell OpenLineage of the work within, as a run of `job`; in a failure, of what it had done."""
+    """Tell OpenLineage and the log of the work within, as a run of `job`; also of a failure."""
     with workspace.lineage.reader() as reader:
         since = reader.audit_head().seq
-    with workspace.openlineage.run(job, requests) as run:
+        keys = [reader.request(name).contributor_key for name in requests]
+    with (
+        workspace.openlineage.run(job, requests) as run,
+        about(run=run.run_id, requests=requests, contributors=keys),
+    ):
         try:
-            yield
+            with told(job):
+                yield
         finally:
             with workspace.lineage.reader() as reader:
                 _fill(run, reader, since)

@@ -13,10 +13,12 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.asking import ask_until_decided
+from flows.catching_up import catch_up
 from flows.certificates import require_signing_key
 from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
 from flows.errors import UsageError
+from flows.lately import noted
 from flows.observing import observed
 from flows.progress import tracked
 from flows.purging import purge
@@ -137,8 +139,9 @@ def opt_out(
 
     `workspace` is the folder that `sift init` made, `request_ids` are requests filed with
     `sift opt-out request`; without them, every open one that is approved and not on hold. With
-    `ask_for_approval` the run pauses with a form for each that is not approved yet. Raises
-    NotApprovedError or OnHoldError before anything has changed.
+    `ask_for_approval` the run pauses with a form for each that is not approved yet. Opt-outs that
+    a restored backup has undone are carried out again first. Raises NotApprovedError or
+    OnHoldError before anything has changed.
     """
     place = Workspace.open(workspace)
     if ask_for_approval:
@@ -149,7 +152,7 @@ def opt_out(
 
 
 def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
-    """Take requests to their end, within a flow run.
+    """Take requests to their end, within a flow run; first those a restored backup has undone.
 
     Raises NotApprovedError or OnHoldError before anything has changed.
     """
@@ -158,9 +161,16 @@ def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
     unfinished = [r.request_id for r in removals if r.next_step() is not None]
     require_permission(place, unfinished)
     require_signing_key(place)
-    with place.lock(), showing_progress("opt-out-progress", "Steps of the opt-out"):
+    with place.lock(), noted(place, "opt-out"):
+        again = catch_up(place, carry_out)
+        carry_out(removals)
+    return [_publish(removal) for removal in [*again, *removals]]
+
+
+def carry_out(removals: list[Removal]) -> None:
+    """Take requests to their end, each step a task."""
+    with showing_progress("opt-out-progress", "Steps of the opt-out"):
         take_steps(removals, take_step)
-    return [_publish(removal) for removal in removals]
 
 
 @sift_task("opt-out step", tags=["exactness"], retries=2, run_name="{step}")

@@ -5,10 +5,11 @@ state and model version that contained them. Of some withdrawn records the same 
 that held one, and all that was made from these datasets. The new version is champion before the
 first byte goes.
 
-Each place is asked what it holds; the answer is written into lineage; permission is asked again;
-only then is it destroyed and looked for once more. A place that cannot be reached does not stop the
-others: the request stays before `purged`, lineage lists what is pending, and running it again goes
-on from there.
+Who leaves is noted outside of the workspace first, so that no backup brings them back
+(`flows/ledgers.py`). Each place is asked what it holds; the answer is written into lineage;
+permission is asked again; only then is it destroyed and looked for once more. A place that cannot
+be reached does not stop the others: the request stays before `purged`, lineage lists what is
+pending, and running it again goes on from there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from flows.doors.dvc import DvcError
 from flows.doors.mlflow import ModelStoreError
 from flows.errors import FlowError
 from flows.holdings import DvcObjects, Files, Found, Holding, Impacts, ModelVersions, shared_content
+from flows.ledgers import note
 from flows.merging import current_state_or_none
 from flows.registering import push, record, require_same_name
 from flows.removal import Removal
@@ -45,13 +47,13 @@ def purge(removals: Sequence[Removal]) -> None:
     place = removals[0].workspace
     require_same_name(place)
     impacts = {removal.request_id: removal.impact() for removal in removals}
+    failures = note(place, [removal.request_id for removal in removals])
     _purge(Files(place), removals, impacts)
     _forget_datasets(removals, impacts)
     built = current_state_or_none(place) is not None
     names = ", ".join(removal.request_id for removal in removals)
     head = record(place, f"Opt out: {names}") if built else None
     needed = place.dvc.live_objects()
-    failures = []
     holdings: tuple[Holding, ...] = (
         DvcObjects(place, "dvc-cache", needed),
         ModelVersions(place),
@@ -156,6 +158,11 @@ def _pending(removals: Sequence[Removal], failures: Sequence[FlowError]) -> Pend
     where = ", ".join(sorted({row.place for row in left}))
     names = " ".join(removal.request_id for removal in removals)
     causes = " ".join(dict.fromkeys(error.facts for error in failures))
+    if not left:
+        return PendingError(
+            f"All is destroyed, and not every place that must know of it has been told. {causes}",
+            remedy=f"{failures[0].remedy} Then run `sift opt-out run {names}` again.",
+        )
     return PendingError(
         f"{len(left)} objects in {where} are still to be destroyed; all other places are done. "
         f"{causes}",

@@ -15,6 +15,9 @@ _OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # Runs and their logs go to Prefect's store; the terminal belongs to the person at it.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    # What our own log says within a flow, the run page says too (flows/logs.py).
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "sift",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLI_PROMPT": "false",
     # On a busy machine Prefect's temporary server takes longer to start than its default of 20 s.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",

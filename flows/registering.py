@@ -8,6 +8,7 @@ import sift_core
 from flows.anchors import with_anchor
 from flows.base import load_base
 from flows.errors import FlowError, UsageError
+from flows.ledgers import require_nobody_back
 from flows.merging import read_mask, served_weights
 from flows.serving.card import MaskRef, ModelCard
 from flows.texts import (
@@ -143,8 +144,9 @@ def export(
     Lineage notes who receives it (None: the login name) and what for, before a byte is written:
     they must be told of a later opt-out. Returns the folder and the SHA-256 of its weights. Raises
     UsageError where the folder is not empty or the contributor is not a member, FlowError where
-    nothing is registered.
+    nothing is registered or where somebody is in it who had left.
     """
+    require_nobody_back(workspace)
     recipient = recipient or login_name()
     require_text("recipient", recipient, MAX_NAME_LENGTH)
     if purpose is not None:

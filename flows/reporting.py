@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import sift_core
+from flows.departures import departure_of
+from flows.ledgers import was_told
 from flows.report import (
     FORMAT,
     Audit,
@@ -66,6 +68,17 @@ NOT_CLAIMED = (
     "they are refused if they come in again.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
 )
+_DONE_AGAIN = (
+    "This opt-out had been carried out before, as {request} (entry {audit_entry} of the audit log "
+    "of then). A backup that was restored since had brought back what it destroyed, so it was "
+    "carried out again, with the same approvals: this report is of the second time."
+)
+_COPY = (
+    "Pending: {backup} of {day:%Y-%m-%d %H:%M} UTC at {place} still holds what left. {told} To "
+    "end that: sift backup destroy {backup}"
+)
+_TOLD = "The opt-out is noted beside it, and is carried out again where it is restored."
+_UNTOLD = "It was out of reach, and does not know of the opt-out: do not restore it."
 _REBUILD = "sift verify"
 _REBUILD_BY_FINETUNING = "sift verify --rederive"
 REPEAT = (
@@ -144,8 +157,8 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         destroyed=[_destroyed(row) for row in objects if row.locator not in shared],
         kept_because_shared=shared,
         not_kept_after_merge=_dropped(vectors),
-        claimed=[_claim(request.records is not None, by_digests), _ABSENT],
-        not_claimed=list(NOT_CLAIMED),
+        claimed=[_claim(request.records is not None, by_digests), _ABSENT, *_again(details)],
+        not_claimed=[*_copies(workspace, request_id), *NOT_CLAIMED],
         repeat=[
             _REBUILD_BY_FINETUNING if by_digests else _REBUILD,
             *(command.format(request_id=request_id) for command in REPEAT),
@@ -256,6 +269,28 @@ def _claim(of_records: bool, by_digests: bool) -> str:
     return (_RECORDS_GONE if of_records else _GONE).format(
         **(_BY_DIGESTS if by_digests else _REBUILT)
     )
+
+
+def _again(details: Details) -> list[str]:
+    """Why this was done, where a backup had brought somebody back."""
+    again = details["approved"].get("again")
+    return [_DONE_AGAIN.format(**again)] if again else []
+
+
+def _copies(workspace: Workspace, request_id: str) -> list[str]:
+    """The backups that still hold what left: pending, and how each goes."""
+    with workspace.lineage.reader() as reader:
+        backups = reader.backups_holding(request_id)
+    departure = departure_of(workspace, request_id)
+    return [
+        _COPY.format(
+            backup=row.backup_id,
+            day=row.made_at,
+            place=row.place,
+            told=_TOLD if was_told(row.place, departure) else _UNTOLD,
+        )
+        for row in backups
+    ]
 
 
 def _as_json(report: Report) -> bytes:

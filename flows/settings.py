@@ -153,6 +153,8 @@ class PolicySettings(_Section):
     persons: Literal[1, 2] = 1
     keep_record: Period = "24 months"
     report_to: tuple[Name, ...] = ()
+    ledger: Name | None = None
+    """A folder outside, where departures are noted too: docs/operating-day-two.md."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "PolicySettings":

@@ -19,6 +19,7 @@ from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
+from flows.logs import keep_in
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageStore
 
@@ -73,6 +74,7 @@ class Workspace:
                 f"{root} is not a workspace.",
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
             )
+        keep_in(root)
         return cls(root, patience)
 
     @classmethod
@@ -251,7 +253,8 @@ class Workspace:
 
         Raises WorkspaceBusyError where another is, at once or when `patience` is over.
 
-        The operating system lets go of the lock when a process dies, so none is ever left over.
+        A store of an older release is brought up to this one. The operating system lets go of the
+        lock when a process dies, so none is ever left over.
         """
         lock = FileLock(self.root / ".sift" / "lock", timeout=self.patience)
         try:
@@ -263,6 +266,7 @@ class Workspace:
             ) from error
         try:
             self._sweep()
+            self.lineage.upgrade()
             yield
         finally:
             lock.release()

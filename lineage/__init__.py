@@ -56,6 +56,7 @@ from lineage.records import (
     TracedMember,
 )
 from lineage.request_records import (
+    Backup,
     Consent,
     DeadlineKind,
     DeadlineStatus,
@@ -71,6 +72,7 @@ from lineage.store import LineageStore
 __all__ = [
     "Anchor",
     "AuditEntry",
+    "Backup",
     "BaseModelRecord",
     "Changed",
     "Consent",

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from lineage.records import OptOutRequest, Record
 from lineage.request_records import (
+    Backup,
     Consent,
     DeadlineStatus,
     Disclosure,
@@ -17,7 +18,7 @@ Asked = TypeVar("Asked", bound=Record)
 
 
 class RequestReader:
-    """Questions about decisions, deadlines, notices, holds, consents and recipients."""
+    """Questions about decisions, deadlines, notices, holds, consents, recipients and backups."""
 
     _connection: Connection
 
@@ -63,6 +64,14 @@ class RequestReader:
         GDPR Art. 19. Oldest first; the same recipient may have received several.
         """
         return self._rows(Disclosure, "recipients", request_id=request_id)
+
+    def backups(self) -> list[Backup]:
+        """Return every backup that was made, destroyed ones included, oldest first."""
+        return self._rows(Backup, "backups")
+
+    def backups_holding(self, request_id: str) -> list[Backup]:
+        """Return the backups that exist and hold what a request withdraws, oldest first."""
+        return self._rows(Backup, "backups_holding", request_id=request_id)
 
     def _rows(self, record: type[Asked], query: str, /, **values: object) -> list[Asked]:
         return [record(**row) for row in run(self._connection, query, **values)]

@@ -10,6 +10,7 @@ from lineage.errors import LineageConflictError, LineageNotFoundError
 from lineage.reader import Reader
 from lineage.records import Row
 from lineage.request_records import (
+    Backup,
     Consent,
     DeadlineKind,
     Decision,
@@ -22,7 +23,7 @@ from lineage.request_records import (
 
 
 class RequestRecorder:
-    """Decisions, deadlines, notices, holds, consents and recipients."""
+    """Decisions, deadlines, notices, holds, consents, recipients and backups."""
 
     read: Reader
 
@@ -127,3 +128,18 @@ class RequestRecorder:
         )
         self.add(disclosure)
         return disclosure
+
+    def note_backup(self, place: str, actor: str, at: datetime) -> Backup:
+        """Note that a copy of the workspace is being made, before its first byte is written."""
+        number = self._run("last_backup_number")[0]["number"] + 1
+        backup = Backup(backup_id=f"backup-{number:04d}", place=place, made_by=actor, made_at=at)
+        self.add(backup)
+        return backup
+
+    def mark_backup_destroyed(self, backup_id: str, actor: str, at: datetime) -> None:
+        """Say that a backup is gone. Raises LineageNotFoundError where none such exists."""
+        if not self._run("destroy_backup", backup_id=backup_id, actor=actor, at=at):
+            raise LineageNotFoundError(
+                f"there is no backup {backup_id}, or it was destroyed already.",
+                remedy="see which there are: sift backup list.",
+            )

@@ -1,4 +1,4 @@
-"""The rows of a request's process: decisions, deadlines, notices, holds, consents, recipients."""
+"""The rows of a request's process: decisions, deadlines, notices, holds, consents, copies."""
 
 from typing import Literal
 
@@ -91,6 +91,20 @@ class Disclosure(Row):
     disclosed_at: Utc
 
 
+class Backup(Row):
+    """A copy of the workspace that exists as far as we know, until it is destroyed."""
+
+    table = "backup"
+    key = ("backup_id",)
+
+    backup_id: Text
+    place: Text
+    made_by: Text
+    made_at: Utc
+    destroyed_at: Utc | None = None
+    destroyed_by: Text | None = None
+
+
 class DeadlineStatus(Record):
     """How one deadline of a request stands now; `days_left` is below 0 once it has passed."""
 
@@ -110,4 +124,5 @@ REQUEST_ROWS: tuple[type[Row], ...] = (
     LegalHold,
     Consent,
     Disclosure,
+    Backup,
 )

@@ -70,8 +70,14 @@ def require_current(connection: duckdb.DuckDBPyConnection) -> None:
     if applied < len(known):
         raise LineageSchemaError(
             f"the lineage store has {applied} of the {len(known)} migrations of this version.",
-            remedy="run `sift init` on the workspace: it upgrades the store and keeps its rows.",
+            remedy="run `sift upgrade`: it brings the store up to date and keeps its rows.",
         )
+
+
+def is_outdated(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether an older release wrote the store. Raises LineageSchemaError as `migrate` does."""
+    known = migrations()
+    return _applied(connection, known) < len(known)
 
 
 def _applied(connection: duckdb.DuckDBPyConnection, known: tuple[Migration, ...]) -> int:

@@ -68,6 +68,22 @@ class LineageStore:
             schema.migrate(connection)
             connection.commit()
 
+    def upgrade(self) -> None:
+        """Migrate a store that an older release wrote; leave any other as it is.
+
+        Looking is cheap, and keeps nobody out. Raises as `migrate` does.
+        """
+        if not self.path.is_file():
+            return
+        deadline = time.monotonic() + self.wait_seconds
+        with closing(self._open(True, _SEALED, deadline)) as connection:
+            try:
+                outdated = schema.is_outdated(connection)
+            except duckdb.Error as error:
+                raise self._unreadable(error) from error
+        if outdated:
+            self.migrate()
+
     @contextmanager
     def writer(self) -> Iterator[Recorder]:
         """Give a Recorder within one transaction: kept as a whole, or not at all on any error.

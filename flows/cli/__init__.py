@@ -6,7 +6,11 @@ Heavy libraries are imported inside the commands that need them, so that `--help
 
 import errno
 import sys
+import time
+from logging import ERROR
+from typing import Any
 
+import typer.main
 from typer import TyperException
 
 from flows.quiet import hush
@@ -15,8 +19,10 @@ hush()
 
 from flows.cli import (  # noqa: E402
     auditing,
+    backups,
     contributors,
     decisions,  # noqa: F401  adds its commands to `sift opt-out`
+    doctor,
     exports,  # noqa: F401  its command joins the group `lineage`
     keys,
     lineage_queries,
@@ -30,6 +36,7 @@ from flows.cli import (  # noqa: E402
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
 from flows.errors import FlowError  # noqa: E402
+from flows.logs import event, root_of_log  # noqa: E402
 from lineage import LineageError  # noqa: E402
 
 __all__ = ["app", "main"]
@@ -43,6 +50,9 @@ app.add_typer(lineage_queries.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
+app.add_typer(backups.app, name="backup")
+app.add_typer(backups.restoring)
+app.add_typer(doctor.app)
 app.add_typer(verifying.app)
 app.add_typer(work.app)
 app.add_typer(operating.app)
@@ -56,6 +66,14 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code. Unexpected errors go up: they are defects to be reported."""
+    started = time.monotonic()
+    code = _run(arguments)
+    command, seconds = _command(arguments), round(time.monotonic() - started, 3)
+    event("command ended", command=command, seconds=seconds, exit_code=code)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, prog_name="sift", standalone_mode=False)
     except TyperException as error:
@@ -65,17 +83,45 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:  # typer's, when a reader such as `head` has gone
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (FlowError, LineageError) as error:
+        _log(error, error.facts, error.remedy, arguments)
         return _failed(error.facts, error.remedy, error.exit_code)
     except OSError as error:
+        _log(error, *_explain(error), arguments)
         return _failed(*_explain(error), 1)
     except Exception as error:
         # sift_core brings torch with it: only a command that needed it can raise its errors.
         if "sift_core" in sys.modules and isinstance(error, sys.modules["sift_core"].SiftCoreError):
+            _log(error, error.facts, error.remedy, arguments)
             return _failed(error.facts, error.remedy, 1)
+        _log(error, "", "report this as a defect, with what standard error says.", arguments)
         raise
     if code == _INTERRUPTED:
         return _failed("Interrupted.", "run the same command again to go on.", 1)
     return code if isinstance(code, int) else 0
+
+
+def _command(arguments: list[str]) -> str:
+    """The command without its arguments, such as `opt-out run`."""
+    tree: Any = typer.main.get_command(app)
+    words: list[str] = []
+    for word in arguments:
+        if not words and word not in tree.commands:  # an option of `sift` itself
+            continue
+        tree = getattr(tree, "commands", {}).get(word)
+        if tree is None:
+            break
+        words.append(word)
+    return " ".join(words)
+
+
+def _log(error: Exception, facts: str, remedy: str, arguments: list[str]) -> None:
+    """Log an error with its remedy, without what a person could be known by."""
+    from flows.log_redaction import redacted
+
+    kind, command, root = type(error).__name__, _command(arguments), root_of_log()
+    typed = [word for word in arguments if word not in command.split()]
+    found, mend = (redacted(text, typed, root) for text in (facts, remedy))
+    event("error", level=ERROR, command=command, error=kind, found=found, remedy=mend)
 
 
 def _failed(facts: str, remedy: str, code: int) -> int:

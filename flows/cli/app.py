@@ -1,9 +1,11 @@
 """The root of the command line and the options that every command takes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from flows.logs import on_standard_error
 
 app = typer.Typer(
     name="sift",
@@ -13,6 +15,19 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
 )
+
+
+@app.callback()
+def root(
+    log: Annotated[
+        Literal["json"] | None,
+        typer.Option(help="Also write the log to standard error; SIFT_LOG=json does the same."),
+    ] = None,
+) -> None:
+    """Finetune one model on many contributors' data and honour every opt-out, bit for bit."""
+    if log is not None:
+        on_standard_error()
+
 
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="The workspace folder.", show_default="here")

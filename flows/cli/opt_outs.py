@@ -92,6 +92,7 @@ def run(
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
     from flows.decisions import obstacle
+    from flows.ledgers import unknown
     from flows.opt_out import open_requests, opt_out, require_fulfillable
     from flows.removal import Removal
 
@@ -106,7 +107,7 @@ def run(
         todo = [name for name, why in found.items() if why is None]
         waiting = [why for why in found.values() if why is not None]
     with progress_bars(quiet=json):
-        results = opt_out(place.root, todo) if todo else []
+        results = opt_out(place.root, todo) if todo or unknown(place) else []
     if json:
         print_json([result.as_dict() for result in results])
         return

@@ -73,13 +73,26 @@ def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None
     )
 
 
-@app.command(epilog=example("sift status"))
-def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+@app.command(epilog=example("sift status", "sift status --metrics"))
+def status(
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print OpenMetrics text, for a dashboard.")
+    ] = False,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
     """Show what is in the workspace and what is still to do."""
+    from flows.ledgers import unknown
     from flows.services import running
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
+    if metrics:
+        from flows.metrics import exposition
+
+        print(exposition(place), end="")
+        return
+    back = unknown(place)
     with place.lineage.reader() as reader:
         state = reader.current_state()
         members = reader.members(state.state_seq) if state else []
@@ -103,8 +116,10 @@ def status(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
             " ".join(filter(None, (one.name, one.url))) for one in running(place.root)
         )
         or "none: sift up",
-        "next": _next(len(datasets), len(members), waiting),
+        "next": _next(len(datasets), len(members), waiting, back=bool(back)),
     }
+    if back:
+        facts["back though they left"] = ", ".join(one.request_id for one in back)
     if json:
         print_json(facts)
         return
@@ -143,7 +158,9 @@ def _storage(keep: str, vectors: Sequence[TaskVector]) -> dict[str, object]:
     }
 
 
-def _next(contributors: int, members: int, waiting: dict[str, str]) -> str:
+def _next(contributors: int, members: int, waiting: dict[str, str], *, back: bool) -> str:
+    if back:  # an older workspace was restored
+        return "sift opt-out run"
     undecided = [name for name, step in waiting.items() if step in ("identified", "approved")]
     if len(waiting) > len(undecided):
         return "sift opt-out run"

@@ -283,6 +283,21 @@ class Dvc:
         with self._open("look for an object") as repo:
             return not self._places(repo)[stored.place].exists(md5)
 
+    # -- notes -------------------------------------------------------------------------------
+
+    def notes(self, folder: str) -> dict[str, bytes]:
+        """Return the small files of a folder beside the objects in the remote, by name."""
+        with self._open("read notes in the remote") as repo:
+            fs, path = _beside_objects(repo, folder)
+            return {fs.parts(file)[-1]: fs.cat_file(file) for file in _files(fs, path)}
+
+    def write_note(self, folder: str, name: str, data: bytes) -> None:
+        """Write a small file into a folder beside the objects in the remote."""
+        with self._open("write a note into the remote") as repo:
+            fs, path = _beside_objects(repo, folder)
+            fs.makedirs(path, exist_ok=True)
+            fs.pipe_file(fs.join(path, name), data)
+
     # -- inside ------------------------------------------------------------------------------
 
     @contextmanager
@@ -415,6 +430,12 @@ def _content_md5(odb: Any, path: str) -> str:
 
 def _files(fs: Any, folder: str) -> list[str]:
     return list(fs.find(folder)) if fs.exists(folder) else []
+
+
+def _beside_objects(repo: Any, folder: str) -> tuple[Any, str]:
+    """File system of the remote, and a folder of ours at its top."""
+    top = repo.cloud.get_remote_odb(hash_name="md5-dos2unix")  # objects of today lie deeper
+    return top.fs, top.fs.join(top.path, folder)
 
 
 def _reader(odbs: Collection[Any]) -> Any:

@@ -101,6 +101,14 @@ class Git:
         found = (line.partition(" ") for line in lines)
         return [(commit, value) for commit, _, value in found if value]
 
+    def setting(self, name: str) -> str:
+        """Return what git is told by this name, empty where it is told nothing."""
+        return _git(self.root, "config", "--get", name, accept=(0, 1)).strip()
+
+    def tracked(self, path: str) -> list[str]:
+        """Return the files under a path, relative to the root, that git keeps."""
+        return _git(self.root, "--literal-pathspecs", "ls-files", "--", path).splitlines()
+
     def is_clean(self) -> bool:
         """Say whether nothing is changed, staged or new; ignored files do not count."""
         return not _git(self.root, "status", "--porcelain", "--untracked-files=normal")

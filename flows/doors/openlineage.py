@@ -88,6 +88,8 @@ class Observed:
     inputs: Sequence[Artifact] = ()
     made: Sequence[Artifact] = ()
     destroyed: Sequence[Artifact] = ()
+    run_id: str = ""
+    """The run's name in OpenLineage's events, and in our log."""
 
 
 class OpenLineage:
@@ -114,7 +116,7 @@ class OpenLineage:
         run_id = str(generate_new_uuid())
         parent = self._around.get()
         facets = _run_facets(self.namespace, parent, requests)
-        observed = Observed()
+        observed = Observed(run_id=run_id)
         self._emit(RunState.START, run_id, job, facets, Observed())
         token = self._around.set((run_id, job))
         try:

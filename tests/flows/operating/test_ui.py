@@ -104,7 +104,7 @@ def desk(tmp_path: Path, tiny_classifier: Path, update_goldens: bool) -> Iterato
 
 
 def send_form(desk: Desk) -> None:
-    """Start an opt-out from its form; an id in the place of a key is refused, and stored nowhere."""
+    """Start an opt-out from its form; an id in place of a key is refused, and stored nowhere."""
     page = desk.page
     desk.open(f"/deployments/deployment/{desk.deployment('opt-out')}/run", 1560)
     key, name = page.locator(".schema-form-property-input textarea, textarea").all()[:2]

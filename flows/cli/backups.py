@@ -1,0 +1,130 @@
+"""`sift backup` and `sift restore`: copies of a workspace, and going on from one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import JsonOption, WorkspaceOption, example, group
+from flows.cli.render import count, print_json, print_table, progress_bars, say
+
+app = group("Back up a workspace, see which copies exist, and destroy one.")
+restoring = typer.Typer()
+
+
+@app.command(epilog=example("sift backup make /backups", "sift backup make /backups/monday.sift"))
+def make(
+    target: Annotated[Path, typer.Argument(metavar="PATH", help="A new file, or a folder for it.")],
+    by: Annotated[
+        str | None, typer.Option(help="Who makes it; without it, the login name.")
+    ] = None,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Write everything of the workspace into one file, keys and contributors' rows included.
+
+    An opt-out does not reach it: the report of each says which backups still hold who left.
+    """
+    from flows.backup import make_backup
+    from flows.workspace import Workspace
+
+    with progress_bars(quiet=json):
+        made = make_backup(Workspace.open(workspace), target, by)
+    if json:
+        print_json(made.as_dict())
+        return
+    say(f"Wrote {made.file}: {made.backup_id}, {count(made.files, 'file')}, {made.bytes} bytes.")
+    say(f"Its manifest has SHA-256 {made.sha256}: keep that elsewhere, to know it again.")
+    say("It holds the workspace's secret and keys: keep it as you keep those.")
+    say(f"Later opt-outs are noted in {made.file}.departures: keep it with the backup.")
+
+
+@app.command("list", epilog=example("sift backup list"))
+def list_backups(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+    """Show every backup that was made, and whether it is still there."""
+    from flows.workspace import Workspace
+
+    with Workspace.open(workspace).lineage.reader() as reader:
+        rows = reader.backups()
+    standing = {row.backup_id: _standing(row.place, gone=bool(row.destroyed_at)) for row in rows}
+    if json:
+        print_json(
+            [{**row.model_dump(mode="json"), "standing": standing[row.backup_id]} for row in rows]
+        )
+        return
+    print_table(
+        "Backups",
+        ["backup", "made", "by", "standing", "file"],
+        [
+            (row.backup_id, row.made_at, row.made_by, standing[row.backup_id], row.place)
+            for row in rows
+        ],
+        right=5,
+    )
+
+
+@app.command(epilog=example("sift backup destroy backup-0001"))
+def destroy(
+    backup: Annotated[str, typer.Argument(help="The backup, such as backup-0001.")],
+    by: Annotated[
+        str | None, typer.Option(help="Who destroys it; without it, the login name.")
+    ] = None,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Delete a backup, or record that it is gone."""
+    from flows.backup import destroy_backup
+    from flows.workspace import Workspace
+
+    gone = destroy_backup(Workspace.open(workspace), backup, by)
+    if json:
+        print_json(gone.model_dump(mode="json"))
+        return
+    say(f"{gone.backup_id} is gone: {gone.place}")
+
+
+@restoring.command(
+    epilog=example(
+        "sift restore monday.sift films",
+        "sift restore monday.sift films --departures /mnt/remote/departures",
+    )
+)
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `sift backup make` wrote.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    departures: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also read here who has left since; may be given more than once."),
+    ] = None,
+    nobody_left: Annotated[
+        bool,
+        typer.Option("--nobody-left", help="Say that no opt-out ended since the backup was made."),
+    ] = False,
+    sha256: Annotated[
+        str | None, typer.Option(help="What the manifest must have, as `sift backup make` said.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a workspace from a backup, every byte checked, and remove again who has left since."""
+    from flows.restoring import restore as work
+
+    with progress_bars(quiet=json):
+        done = work(
+            file, folder, departures=departures or [], nobody_left=nobody_left, sha256=sha256
+        )
+    if json:
+        print_json(done.as_dict())
+        return
+    say(f"Restored {done.workspace} from {done.backup_id} of {done.made_at}.")
+    say(f"Noted since: {count(done.departures, 'opt-out')}.")
+    for name in done.carried_out_again:
+        say(f"  {name}: carried out again. Report: {done.workspace}/reports/{name}/report.html")
+    say(f"Next: sift audit --workspace {done.workspace}")
+
+
+def _standing(place: str, *, gone: bool) -> str:
+    if gone:
+        return "destroyed"
+    if not Path(place).parent.is_dir():
+        return "out of reach"
+    return "there" if Path(place).is_file() else "missing"

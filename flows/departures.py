@@ -1,0 +1,139 @@
+"""What leaves, written down for places that no backup of the workspace reaches.
+
+A backup from before an opt-out knows nothing of it. So each opt-out leaves a small file outside,
+before anything is destroyed: who left, by keyed hash; what had been approved; and where the audit
+log stood. It names nobody, and carries a code made with the workspace's secret: nobody else can
+make the workspace remove a contributor.
+"""
+
+import hmac
+import json
+import re
+from datetime import datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from flows.errors import FlowError
+from flows.identity import read_secret
+from flows.workspace import Workspace
+from lineage import OptOutRequest
+from lineage.certificate import AuditHead
+from lineage.opt_out import APPROVED
+from lineage.records import ContributorKey, Sha256
+
+FORMAT = "sift-departure/1"
+_NAME = re.compile(r"[0-9a-f]{32}-[0-9]{8}T[0-9]{12}Z\.departure")
+
+
+class DepartureError(FlowError):
+    """A note on an opt-out is not what this workspace wrote."""
+
+
+class Approval(BaseModel):
+    """Who approved the request, when and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    actor: str
+    reason: str
+    decided_at: AwareDatetime
+
+
+class Departure(BaseModel):
+    """One opt-out that has begun to destroy. `records` are keyed hashes; None: all data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request_id: str
+    contributor_key: ContributorKey
+    records: tuple[Sha256, ...] | None
+    basis: str
+    jurisdiction: str | None
+    filed_by: str | None
+    received_at: AwareDatetime
+    approvals: tuple[Approval, ...]
+    audit_head: AuditHead
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file: the same however often it is written."""
+        return f"{self.contributor_key}-{_compact(self.received_at)}.departure"
+
+    def is_of(self, request: OptOutRequest) -> bool:
+        """Whether it tells of this request: whose, and received when."""
+        return (self.contributor_key, self.received_at) == (
+            request.contributor_key,
+            request.received_at,
+        )
+
+
+def departure_of(workspace: Workspace, request_id: str) -> Departure:
+    """What to remember of a request that is about to destroy."""
+    with workspace.lineage.reader() as reader:
+        request = reader.request(request_id)
+        approvals = reader.approvals(request_id)
+        head = reader.audit_head()
+    return Departure(
+        request_id=request_id,
+        contributor_key=request.contributor_key,
+        records=keyed_records(workspace, request.records),
+        basis=request.basis,
+        jurisdiction=request.jurisdiction,
+        filed_by=request.filed_by,
+        received_at=request.received_at,
+        approvals=tuple(
+            Approval(actor=row.actor, reason=row.reason, decided_at=row.decided_at)
+            for row in approvals
+            if row.decision == APPROVED
+        ),
+        audit_head=AuditHead(seq=head.seq, sha256=head.sha256),
+    )
+
+
+def keyed_records(workspace: Workspace, records: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Hashes of records under the secret: a short text could be guessed from a plain hash."""
+    if records is None:
+        return None
+    secret = read_secret(workspace.root)
+    return tuple(_code(secret, f"record\n{record}") for record in records)
+
+
+def to_bytes(workspace: Workspace, departure: Departure) -> bytes:
+    """The file: one line of JSON, one line with its code."""
+    text = json.dumps(departure.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+    return f"{text}\n{_code(read_secret(workspace.root), text)}\n".encode()
+
+
+def from_bytes(workspace: Workspace, data: bytes, where: str) -> Departure:
+    """Read such a file. Raises DepartureError where it is not as this workspace wrote it."""
+    try:
+        text, code, rest = data.decode().split("\n")
+        expected = _code(read_secret(workspace.root), text)
+        if rest or not hmac.compare_digest(code.encode(), expected.encode()):
+            raise ValueError
+        return Departure.model_validate_json(text)
+    except (ValueError, ValidationError):
+        raise DepartureError(
+            f"The note {where} is not what this workspace wrote of an opt-out.",
+            remedy="it is another workspace's, or was altered: restore it from a copy, or take it "
+            "away once you know which opt-out it was of.",
+        ) from None
+
+
+def workspace_mark(workspace: Workspace) -> str:
+    """What tells a workspace's own backups from those of another, and says nothing else."""
+    return _code(read_secret(workspace.root), "workspace")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file may be such a note, by its name."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _code(secret: bytes, text: str) -> str:
+    # A contributor's id has no line break, so no contributor key is ever such a code.
+    return hmac.new(secret, f"{FORMAT}\n{text}".encode(), "sha256").hexdigest()
+
+
+def _compact(moment: datetime) -> str:
+    return f"{moment:%Y%m%dT%H%M%S%f}Z"

@@ -1,0 +1,248 @@
+"""The places where departures are noted, and what stands there that this workspace does not know.
+
+Noted are they in the workspace itself (for a lineage store that alone is restored), in the DVC
+remote, in the folder `policy.ledger` names, and beside every backup that exists. Whichever of them
+outlives what was lost tells.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from configobj import ConfigObj  # type: ignore[import-untyped]
+
+from flows.departures import (
+    Departure,
+    departure_of,
+    from_bytes,
+    is_file_name,
+    keyed_records,
+    to_bytes,
+    workspace_mark,
+)
+from flows.errors import FlowError
+from flows.workspace import Workspace
+from lineage.reader import Reader
+
+FOLDER = "departures"
+BESIDE = ".departures"
+"""What the folder beside a backup is called: the backup's name, then this."""
+_MARK = "workspace"
+
+
+class LedgerError(FlowError):
+    """A place of departures cannot be reached."""
+
+
+class BroughtBackError(FlowError):
+    """Contributors who had left are here again: an older workspace was restored."""
+
+
+class Ledger(Protocol):
+    """One place: file name → bytes."""
+
+    @property
+    def where(self) -> str:
+        """The place, for people."""
+
+    def read(self) -> dict[str, bytes]:
+        """Everything there. Raises LedgerError, DvcError where it cannot be reached."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one file; again is the same. Raises LedgerError, DvcError."""
+
+
+@dataclass(frozen=True)
+class FolderLedger:
+    """A folder. One that must be `there` already is not made: it may be a disk that is away."""
+
+    folder: Path
+    there: bool = False
+
+    @property
+    def where(self) -> str:
+        """The folder, for people."""
+        return str(self.folder)
+
+    def read(self) -> dict[str, bytes]:
+        """Every note in the folder."""
+        self._require()
+        if not self.folder.is_dir():
+            return {}
+        paths = sorted(path for path in self.folder.iterdir() if is_file_name(path.name))
+        return {path.name: path.read_bytes() for path in paths}
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one note."""
+        from sift_core import write_atomically  # torch, which looking does not need
+
+        self._require()
+        write_atomically(self.folder / name, data)
+
+    def _require(self) -> None:
+        if self.there and not self.folder.is_dir():
+            raise LedgerError(
+                f"{self.folder} is away: departures are noted there.",
+                remedy="mount or connect it again.",
+            )
+
+
+@dataclass(frozen=True)
+class RemoteLedger:
+    """A folder in a DVC remote that is no folder of this machine."""
+
+    workspace: Workspace
+
+    @property
+    def where(self) -> str:
+        """The place, for people."""
+        return "the DVC remote"
+
+    def read(self) -> dict[str, bytes]:
+        """Every note in the remote."""
+        notes = self.workspace.dvc.notes(FOLDER)
+        return {name: data for name, data in notes.items() if is_file_name(name)}
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one note."""
+        self.workspace.dvc.write_note(FOLDER, name, data)
+
+
+def ledgers(workspace: Workspace) -> list[Ledger]:
+    """The places that must be written to: the workspace's own, the remote, and `policy.ledger`."""
+    found: list[Ledger] = [FolderLedger(workspace.root / ".sift" / FOLDER), _remote(workspace)]
+    if workspace.settings.policy.ledger is not None:
+        path = Path(workspace.settings.policy.ledger).expanduser()
+        found.append(FolderLedger(workspace.root / path, there=True))
+    return found
+
+
+def beside(backup: str) -> FolderLedger:
+    """The place beside a backup; it is made with the backup."""
+    return FolderLedger(Path(backup + BESIDE), there=True)
+
+
+def make_beside(workspace: Workspace, backup: str) -> None:
+    """Make the place beside a backup, with a mark that says whose backup it is."""
+    folder = beside(backup).folder
+    folder.mkdir(mode=0o700)
+    (folder / _MARK).write_text(workspace_mark(workspace) + "\n", encoding="ascii")
+
+
+def _beside_backups(workspace: Workspace) -> list[FolderLedger]:
+    """The places beside all our backups in every folder that we know one in.
+
+    Also of those that lineage does not know, since it was restored from an older one.
+    """
+    with workspace.lineage.reader() as reader:
+        folders = {Path(row.place).parent for row in reader.backups() if row.destroyed_at is None}
+    mark = workspace_mark(workspace)
+    return [
+        FolderLedger(path, there=True)
+        for folder in sorted(folders)
+        for path in sorted(folder.glob(f"*{BESIDE}"))
+        if (path / _MARK).is_file() and (path / _MARK).read_bytes().strip() == mark.encode()
+    ]
+
+
+def note(workspace: Workspace, request_ids: Sequence[str]) -> list[FlowError]:
+    """Write down who leaves, wherever that can be; the errors of the places that must know.
+
+    Run before anything is destroyed, and again: what is written stays. A backup that is out of
+    reach is not an error: the report says that it was not told.
+    """
+    notes = [departure_of(workspace, name) for name in request_ids]
+    failures: list[FlowError] = []
+    for ledger in ledgers(workspace):
+        try:
+            _write(workspace, ledger, notes)
+        except FlowError as error:
+            failures.append(error)
+        except OSError as error:
+            failures.append(_unwritable(ledger, error))
+    for copy in _beside_backups(workspace):
+        _write(workspace, copy, notes)
+    return failures
+
+
+def was_told(backup: str, departure: Departure) -> bool:
+    """Whether a departure is noted beside a backup."""
+    return (beside(backup).folder / departure.file_name).is_file()
+
+
+def unknown(workspace: Workspace) -> list[Departure]:
+    """Departures that are noted somewhere and that this workspace has not carried out, by receipt.
+
+    Raises DepartureError for a note that was altered, LedgerError or DvcError for a place that
+    cannot be reached.
+    """
+    notes: dict[str, Departure] = {}
+    for ledger in ledgers(workspace):
+        for name, data in ledger.read().items():
+            notes[name] = from_bytes(workspace, data, f"{name} in {ledger.where}")
+    with workspace.lineage.reader() as reader:
+        found = [one for one in notes.values() if _is_unknown(workspace, reader, one)]
+    return sorted(found, key=lambda one: (one.received_at, one.contributor_key))
+
+
+def require_nobody_back(workspace: Workspace) -> None:
+    """Raise BroughtBackError where somebody is in the model who had left."""
+    back = unknown(workspace)
+    if back:
+        names = ", ".join(departure.request_id for departure in back)
+        raise BroughtBackError(
+            f"This workspace is older than opt-outs that were carried out ({names}): it holds "
+            "again what they had destroyed.",
+            remedy="run `sift opt-out run`: it carries them out again.",
+        )
+
+
+def _is_unknown(workspace: Workspace, reader: Reader, departure: Departure) -> bool:
+    for request in reader.requests():
+        if departure.is_of(request):
+            # Once it is removed here, the request itself goes on to its end.
+            return all(step.step != "removed" for step in reader.steps(request.request_id))
+    return departure.records is None or bool(withdrawn_again(workspace, reader, departure))
+
+
+def withdrawn_again(workspace: Workspace, reader: Reader, departure: Departure) -> list[str]:
+    """The contributor's records here that the departure withdrew."""
+    live = tuple(sorted(reader.live_records(departure.contributor_key)))
+    keyed = keyed_records(workspace, live) or ()
+    withdrawn = set(departure.records or ())
+    return [record for record, code in zip(live, keyed, strict=True) if code in withdrawn]
+
+
+def _write(workspace: Workspace, ledger: Ledger, notes: Sequence[Departure]) -> None:
+    there = ledger.read()
+    for one in notes:
+        if one.file_name not in there:
+            ledger.write(one.file_name, to_bytes(workspace, one))
+
+
+def _remote(workspace: Workspace) -> Ledger:
+    url = _remote_url(workspace.root)
+    if "://" in url:
+        return RemoteLedger(workspace)
+    # Read without DVC, whose import takes a second that most commands do not need.
+    folder = (workspace.root / ".dvc" / url).resolve()
+    if not folder.is_relative_to(workspace.root) and not folder.is_dir():
+        return FolderLedger(folder, there=True)
+    return FolderLedger(folder / FOLDER)
+
+
+def _remote_url(root: Path) -> str:
+    config = ConfigObj(encoding="utf-8", default_encoding="utf-8")
+    for name in ("config", "config.local"):
+        path = root / ".dvc" / name
+        if path.is_file():
+            config.merge(ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8"))
+    return str(config[f'remote "{config["core"]["remote"]}"']["url"])
+
+
+def _unwritable(ledger: Ledger, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"Departures cannot be noted in {ledger.where}: {error.strerror or error}.",
+        remedy="make it writable, then run the same command again.",
+    )

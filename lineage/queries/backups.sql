@@ -1,0 +1,1 @@
+SELECT * FROM backup ORDER BY made_at, backup_id

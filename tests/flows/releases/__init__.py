@@ -1,0 +1,1 @@
+"""Workspaces that earlier releases wrote, kept as archives: what they hold must stay readable."""
