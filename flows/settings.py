@@ -99,6 +99,11 @@ class FinetuneSettings(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     threads: Annotated[int, Field(ge=1)] = 2
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    precision: Literal["float32", "bf16"] = "float32"
+    """What matrix products are taken in; weights and optimizer are in float32."""
+    gradient_checkpointing: bool = False
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share each batch of one contributor: docs/large-models.md."""
 
 
 class BuildSettings(_Section):
