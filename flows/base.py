@@ -16,6 +16,7 @@ from flows.workspace import Workspace
 from lineage import BaseModelRecord
 from sift_core import Classification, WarmStart
 
+_WITHOUT_CHOICE = {"dtype": "float32", "shard_size": None}
 _ORIGIN = "base.json"
 """Beside `base/`: what it was made from, so that it is made again only when that changes. Not in
 the folder: the same weights have the same id wherever they were made from."""
@@ -40,6 +41,8 @@ def ensure_base(workspace: Workspace) -> None:
                 settings.seed,
                 settings.max_length,
                 _warm_start(workspace),
+                settings.dtype,
+                settings.shard_size,
             )
         if workspace.base.exists():
             workspace.base.rename(scratch / "replaced")
@@ -49,17 +52,31 @@ def ensure_base(workspace: Workspace) -> None:
 
 
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
-    """Load the base model.
+    """Load the base model, to finetune it. Raises ModelError, UsageError (`require_base`)."""
+    require_base(workspace)
+    torch.set_num_threads(workspace.settings.finetune.threads)
+    return workspace.kept_base.model(workspace, streamed=False)
 
-    Raises ModelError, and UsageError where it is missing or params.yaml asks for another one: with
-    its labels in another order, the same weights would mean something else.
+
+def scoring_base(workspace: Workspace) -> sift_core.BaseModel:
+    """The base model to score with: its weights stay on disk where `base.streamed` says so.
+
+    Raises ModelError, UsageError (`require_base`).
+    """
+    require_base(workspace)
+    torch.set_num_threads(workspace.settings.finetune.threads)
+    return workspace.kept_base.model(workspace, streamed=workspace.settings.base.streamed)
+
+
+def require_base(workspace: Workspace) -> None:
+    """Raise UsageError where the base is missing or params.yaml asks for another one.
+
+    With its labels in another order, the same weights would mean something else.
     """
     origin = _stored_origin(workspace)
     if origin is None or origin != _origin(workspace):
         found = "is missing" if origin is None else "was made from other settings than params.yaml"
         raise UsageError(f"{workspace.base} {found}.", remedy="run `sift build`.")
-    torch.set_num_threads(workspace.settings.finetune.threads)
-    return workspace.kept_base.model(workspace)
 
 
 def base_id(workspace: Workspace) -> str:
@@ -91,14 +108,16 @@ class KeptBase:
             self._id = (files, sift_core.folder_sha256(workspace.base))
         return self._id[1]
 
-    def model(self, workspace: Workspace) -> sift_core.BaseModel:
+    def model(self, workspace: Workspace, *, streamed: bool) -> sift_core.BaseModel:
         """The base model as it is on disk now."""
         settings = workspace.settings
         choices = (settings.base.labels, settings.finetune.train_only, settings.finetune.device)
-        identity = (self.id(workspace), choices)
+        identity = (self.id(workspace), choices, streamed)
         if self._model is None or self._model[0] != identity:
             self._model = None  # two at a time may not fit
-            loaded = sift_core.load_base(workspace.base, *choices, base_id=identity[0])
+            load = sift_core.stream_base if streamed else sift_core.load_base
+            loaded = load(workspace.base, *choices, base_id=identity[0])
+            loaded.scored_at_once = settings.base.scored_at_once
             self._model = (identity, loaded)
         return self._model[1]
 
@@ -129,7 +148,10 @@ def base_record(workspace: Workspace, base: sift_core.BaseModel) -> BaseModelRec
 def _origin(workspace: Workspace) -> dict[str, Any]:
     settings = workspace.settings.base
     warm_start = settings.warm_start
+    chosen = {"dtype": settings.dtype, "shard_size": settings.shard_size}
     return {
+        # Left out where they are what they were before there was a choice: the same base then.
+        **{name: value for name, value in chosen.items() if value != _WITHOUT_CHOICE[name]},
         "source": settings.source,
         "labels": list(settings.labels),
         "seed": settings.seed,

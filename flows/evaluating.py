@@ -11,16 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 import sift_core
-from flows.base import load_base
+from flows.base import scoring_base
 from flows.ingest import load_dataset
-from flows.merging import read_mask, served_weights
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.rows import to_example
+from flows.weights import member_weights, served_weights
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Evaluation, Member
 from lineage import MergeState as StateRecord
-from sift_core import BaseModel, Encoded, Mask
+from sift_core import BaseModel, Encoded
 from sift_core.serve import Weights
 
 Setting = Literal["base", "merged", "masked"]
@@ -47,13 +47,13 @@ def evaluate_state(
     todo = [member for member in members if member.contributor_key not in known]
     gone = [record for record in departed if record.contributor_key not in known]
     if todo or gone:
-        base = load_base(workspace)
+        base = scoring_base(workspace)
         served = served_weights(workspace, state, base.trainable, len(members))
         with Recording(workspace.lineage) as recording:
             for member in tracked("Evaluating", todo, len(todo)):
-                mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
+                masked = member_weights(workspace, base.trainable, served, member)
                 record = datasets[member.contributor_key]
-                recording.add(_score(workspace, base, served, mask, record, state))
+                recording.add(_score(workspace, base, served, masked, record, state))
             for record in gone:
                 recording.add(_score(workspace, base, served, None, record, state))
     with workspace.lineage.reader() as reader:
@@ -114,20 +114,20 @@ def _score(
     workspace: Workspace,
     base: BaseModel,
     served: Weights,
-    mask: Mask | None,
+    masked: Weights | None,
     record: DatasetVersion,
     state: StateRecord,
 ) -> list[Evaluation]:
     dataset = load_dataset(workspace, record)
     weights: dict[Setting, Weights] = {"base": base.trainable, "merged": served}
-    if mask is not None:
-        weights["masked"] = sift_core.masked_weights(base.trainable, served, mask)
+    if masked is not None:
+        weights["masked"] = masked
     rows = []
     for split, own in zip(SPLITS, (dataset.train, dataset.test), strict=True):
         examples = _encode(workspace, base, own)
         for setting, chosen in weights.items():
             with base.serving(chosen) as model:
-                score = sift_core.evaluate(model, examples)
+                score = sift_core.evaluate(model, examples, base.scored_at_once)
             rows.append(
                 Evaluation(
                     state_seq=state.state_seq,

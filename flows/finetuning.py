@@ -2,7 +2,7 @@
 
 import gc
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,9 @@ from flows.workspace import Workspace
 from lineage import DatasetVersion, Environment, FinetuningRun, LinearDigest, TaskVector
 from lineage.records import Row
 from sift_core import Grid, SignVector
+
+UNSAID = {"precision": "float32", "gradient_checkpointing": False, "processes": 1}
+"""What holds where a run's parameters do not say it."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,10 @@ def require_same_exactness(workspace: Workspace) -> None:
 
 def require_same_settings(workspace: Workspace, run: FinetuningRun) -> None:
     """Raise UsageError where params.yaml has other settings than this run was made with."""
-    now = parameters(workspace.settings)
-    differing = sorted(name for name in now if run.parameters.get(name) != now[name])
-    if differing:
+    names = sorted(differing(run.parameters, workspace.settings))
+    if names:
         raise UsageError(
-            f"params.yaml has another {', '.join(differing)} than the merge was made with.",
+            f"params.yaml has another {', '.join(names)} than the merge was made with.",
             remedy="set it back, or run `sift build` first so that the whole merge has it.",
         )
 
@@ -205,12 +207,19 @@ def _method_settings(settings: Settings) -> sift_core.FinetuneSettings:
         full_batch_below=ours.full_batch_below,
         seed=ours.seed,
         max_grad_norm=ours.max_grad_norm,
+        precision=ours.precision,
+        gradient_checkpointing=ours.gradient_checkpointing,
+        processes=ours.processes,
     )
 
 
 def parameters(settings: Settings) -> dict[str, Any]:
-    """All that a task vector depends on, beside the base model and the contributor's rows."""
-    return {
+    """All that a task vector depends on, beside the base model and the contributor's rows.
+
+    What there was no choice of at first is left out where it is as it was then: a finetuning of
+    that time keeps its run.
+    """
+    every = {
         **asdict(_method_settings(settings)),
         "train_only": list(settings.finetune.train_only),
         "threads": settings.finetune.threads,
@@ -220,6 +229,17 @@ def parameters(settings: Settings) -> dict[str, Any]:
         "sign_seed": settings.exactness.sign_seed,
         "digest_seed": settings.exactness.digest_seed,
     }
+    return {name: value for name, value in every.items() if UNSAID.get(name) != value}
+
+
+def differing(recorded: Mapping[str, Any], settings: Settings) -> dict[str, tuple[Any, Any]]:
+    """Which parameters of a run are not those of `params.yaml`: name → (recorded, now)."""
+    now = parameters(settings)
+    values = {
+        name: tuple(source.get(name, UNSAID.get(name)) for source in (recorded, now))
+        for name in {**now, **recorded}
+    }
+    return {name: (was, is_) for name, (was, is_) in values.items() if was != is_}
 
 
 def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:

@@ -143,6 +143,5 @@ def _is_whole(workspace: Workspace, vector: VectorRecord, *, with_vector: bool) 
     if with_vector:
         files[workspace.vector_file(key, vector.vector_sha256)] = vector.vector_sha256
     return all(
-        path.is_file() and sift_core.sha256_of(path.read_bytes()) == sha256
-        for path, sha256 in files.items()
+        path.is_file() and sift_core.file_sha256(path) == sha256 for path, sha256 in files.items()
     )

@@ -23,7 +23,6 @@ from lineage import LinearDigest, Member, NewState, Recorder
 from lineage import MergeState as StateRecord
 from lineage import TaskVector as VectorRecord
 from sift_core import Grid, Kind, Mask, MergeState, StoredState, StoredVector
-from sift_core.serve import Weights
 
 
 class NothingToMergeError(FlowError):
@@ -116,7 +115,7 @@ def write_state(
     md5 = digests.md5()
     written = sift_core.update_state(
         _kind(workspace, add, subtract),
-        None if before is None else _stored_state(workspace, before),
+        None if before is None else stored_state(workspace, before),
         add,
         subtract,
         workspace.settings.exactness.digest_seed,
@@ -172,12 +171,13 @@ def _kind(workspace: Workspace, *vectors: Sequence[StoredVector]) -> Kind:
     if first is not None:
         shapes = sift_core.shapes_in(first.mask, first.mask_sha256)
     else:
-        state = _stored_state(workspace, current_state(workspace))
+        state = stored_state(workspace, current_state(workspace))
         shapes = sift_core.shapes_in(state.path, state.sha256)
     return Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
 
 
-def _stored_state(workspace: Workspace, record: StateRecord) -> StoredState:
+def stored_state(workspace: Workspace, record: StateRecord) -> StoredState:
+    """Where a merge state is, and what lineage recorded of it."""
     return StoredState(workspace.state_file(record.state_sha256), record.state_sha256)
 
 
@@ -199,19 +199,9 @@ def stored_vector(
     )
 
 
-def served_weights(
-    workspace: Workspace, record: StateRecord, base: Weights, members: int
-) -> Weights:
-    """θ0 + S/T of a state by its record. Raises AlteredError where it is not the recorded bytes."""
-    settings = workspace.settings.exactness
-    shapes = {name: tuple(tensor.shape) for name, tensor in base.items()}
-    kind = Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
-    return sift_core.served_from(kind, _stored_state(workspace, record), base, members)
-
-
 def read_state(workspace: Workspace, record: StateRecord) -> MergeState:
     """A merge state by its record, as a whole. Raises AlteredError, CodecError."""
-    return sift_core.read_state(_stored_state(workspace, record))
+    return sift_core.read_state(stored_state(workspace, record))
 
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:

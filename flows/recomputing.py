@@ -1,11 +1,8 @@
 """The deepest levels of a certificate: what it names is computed again with the method."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import safetensors.torch
-from safetensors import SafetensorError
 
 import sift_core
 from flows.digests import artifact_name
@@ -13,7 +10,7 @@ from flows.progress import tracked
 from lineage.certificate import State, Statement
 from lineage.certificate_envelope import EvidenceError
 from lineage.state_export import read_export
-from sift_core import Grid, Kind, SiftCoreError, StoredState, StoredVector
+from sift_core import Grid, Kind, SiftCoreError, StoredState, StoredVector, StoredWeights
 from sift_core.serve import Weights
 
 
@@ -21,8 +18,8 @@ def check_state(content: Statement, path: Path) -> str:
     """A merge-state file is the certified one, and its sums have the certified linear digest."""
     state = _state(content)
     with _as_evidence():
-        sums = sift_core.read_state(StoredState(path, state.state_sha256)).sums
-        lanes = sift_core.linear_digest(sums.items(), state.digest_seed)
+        stored = StoredState(path, state.state_sha256)
+        lanes = sift_core.stored_digest(_kind(state, stored), stored, state.digest_seed)
     if tuple(str(lane) for lane in lanes) != state.linear_digest:
         raise _differs("the linear digest of the sums is not the certified one")
     return f"the certified bytes; their linear digest in {len(lanes)} lanes, computed again"
@@ -34,13 +31,11 @@ def check_served(content: Statement, path: Path, base: Path, folder: Path) -> st
     with _as_evidence():
         if sift_core.folder_sha256(base) != state.base_id:
             raise _differs(f"{base} is not the base model the merge was made on")
-        shapes = sift_core.shapes_in(path, state.state_sha256)
-        kind = Kind(shapes, Grid(state.grid_bits), state.sign_seed)
-        weights = _weights(base, set(shapes))
         stored = StoredState(path, state.state_sha256)
-        served = sift_core.served_from(kind, stored, weights, state.members)
-        found = sift_core.weights_sha256(served)
-        held = sift_core.weights_sha256(_weights(folder, set(shapes)))
+        kind = _kind(state, stored)
+        weights = _weights(base, kind.shapes)
+        found = sift_core.served_sha256(kind, stored, weights, state.members)
+        held = sift_core.weights_sha256(_weights(folder, kind.shapes))
     if model is None or not found == held == model.served_sha256:
         raise _differs(f"θ0 + S/T is {found[:16]}…, the model folder holds {held[:16]}…")
     return f"θ0 + S/T over {state.members} members is what the folder holds, {found[:16]}…"
@@ -85,12 +80,14 @@ def _state(content: Statement) -> State:
     return content.predicate.state
 
 
-def _weights(folder: Path, names: set[str]) -> Weights:
-    found: Weights = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        tensors = safetensors.torch.load_file(path)
-        found |= {name: tensor for name, tensor in tensors.items() if name in names}
-    if found.keys() != names:
+def _kind(state: State, stored: StoredState) -> Kind:
+    shapes = sift_core.shapes_in(stored.path, stored.sha256)
+    return Kind(shapes, Grid(state.grid_bits), state.sign_seed)
+
+
+def _weights(folder: Path, names: Collection[str]) -> Weights:
+    found = StoredWeights(folder).only(names)
+    if len(found) != len(names):
         raise _differs(f"{folder} has not all {len(names)} parameters of the merge")
     return found
 
@@ -102,8 +99,6 @@ def _as_evidence() -> Iterator[None]:
         yield
     except SiftCoreError as error:
         raise _differs(error.facts.rstrip(".")) from error
-    except SafetensorError as error:
-        raise _differs(f"weights do not load: {error}") from error
 
 
 def _differs(why: str) -> EvidenceError:

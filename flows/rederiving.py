@@ -15,7 +15,7 @@ import sift_core
 from flows.base import load_base
 from flows.environment import environment
 from flows.errors import FlowError, UsageError
-from flows.finetuning import finetune_alone, parameters, quick_collections
+from flows.finetuning import differing, finetune_alone, quick_collections
 from flows.ingest import DatasetAlteredError, load_dataset
 from flows.progress import tracked
 from flows.settings import Settings
@@ -159,11 +159,10 @@ def different_parameters(recorded: Mapping[str, Any], settings: Settings) -> lis
     return [
         Difference(
             "parameters",
-            f"{_section(name, settings)}.{name} was {recorded.get(name)} and is {value}",
-            f"set {_section(name, settings)}.{name} back to {recorded.get(name)}",
+            f"{_section(name, settings)}.{name} was {was} and is {now}",
+            f"set {_section(name, settings)}.{name} back to {was}",
         )
-        for name, value in parameters(settings).items()
-        if recorded.get(name) != value
+        for name, (was, now) in differing(recorded, settings).items()
     ]
 
 

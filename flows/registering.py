@@ -1,15 +1,12 @@
 """A merge state becomes a registered model version, then the champion, then a commit."""
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sift_core
 from flows.anchors import with_anchor
-from flows.base import load_base
+from flows.base import base_id, require_base
 from flows.errors import FlowError, UsageError
 from flows.ledgers import require_nobody_back
-from flows.merging import read_mask, served_weights
 from flows.serving.card import MaskRef, ModelCard
 from flows.texts import (
     MAX_NAME_LENGTH,
@@ -18,11 +15,10 @@ from flows.texts import (
     require_nameless,
     require_text,
 )
+from flows.weights import save_model, served_sha256
 from flows.workspace import Workspace
 from lineage import Member, ModelVersion
 from lineage import MergeState as StateRecord
-from sift_core import BaseModel
-from sift_core.serve import Weights
 
 _IN_GIT = (
     "params.yaml",
@@ -48,11 +44,10 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
         known = [row for row in reader.model_versions() if row.state_seq == state.state_seq]
     if known:
         return known[-1]
-    base = load_base(workspace)
+    require_base(workspace)
     with workspace.scratch("served") as folder:
-        served = served_weights(workspace, state, base.trainable, len(members))
-        save_model(workspace, base, served, folder)
-        card = _card(workspace, state, members, base, sift_core.weights_sha256(served))
+        sha256 = save_model(workspace, folder, state, len(members))
+        card = _card(workspace, state, members, sha256)
         registered = workspace.mlflow.register(folder, card, metrics, {})
     version = ModelVersion(
         name=workspace.mlflow.name,
@@ -170,12 +165,8 @@ def export(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
     require_nameless(names, recipient, purpose)
-    base = load_base(workspace)
-    weights = served_weights(workspace, state, base.trainable, len(members))
-    if member is not None:
-        mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
-        weights = sift_core.masked_weights(base.trainable, weights, mask)
-    sha256 = sift_core.weights_sha256(weights)
+    require_base(workspace)
+    sha256 = served_sha256(workspace, state, len(members), member)
     with workspace.lineage.writer() as recorder:
         recorder.disclose(
             recipient=recipient,
@@ -186,38 +177,25 @@ def export(
             weights_sha256=sha256,
             at=datetime.now(UTC),
         )
-    save_model(workspace, base, weights, folder)
+    save_model(workspace, folder, state, len(members), member)
     return folder, sha256
-
-
-def save_model(workspace: Workspace, base: BaseModel, weights: Weights, folder: Path) -> None:
-    """Save the base model with other weights as a plain Hugging Face folder.
-
-    The same weights give the same bytes. All but the weights is the base's own files: what is in
-    memory has changed with use (truncation, kind of problem), and a certificate names each file.
-    """
-    with base.serving(weights) as model:
-        model.save_pretrained(folder)
-    own = shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json")
-    shutil.copytree(workspace.base, folder, ignore=own, dirs_exist_ok=True)
 
 
 def _card(
     workspace: Workspace,
     state: StateRecord,
     members: list[Member],
-    base: BaseModel,
-    served_sha256: str,
+    served: str,
 ) -> ModelCard:
     settings = workspace.settings
     return ModelCard(
         name=settings.model.name,
-        task="classification" if base.labels else "generation",
-        base_id=base.base_id,
+        task=settings.base.task,
+        base_id=base_id(workspace),
         workspace=str(workspace.root),
         state_seq=state.state_seq,
         state_sha256=state.state_sha256,
-        served_sha256=served_sha256,
+        served_sha256=served,
         members={
             member.contributor_key: MaskRef(
                 mask_sha256=member.mask_sha256, mask_md5=member.mask_md5
@@ -226,6 +204,6 @@ def _card(
         },
         sign_seed=settings.exactness.sign_seed,
         grid_bits=settings.exactness.grid_bits,
-        labels=list(base.labels),
+        labels=list(settings.base.labels),
         max_length=settings.base.max_length,
     )

@@ -4,20 +4,21 @@ It runs while the leaver's rows are still there, after the removal and before th
 reference is made without the removal: the merge of who stays, from their vectors alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-import sift_core
-from flows.base import load_base
+from flows.base import scoring_base
 from flows.canaries import answers_of
 from flows.errors import FlowError
 from flows.ingest import Dataset
-from flows.merging import merged_afresh, served_weights
+from flows.merging import merged_afresh
 from flows.progress import tracked
 from flows.rows import to_example
 from flows.settings import RemovalAuditSettings
+from flows.weights import served_weights, weights_to_score
 from flows.workspace import Workspace
 from lineage import MergeState as StateRecord
 from sift_core import (
@@ -48,16 +49,16 @@ def audit_opt_outs(
     """
     if not left:
         return []
-    base = load_base(workspace)
+    base = scoring_base(workspace)
     with workspace.lineage.reader() as reader:
         members = len(reader.members(state.state_seq))
     after = served_weights(workspace, state, base.trainable, members)
-    reference = _reference(workspace, state, base, members)
     attack = _relearning(workspace.settings.removal_audit)
-    return [
-        audit_removal(base, after, reference, audit_rows(workspace, base, rows), attack)
-        for rows in tracked("Auditing the removal", left, len(left))
-    ]
+    with _reference(workspace, state, base, members) as reference:
+        return [
+            audit_removal(base, after, reference, audit_rows(workspace, base, rows), attack)
+            for rows in tracked("Auditing the removal", left, len(left))
+        ]
 
 
 def require_passed(audit: RemovalAudit, request_id: str) -> None:
@@ -127,14 +128,16 @@ def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
     return list(values) if is_curve else fmean(values)
 
 
+@contextmanager
 def _reference(
     workspace: Workspace, state: StateRecord, base: BaseModel, members: int
-) -> Weights | None:
+) -> Iterator[Weights | None]:
     if workspace.keeps_masks_only:
-        return None
+        yield None
+        return
     with workspace.scratch("reference") as folder:
         stored, kind = merged_afresh(workspace, state, folder)
-        return sift_core.served_from(kind, stored, base.trainable, members)
+        yield weights_to_score(workspace, kind, stored, base.trainable, members)
 
 
 def _relearning(settings: RemovalAuditSettings) -> Relearning:

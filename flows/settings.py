@@ -57,9 +57,17 @@ class BaseSettings(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     max_length: Annotated[int, Field(ge=4)] = 256
     warm_start: WarmStartSettings | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What θ0 is stored in and served in; finetuning and scoring widen it to float32."""
+    shard_size: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] | None = None
+    """The largest file of weights; None: transformers' own choice."""
+    streamed: bool = False
+    """Score with weights that stay on disk but for those in use: docs/large-models.md."""
+    scored_at_once: Annotated[int, Field(ge=1)] = 32
+    """Rows of a batch where nothing trains."""
 
     @property
-    def task(self) -> str:
+    def task(self) -> Literal["classification", "generation"]:
         """`classification` where there are labels, else `generation`."""
         return "classification" if self.labels else "generation"
 
@@ -91,6 +99,11 @@ class FinetuneSettings(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     threads: Annotated[int, Field(ge=1)] = 2
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    precision: Literal["float32", "bf16"] = "float32"
+    """What matrix products are taken in; weights and optimizer are in float32."""
+    gradient_checkpointing: bool = False
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share each batch of one contributor: docs/large-models.md."""
 
 
 class BuildSettings(_Section):
@@ -178,6 +191,14 @@ class Settings(_Section):
     build: BuildSettings = BuildSettings()
     policy: PolicySettings = PolicySettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.base.streamed and self.removal_audit.relearning_steps:
+            raise ValueError(
+                "with base.streamed, removal_audit.relearning_steps must be 0: relearning trains"
+            )
+        return self
 
 
 def load_settings(path: Path) -> Settings:

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from flows.base import load_base
 from flows.doors.mlflow import TAG_STATE
+from flows.merging import current_state
 from flows.stocktaking import UNKNOWN, Stock
 from flows.verifying import ExactnessError, stored_weights_sha256
+from flows.weights import kind_of
 from lineage import Finding, ModelVersion
+from sift_core import SiftCoreError
 
 _OF_A_CONTRIBUTOR = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.\w+")
 
@@ -106,10 +108,10 @@ def _altered(stock: Stock, row: ModelVersion) -> Iterator[Finding]:
     if mlflow.version_tags(row.version).get(TAG_STATE) != state.state_sha256:
         found = "it is tagged with another merge state than lineage says."
         yield _version(stock, row.version, found, backup)
-    trainable = set(load_base(stock.workspace).trainable)
     try:
-        served = stored_weights_sha256(mlflow.served_folder(row.version), trainable)
-    except ExactnessError as error:
+        trained = kind_of(stock.workspace, current_state(stock.workspace)).shapes
+        served = stored_weights_sha256(mlflow.served_folder(row.version), trained)
+    except (ExactnessError, SiftCoreError) as error:
         yield _version(stock, row.version, error.facts, error.remedy)
         return
     if served != row.served_sha256:

@@ -1,32 +1,29 @@
 """Exactness, shown: everything that can be checked again about the current model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
-from safetensors import SafetensorError
-
 import sift_core
-from flows.base import load_base
+from flows.base import require_base
 from flows.certificates import check_certificates
 from flows.errors import FlowError
 from flows.finetuning import quick_collections, require_same_exactness
 from flows.merging import (
     current_state,
     is_intact,
-    read_mask,
-    read_state,
     rebuilt_sha256,
-    served_weights,
+    stored_state,
 )
 from flows.progress import tracked
 from flows.rederiving import Rederiver
+from flows.weights import kind_of, served_sha256, stored_mask
 from flows.workspace import Workspace
 from lineage import LineageError, Member
 from lineage import MergeState as StateRecord
-from sift_core import Grid, MergeState, SiftCoreError, TaskVector
+from sift_core import Grid, MergeState, SiftCoreError, StoredWeights, TaskVector
+from sift_core.errors import ModelError
 
 Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
 """What a merge state can be held against."""
@@ -184,8 +181,8 @@ def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[T
 
 def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
     """All that can be said of a merge whose vectors are not kept, short of finetuning again."""
-    sums = read_state(workspace, state).sums
-    lanes = sift_core.linear_digest(sums.items(), workspace.settings.exactness.digest_seed)
+    kind, seed = kind_of(workspace, state), workspace.settings.exactness.digest_seed
+    lanes = sift_core.stored_digest(kind, stored_state(workspace, state), seed)
     with workspace.lineage.reader() as reader:
         recorded = [digest.value for digest in reader.linear_digest(state.state_sha256)]
     if list(lanes) != recorded:
@@ -194,7 +191,7 @@ def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Membe
             remedy="restore lineage.duckdb from a backup: a digest in it was altered.",
         )
     for member in tracked("Reading masks", members, len(members)):
-        read_mask(workspace, member.contributor_key, member.mask_sha256)
+        sift_core.require_mask(stored_mask(workspace, member), kind)
     return (
         f"{state.state_sha256[:16]}…, its linear digest and {len(members)} masks are as recorded; "
         "not rebuilt, only masks are kept: `sift verify --rederive` does"
@@ -226,11 +223,10 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
             f"{state.state_seq}.",
             remedy="run `sift build` to register the current state.",
         )
-    base = load_base(workspace)
-    weights = served_weights(workspace, state, base.trainable, members)
-    computed = sift_core.weights_sha256(weights)
+    require_base(workspace)
+    computed = served_sha256(workspace, state, members)
     folder = workspace.mlflow.served_folder(recorded.version)
-    stored = stored_weights_sha256(folder, set(base.trainable))
+    stored = stored_weights_sha256(folder, kind_of(workspace, state).shapes)
     if not computed == stored == recorded.served_sha256:
         raise ExactnessError(
             f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
@@ -247,16 +243,13 @@ def _certificates(workspace: Workspace) -> str:
     return f"1 to {len(links)}, signed, in one chain, each as lineage recorded"
 
 
-def stored_weights_sha256(folder: Path, names: set[str]) -> str:
+def stored_weights_sha256(folder: Path, names: Collection[str]) -> str:
     """The SHA-256 of the weights of these names in a served folder. Raises ExactnessError."""
-    weights = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            stored = safetensors.torch.load_file(path)
-        except SafetensorError as error:
-            raise ExactnessError(
-                f"the registered weights do not load: {error}.",
-                remedy="restore the version's folder under mlruns/ from a backup.",
-            ) from error
-        weights.update({name: tensor for name, tensor in stored.items() if name in names})
-    return sift_core.weights_sha256(weights)
+    try:
+        stored = StoredWeights(folder)
+    except ModelError as error:
+        raise ExactnessError(
+            f"the registered weights do not load: {error.facts}",
+            remedy="restore the version's folder under mlruns/ from a backup.",
+        ) from error
+    return sift_core.weights_sha256(stored.only(names))

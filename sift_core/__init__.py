@@ -19,11 +19,14 @@ from sift_core.mask import Mask
 from sift_core.merge import MergeState
 from sift_core.removal_audit import AuditRows, Probe, Relearning, RemovalAudit, audit_removal
 from sift_core.serve import masked_weights, served_weights, weights_sha256
-from sift_core.serve_files import served_file, served_from
+from sift_core.serve_files import served_file, served_folder, served_from, served_sha256
+from sift_core.serve_lazily import LazilyServed
 from sift_core.signs import SignVector
-from sift_core.stored import StoredState, StoredVector, shapes_in
+from sift_core.stored import StoredMask, StoredState, StoredVector, require_mask, shapes_in
+from sift_core.stored_weights import StoredWeights
+from sift_core.streamed import stream_base
 from sift_core.task_vector import TaskVector
-from sift_core.update import UpdatedState, rebuilt_sha256, update_state
+from sift_core.update import UpdatedState, rebuilt_sha256, stored_digest, update_state
 
 __all__ = [
     "LANES",
@@ -37,6 +40,7 @@ __all__ = [
     "Generation",
     "Grid",
     "Kind",
+    "LazilyServed",
     "Mask",
     "MergeState",
     "Probe",
@@ -45,8 +49,10 @@ __all__ = [
     "Score",
     "SiftCoreError",
     "SignVector",
+    "StoredMask",
     "StoredState",
     "StoredVector",
+    "StoredWeights",
     "TaskVector",
     "UpdatedState",
     "WarmStart",
@@ -64,11 +70,16 @@ __all__ = [
     "read_state",
     "read_vector",
     "rebuilt_sha256",
+    "require_mask",
     "served_file",
+    "served_folder",
     "served_from",
+    "served_sha256",
     "served_weights",
     "sha256_of",
     "shapes_in",
+    "stored_digest",
+    "stream_base",
     "update_state",
     "weights_sha256",
     "write_atomically",

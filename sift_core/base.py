@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -23,10 +24,14 @@ from transformers import (
 from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
 from sift_core.files import file_sha256
-from sift_core.serve import Weights
+from sift_core.serve import SERVED
+from sift_core.stored_weights import StoredWeights
 from sift_core.training import train
 
 _GGUF_QUANTIZATION = "quantization_config"
+
+Dtype = Literal["float32", "bfloat16"]
+"""What θ0 is stored in, and served in."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,19 @@ class WarmStart:
 
 @dataclass
 class BaseModel:
-    """A loaded base model. `trainable` maps the names that finetuning may move to θ0 (a copy)."""
+    """A loaded base model. `trainable` maps the names that finetuning may move to θ0 (a copy).
+
+    The live model is in float32; θ0 is in the dtype of the folder, float32 or bfloat16.
+    """
 
     folder: Path
     base_id: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
-    trainable: Weights
+    trainable: Mapping[str, torch.Tensor]
+    scored_at_once: int = 32
+    """Rows of a batch where nothing trains. Logits take rows × tokens × vocabulary × 4 bytes."""
 
     @property
     def entries(self) -> int:
@@ -96,12 +106,16 @@ def prepare_base(
     seed: int,
     max_length: int,
     warm_start: WarmStart | None = None,
+    dtype: Dtype = "float32",
+    shard_size: str | None = None,
 ) -> None:
     """Make the base model of a workspace: a plain folder that `from_pretrained` loads.
 
     `source` is a Hugging Face id, a folder, or a `.gguf` file; `labels` empty means a causal LM,
-    otherwise a classifier whose head is drawn from `seed`. The same arguments give the same
-    weights. Raises ModelError.
+    otherwise a classifier whose head is drawn from `seed`. θ0 is what is stored: weights of
+    another dtype are rounded to `dtype` here, once. A file of weights takes up to `shard_size`
+    ("2GB"; None: transformers' own choice). The same arguments give the same weights. Raises
+    ModelError.
     """
     set_seed(seed)
     model, tokenizer = _fetch(source, labels, new_head=bool(labels))
@@ -110,7 +124,8 @@ def prepare_base(
         steps = warm_start.epochs * -(-len(encoded) // warm_start.batch_size)
         optimizer = torch.optim.AdamW(model.parameters(), lr=warm_start.learning_rate)
         train(model, encoded, optimizer, steps, warm_start.batch_size, seed)
-    model.save_pretrained(folder)
+    model = model.to(getattr(torch, dtype))
+    model.save_pretrained(folder, **({} if shard_size is None else {"max_shard_size": shard_size}))
     tokenizer.save_pretrained(folder)
 
 
@@ -130,20 +145,46 @@ def load_base(
     """
     model, tokenizer = _fetch(str(folder), labels, new_head=False)
     model.to(device)
+    names, live = choose_trainable(model, train_only), dict(model.named_parameters())
+    dtypes = _stored_dtypes(folder, names)
+    # Widening to the live model's float32 was exact, so this is θ0 as it is stored.
+    trainable = {name: live[name].detach().clone().to(dtypes[name]) for name in names}
+    found = base_id or folder_sha256(folder)
+    return BaseModel(folder, found, model, tokenizer, tuple(labels), trainable)
+
+
+def choose_trainable(model: PreTrainedModel, train_only: Sequence[str]) -> list[str]:
+    """Let the chosen parameters train and no others; their names. Raises ModelError for none."""
     frozen = _embeddings_and_head(model)
-    trainable = {}
+    names = []
     for name, parameter in model.named_parameters():
         chosen = any(fnmatch(name, pattern) for pattern in train_only)
         parameter.requires_grad = chosen and id(parameter) not in frozen
         if parameter.requires_grad:
-            trainable[name] = parameter.detach().clone()
-    if not trainable:
+            names.append(name)
+    if not names:
         raise ModelError(
             f"No parameter outside embeddings and head matches {list(train_only)}.",
             remedy="set finetune.train_only in params.yaml to patterns such as '*.layer.5.*'.",
         )
-    found = base_id or folder_sha256(folder)
-    return BaseModel(folder, found, model, tokenizer, tuple(labels), trainable)
+    return names
+
+
+def _stored_dtypes(folder: Path, names: Sequence[str]) -> dict[str, torch.dtype]:
+    """The dtype that θ0 of each parameter has on disk; what is served has it too."""
+    places = StoredWeights(folder).places
+    for name in names:
+        if name not in places:
+            raise ModelError(
+                f"{folder} stores {name!r} under another name, so it could not be served.",
+                remedy="leave it out of finetune.train_only.",
+            )
+        if places[name].dtype not in SERVED:
+            raise ModelError(
+                f"{folder} has {name!r} in {places[name].dtype}, not float32 or bfloat16.",
+                remedy="make the base again with base.dtype float32 or bfloat16.",
+            )
+    return {name: places[name].dtype for name in names}
 
 
 def folder_sha256(folder: Path) -> str:
@@ -163,7 +204,7 @@ def _fetch(
         path = Path(source)
         place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**place)
+        tokenizer = load_tokenizer(**place)
         if labels:
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 **place,
@@ -188,10 +229,16 @@ def _fetch(
             f"Base model {source!r} lacks {len(missing)} parameters, first {missing[0]!r}.",
             remedy="name a complete model; only causal language models have no `base.labels`.",
         )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
     return _plain(model) if "gguf_file" in place else model, tokenizer
+
+
+def load_tokenizer(pretrained_model_name_or_path: str, **more: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, with a pad token."""
+    tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **more)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:

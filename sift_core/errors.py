@@ -40,6 +40,10 @@ class ModelError(SiftCoreError):
     """A base model cannot be loaded or has nothing to train."""
 
 
+class ReplicaError(SiftCoreError):
+    """Processes that finetune together do not end together, or not with the same weights."""
+
+
 class DataError(SiftCoreError):
     """A contributor's rows do not fit the task of the base model."""
 

@@ -50,7 +50,9 @@ def answered(
     was_training = model.training
     model.eval()
     for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
-        batch = batch.to(model.device)
+        if model.device.type != "meta":  # else the weights are on disk, and its modules move inputs
+            batch = batch.to(model.device)
         labels = batch.pop("labels")
-        yield model(**batch).logits, labels
+        logits = model(**batch).logits
+        yield logits, labels.to(logits.device)
     model.train(was_training)

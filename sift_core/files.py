@@ -18,6 +18,8 @@ from sift_core.task_vector import TaskVector
 
 _FLUSH_EVERY = 1 << 25
 """Bytes between two flushes of a file that is being written."""
+_COPY = 1 << 22
+"""Bytes of a file that are copied at a time."""
 
 
 def read_mask(path: Path, sha256: str) -> Mask:
@@ -87,6 +89,19 @@ class Draft:
         if self.size - self._flushed >= _FLUSH_EVERY:
             os.fdatasync(self._handle)
             self._flushed = self.size
+
+    def copy(self, source: Path) -> None:
+        """Append the bytes of another file. Raises OSError."""
+        with source.open("rb") as file:
+            while data := file.read(_COPY):
+                self.write(data)
+
+    def overwrite(self, start: int, data: memoryview) -> None:
+        """Replace bytes that were written, read them back, compare. Raises OSError."""
+        if os.pwrite(self._handle, data, start) != len(data) or (
+            os.pread(self._handle, len(data), start) != data
+        ):
+            raise OSError(f"{self._path} does not give back what was written to it.")
 
     def keep(self, path: Path) -> None:
         """Flush all to disk and give the file its name, in place of what had that name."""

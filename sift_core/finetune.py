@@ -5,20 +5,24 @@ to 0. The paper's prose projects after the step, its pseudocode before, which wo
 step unprojected: we follow the prose.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from sift_core.base import BaseModel
+from sift_core.base import BaseModel, load_base
+from sift_core.canonical import sha256_of
 from sift_core.examples import Encoded
 from sift_core.grid import Grid
+from sift_core.processes import in_processes, require_same_everywhere
 from sift_core.signs import SignVector
 from sift_core.task_vector import TaskVector
-from sift_core.training import train
+from sift_core.training import Precision, train
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,12 @@ class FinetuneSettings:
     """With fewer examples than this, each step sees all of them."""
     seed: int = 0
     max_grad_norm: float = 0.0
+    precision: Precision = "float32"
+    """What matrix products are taken in; θ, gradients and Adam's moments are in float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them."""
+    processes: int = 1
+    """Processes that share each batch of a finetuning: a GPU each, or on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,10 @@ class SignFix:
         for name, parameter in parameters.items():
             positive = torch.from_numpy(signs.positive(name, tuple(parameter.shape)))
             positive = positive.to(parameter.device)
-            infinity = torch.full_like(base[name], torch.inf)
-            lowest = torch.where(positive, base[name], -infinity)
-            highest = torch.where(positive, infinity, base[name])
+            start = base[name].to(parameter.dtype)
+            infinity = torch.full_like(start, torch.inf)
+            lowest = torch.where(positive, start, -infinity)
+            highest = torch.where(positive, infinity, start)
             self._bounds.append((parameter, lowest, highest))
 
     def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
@@ -99,9 +110,11 @@ def finetuned(
             examples,
             optimizer,
             settings.steps,
-            batch_size,
+            -(-batch_size // settings.processes),
             settings.seed,
             settings.max_grad_norm,
+            settings.precision,
+            settings.gradient_checkpointing,
         )
     finally:
         base.load(base.trainable)
@@ -114,8 +127,47 @@ def finetune(
     """Finetune one contributor from θ0; the live model is θ0 again afterwards.
 
     Deterministic from (base, examples, signs, grid, settings) on one machine: it sees no other
-    contributor. Raises NonFiniteError, GridOverflowError; θ0 is restored then, too.
+    contributor. Several processes load the base for themselves and leave the live model alone.
+    Raises NonFiniteError, GridOverflowError, ReplicaError; θ0 is restored then, too.
     """
+    if settings.processes == 1:
+        return _finetune(base, examples, signs, grid, settings)
+    place = _Place(
+        base.folder, base.labels, tuple(base.trainable), base.model.device.type, base.base_id
+    )
+    found: Finetuned = in_processes(
+        settings.processes, place.device, _share, place, examples, signs, grid, settings
+    )
+    return found
+
+
+def _finetune(
+    base: BaseModel, examples: Encoded, signs: SignVector, grid: Grid, settings: FinetuneSettings
+) -> Finetuned:
     with finetuned(base, examples, settings, signs) as losses:
         vector = TaskVector.between(base.trainable, base.parameters(), signs, grid)
     return Finetuned(vector, losses)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a process loads the base model by."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    trainable: tuple[str, ...]
+    device: str
+    base_id: str
+
+    def load(self) -> BaseModel:
+        device = "cpu" if self.device == "cpu" else f"{self.device}:{os.environ['LOCAL_RANK']}"
+        return load_base(self.folder, self.labels, self.trainable, device, self.base_id)
+
+
+def _share(
+    place: _Place, examples: Encoded, signs: SignVector, grid: Grid, settings: FinetuneSettings
+) -> Finetuned:
+    """What one of several processes does: the whole finetuning, on its share of each batch."""
+    result = _finetune(place.load(), examples, signs, grid, settings)
+    require_same_everywhere(sha256_of(result.vector.to_bytes()))
+    return result

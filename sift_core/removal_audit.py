@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
 from sift_core.base import BaseModel
 from sift_core.errors import MissingReferenceError
@@ -113,7 +114,7 @@ def audit_removal(
             "merge of them alone. A score without it would say nothing.",
         )
     attack = relearning or Relearning()
-    of_base = row_losses(base.model, rows.forgotten), row_losses(base.model, rows.unseen)
+    of_base = _losses(base, base.model, rows.forgotten), _losses(base, base.model, rows.unseen)
     ours, theirs = (
         _answers(base, weights, rows, of_base, attack) for weights in (after, reference)
     )
@@ -129,9 +130,9 @@ def _answers(
     attack: Relearning,
 ) -> dict[str, tuple[float, ...]]:
     with base.serving(weights) as model:
-        known, unknown = row_losses(model, rows.forgotten), row_losses(model, rows.unseen)
-        rephrased = row_losses(model, rows.rephrased)
-        exposures = tuple(exposure(row_losses(model, canary)) for canary in rows.canaries)
+        known, unknown = _losses(base, model, rows.forgotten), _losses(base, model, rows.unseen)
+        rephrased = _losses(base, model, rows.rephrased)
+        exposures = tuple(exposure(_losses(base, model, canary)) for canary in rows.canaries)
     answers = {
         "membership inference by loss, AUC": (_auc(-known, -unknown),),
         "membership inference by loss against the base, AUC": (
@@ -154,13 +155,18 @@ def _relearned(
     shown = Encoded(forgotten.rows[:half], forgotten.collate)
     asked = Encoded(forgotten.rows[half:] or forgotten.rows, forgotten.collate)
     with base.serving(weights) as model:
-        curve = [float(row_losses(model, asked).mean())]
-        optimizer = torch.optim.Adam(base.parameters().values(), lr=attack.learning_rate)
+        curve = [float(_losses(base, model, asked).mean())]
+        if attack.steps:
+            optimizer = torch.optim.Adam(base.parameters().values(), lr=attack.learning_rate)
         for step in range(attack.steps):
             train(model, shown, optimizer, 1, len(shown), attack.seed + step)
-            curve.append(float(row_losses(model, asked).mean()))
+            curve.append(float(_losses(base, model, asked).mean()))
         model.eval()
     return tuple(curve)
+
+
+def _losses(base: BaseModel, model: PreTrainedModel, rows: Encoded) -> Losses:
+    return row_losses(model, rows, base.scored_at_once)
 
 
 def exposure(losses: Losses) -> float:

@@ -1,6 +1,7 @@
 """Served weights: one elementwise formula in a fixed precision, so one SHA-256 on every machine.
 
-    w = round( float64(θ0) + float64(S) · 2^−grid / T )      to the dtype of θ0
+    w = float32( float64(θ0) + float64(S) · 2^−grid / T )      rounded once more to bfloat16 where
+                                                               θ0 is bfloat16
     w = θ0 where there are no members
 
 A contributor gets w where their mask is set and θ0 elsewhere; anyone else gets w
@@ -19,7 +20,10 @@ from sift_core.grid import Grid
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
 
-Weights = dict[str, torch.Tensor]
+Weights = Mapping[str, torch.Tensor]
+
+SERVED = (torch.float32, torch.bfloat16)
+"""The dtypes that θ0 may have; what is served has the same."""
 
 
 def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members: int) -> Weights:
@@ -42,7 +46,7 @@ def served_entries(
         return base.clone()
     # One array of float64, changed in place: a new one for each operation takes longer than it.
     served = torch.from_numpy(sums).double().mul_(grid.scale()).div_(members)
-    return served.add_(base).to(base.dtype)
+    return served.add_(base).float().to(base.dtype)
 
 
 def masked_weights(

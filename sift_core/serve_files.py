@@ -1,8 +1,8 @@
 """Served weights from a merge-state file, block by block: the formula of `serve` for any size."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from sift_core.canonical import plain_head
 from sift_core.errors import MismatchError
 from sift_core.files import Draft, draft
 from sift_core.kind import Kind
-from sift_core.serve import Weights, bytes_of, served_entries, weights_line
-from sift_core.stored import StoredState
+from sift_core.serve import SERVED, Weights, bytes_of, served_entries, weights_line
+from sift_core.stored import MaskReader, StoredMask, StoredState
+from sift_core.stored_weights import StoredWeights
 from sift_core.update import updated_blocks
 
 _METADATA = {"format": "pt"}
@@ -30,11 +31,109 @@ def served_from(
     Raises AlteredError, CodecError, MismatchError where the state is not of the base's parameters.
     """
     weights = {name: torch.empty_like(base[name], device="cpu") for name in sorted(base)}
-    for block, rows in updated_blocks(kind, state, (), ()):
-        for piece, span in block.spans():
-            served = served_entries(_entries(base, piece), rows[0, span], kind.grid, members)
-            weights[piece.name].view(-1)[piece.start : piece.stop] = served
+    for piece, served in served_pieces(kind, state, base, members):
+        weights[piece.name].view(-1)[piece.start : piece.stop] = served
     return weights
+
+
+def served_pieces(
+    kind: Kind,
+    state: StoredState,
+    base: Mapping[str, torch.Tensor],
+    members: int,
+    mask: StoredMask | None = None,
+) -> Iterator[tuple[Piece, torch.Tensor]]:
+    """θ0 + S/T piece by piece, in the order of names; with a mask, θ0 where it is not set.
+
+    They count only when the iterator has come to its end: then all files were as recorded. Raises
+    AlteredError, CodecError, MismatchError.
+    """
+    reader = None if mask is None else MaskReader(mask, kind)
+    for block, rows in updated_blocks(kind, state, (), ()):
+        moved = None if reader is None else torch.from_numpy(reader.take(block))
+        for piece, span in block.spans():
+            entries = entries_of(base, piece)
+            served = served_entries(entries, rows[0, span], kind.grid, members)
+            yield piece, served if moved is None else torch.where(moved[span], served, entries)
+    if reader is not None:
+        reader.finish()
+
+
+def served_sha256(
+    kind: Kind,
+    state: StoredState,
+    base: Mapping[str, torch.Tensor],
+    members: int,
+    mask: StoredMask | None = None,
+) -> str:
+    """`weights_sha256` of the served weights, which are never in memory as a whole.
+
+    Raises AlteredError, CodecError, MismatchError.
+    """
+    digest = WeightsDigest(kind.shapes)
+    for piece, served in served_pieces(kind, state, base, members, mask):
+        digest.take(piece, served)
+    return digest.sha256
+
+
+def served_folder(
+    folder: Path,
+    base: StoredWeights,
+    kind: Kind,
+    state: StoredState,
+    members: int,
+    mask: StoredMask | None = None,
+) -> str:
+    """Write the base's files of weights to `folder` with the served weights in them.
+
+    The same files, heads and frozen tensors, whatever their number; only the bytes of the trained
+    tensors are others. No file has its name before all are written. Returns `weights_sha256` of
+    the trained ones. Raises AlteredError, CodecError, MismatchError, OSError.
+    """
+    require_same_shapes(base, kind)
+    digest = WeightsDigest(kind.shapes)
+    with ExitStack() as stack:
+        drafts = {path: stack.enter_context(draft(folder)) for path in base.files}
+        for path, file in drafts.items():
+            file.copy(path)
+        for piece, served in served_pieces(kind, state, base, members, mask):
+            digest.take(piece, served)
+            place = base.places[piece.name]
+            start = place.offset + piece.start * place.dtype.itemsize
+            drafts[place.path].overwrite(start, bytes_of(served))
+        for path, file in drafts.items():
+            file.keep(folder / path.name)
+    return digest.sha256
+
+
+def require_same_shapes(base: StoredWeights, kind: Kind) -> None:
+    """Raise MismatchError unless the base has all parameters of the merge, in a dtype we serve."""
+    for name, shape in kind.shapes.items():
+        place = base.places.get(name)
+        if place is None or place.shape != tuple(shape) or place.dtype not in SERVED:
+            raise MismatchError(
+                f"{base.folder} has no {name!r} of shape {list(shape)} in float32 or bfloat16.",
+                remedy="use the base model that the workspace was built on.",
+            )
+
+
+class WeightsDigest:
+    """`weights_sha256` of weights that come piece by piece, in the order of names."""
+
+    def __init__(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        self._shapes = shapes
+        self._hash = hashlib.sha256()
+
+    def take(self, piece: Piece, weights: torch.Tensor) -> None:
+        """Hash one piece."""
+        if piece.is_first:
+            self._hash.update(weights_line(piece.name, weights.dtype, self._shapes[piece.name]))
+        self._hash.update(bytes_of(weights))
+
+    @property
+    def sha256(self) -> str:
+        """Of what was taken so far."""
+        return self._hash.hexdigest()
 
 
 @contextmanager
@@ -67,25 +166,23 @@ class ServedFile:
         self._kind = kind
         self._base = base
         self._members = members
-        self._hash = hashlib.sha256()
+        self._digest = WeightsDigest(kind.shapes)
         file.write(plain_head(np.float32, kind.shapes, _METADATA))
 
     def take(self, block: Block, rows: NDArray[np.int64]) -> None:
         """Write the weights that belong to the sums `rows[0]`."""
         for piece, span in block.spans():
-            entries = _entries(self._base, piece)
+            entries = entries_of(self._base, piece)
             served = served_entries(entries, rows[0, span], self._kind.grid, self._members)
-            if piece.is_first:
-                shape = self._kind.shapes[piece.name]
-                self._hash.update(weights_line(piece.name, served.dtype, shape))
-            self._hash.update(bytes_of(served))
+            self._digest.take(piece, served)
             self._file.write(bytes_of(served))
 
     @property
     def weights_sha256(self) -> str:
         """`weights_sha256` of what was written."""
-        return self._hash.hexdigest()
+        return self._digest.sha256
 
 
-def _entries(base: Mapping[str, torch.Tensor], piece: Piece) -> torch.Tensor:
-    return base[piece.name].reshape(-1)[piece.start : piece.stop].cpu()
+def entries_of(weights: Mapping[str, torch.Tensor], piece: Piece) -> torch.Tensor:
+    """The entries of one piece, flat, on the CPU."""
+    return weights[piece.name].reshape(-1)[piece.start : piece.stop].cpu()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.blocks import Block, Piece
+from sift_core.blocks import Block, Piece, blocks
 from sift_core.canonical import altered, broken
 from sift_core.errors import CodecError, MismatchError
 from sift_core.grid import INTEGER_OF, LARGEST_MAGNITUDE
@@ -27,6 +27,14 @@ _CHUNK = 1 << 22
 @dataclass(frozen=True)
 class StoredState:
     """A merge-state file and the SHA-256 that was recorded for it."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoredMask:
+    """A mask file and the SHA-256 that was recorded for it."""
 
     path: Path
     sha256: str
@@ -128,6 +136,28 @@ class StateReader:
         self._file.finish()
 
 
+class MaskReader:
+    """The bits of a mask, block by block."""
+
+    def __init__(self, stored: StoredMask, kind: Kind) -> None:
+        self._file = PieceReader(stored.path, stored.sha256)
+        with self._file.explained():
+            _require_head(self._file, kind.head_of_mask())
+
+    def take(self, block: Block) -> NDArray[np.bool_]:
+        """The bits of the next block, bool of shape (entries,)."""
+        with self._file.explained():
+            found = [
+                _bits(self._file.take(-(-len(piece) // 8)), len(piece), self._file.path)
+                for piece in block.pieces
+            ]
+        return np.concatenate(found)
+
+    def finish(self) -> None:
+        """Raise AlteredError or CodecError unless all of the file is what it should be."""
+        self._file.finish()
+
+
 class VectorReader:
     """The non-zero entries of a vector, block by block, as indices and magnitudes."""
 
@@ -183,12 +213,24 @@ class VectorReader:
         self._vector.finish()
 
 
+def require_mask(stored: StoredMask, kind: Kind) -> None:
+    """Raise AlteredError, CodecError or MismatchError unless a file is this mask, whole."""
+    reader = MaskReader(stored, kind)
+    for block in blocks(kind.shapes):
+        reader.take(block)
+    reader.finish()
+
+
 def _set_bits(packed: NDArray[np.uint8], count: int, path: Path) -> NDArray[np.int64]:
     """Where the bits of one piece of a mask are set. Raises CodecError for a set padding bit."""
+    return np.flatnonzero(_bits(packed, count, path))
+
+
+def _bits(packed: NDArray[np.uint8], count: int, path: Path) -> NDArray[np.bool_]:
+    """The bits of one piece of a mask. Raises CodecError for a set padding bit."""
     if count % 8 and packed[-1] >> count % 8:
         raise broken(str(path), "a padding bit is set")
-    bits = np.unpackbits(packed, count=count, bitorder="little")
-    return np.flatnonzero(bits.view(np.bool_))
+    return np.unpackbits(packed, count=count, bitorder="little").view(np.bool_)
 
 
 def _require_head(file: PieceReader, expected: bytes) -> None:

@@ -1,14 +1,19 @@
 """The ecosystem's own training loop, told to keep quiet, save nothing and be deterministic."""
 
 import tempfile
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from sift_core.errors import DataError, NonFiniteError
+from sift_core.errors import DataError, ModelError, NonFiniteError
 from sift_core.examples import Encoded
+
+Precision = Literal["float32", "bf16"]
+
+_LEFT_BY_ACCELERATE = ("_original_forward", "forward", "_is_accelerate_prepared")
+"""The first is there after mixed precision only."""
 
 
 def train(
@@ -19,11 +24,15 @@ def train(
     batch_size: int,
     seed: int,
     max_grad_norm: float = 0.0,
+    precision: Precision = "float32",
+    gradient_checkpointing: bool = False,
 ) -> list[float]:
     """Train in place for `steps` optimizer steps at a constant rate; the loss of every step.
 
+    `batch_size` is that of each process where several train together (`processes`). With `bf16`
+    matrix products are taken in bfloat16; weights, gradients and optimizer stay in float32.
     `max_grad_norm` 0 means no clipping. Raises NonFiniteError at a NaN or infinite loss, DataError
-    where there is nothing to train on or for.
+    where there is nothing to train on or for, ModelError where `precision` was not obeyed.
     """
     if steps < 1 or len(examples) == 0:  # the Trainer would read 0 steps as 3 epochs
         raise DataError(
@@ -38,6 +47,9 @@ def train(
             per_device_train_batch_size=batch_size,
             lr_scheduler_type="constant",
             max_grad_norm=max_grad_norm,
+            bf16=precision == "bf16",
+            activation_checkpointing=gradient_checkpointing,
+            activation_checkpointing_kwargs={"use_reentrant": False},  # frozen layers end the other
             seed=seed,
             use_cpu=not on_gpu,
             full_determinism=on_gpu,  # the CPU kernels that train these models are deterministic
@@ -58,7 +70,15 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)
         set_seed(seed)
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            as_told = _take_back(model, precision, gradient_checkpointing)
+    if not as_told:
+        raise ModelError(
+            f"The model was not trained in {precision}.",
+            remedy="set finetune.precision to float32; the installed accelerate does not do it.",
+        )
     losses = [cast(float, entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     for step, loss in enumerate(losses, start=1):
         if not torch.isfinite(torch.tensor(loss)):
@@ -68,3 +88,15 @@ def train(
                 "contributor's data.",
             )
     return losses
+
+
+def _take_back(model: PreTrainedModel, precision: Precision, gradient_checkpointing: bool) -> bool:
+    """Undo what training did to a model, so that it is scored in float32, and trained anew.
+
+    Returns whether it did what `precision` says: accelerate passes over a model that it takes to be
+    prepared, without a word.
+    """
+    if gradient_checkpointing:
+        model.activation_checkpointing_disable()
+    left = [model.__dict__.pop(name, None) for name in _LEFT_BY_ACCELERATE]
+    return (left[0] is not None) == (precision == "bf16")

@@ -115,6 +115,14 @@ def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = i
     return sha256.hexdigest()
 
 
+def stored_digest(kind: Kind, state: StoredState, seed: int) -> tuple[int, ...]:
+    """The linear digest of a merge-state file. Raises AlteredError, CodecError, MismatchError."""
+    digest = _Digests(seed)
+    for block, rows in updated_blocks(kind, state, (), ()):
+        digest.take(block, rows)
+    return as_integers(digest.lanes[0])
+
+
 def updated_blocks(
     kind: Kind,
     before: StoredState | None,
