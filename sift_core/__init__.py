@@ -23,7 +23,13 @@ from sift_core.serve_files import served_file, served_from
 from sift_core.signs import SignVector
 from sift_core.stored import StoredState, StoredVector, shapes_in
 from sift_core.task_vector import TaskVector
-from sift_core.update import UpdatedState, rebuilt_sha256, update_state
+from sift_core.update import (
+    InspectedVector,
+    UpdatedState,
+    inspect_vector,
+    rebuilt_sha256,
+    update_state,
+)
 
 __all__ = [
     "LANES",
@@ -36,6 +42,7 @@ __all__ = [
     "Finetuned",
     "Generation",
     "Grid",
+    "InspectedVector",
     "Kind",
     "Mask",
     "MergeState",
@@ -56,6 +63,7 @@ __all__ = [
     "file_sha256",
     "finetune",
     "folder_sha256",
+    "inspect_vector",
     "linear_digest",
     "load_base",
     "masked_weights",

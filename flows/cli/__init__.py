@@ -14,6 +14,7 @@ from flows.quiet import hush
 hush()
 
 from flows.cli import (  # noqa: E402
+    agents,
     auditing,
     contributors,
     decisions,  # noqa: F401  adds its commands to `sift opt-out`
@@ -42,6 +43,7 @@ app.add_typer(lineage_queries.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
+app.add_typer(agents.app, name="agents")
 app.add_typer(verifying.app)
 app.add_typer(work.app)
 app.add_typer(auditing.app)
