@@ -18,6 +18,8 @@ from prefect import flow
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
+from flows.agents.handing_out import finetune_elsewhere
+from flows.agents.pool import PrefectPool
 from flows.base import ensure_base
 from flows.catching_up import catch_up
 from flows.evaluating import evaluate_state, write_metrics
@@ -120,10 +122,14 @@ def _build(place: Workspace, rederive: bool) -> BuildResult:
 def _finetune(place: Workspace, work: Sequence[Job]) -> int:
     settle_vectors(place)
     todo, gone = pending(place, work), lost(place, work)
-    size = place.settings.build.shard_size
-    for start in range(0, len(todo), size):
-        with observed(place, "build.finetune.shard"):
-            finetune_shard(place, todo[start : start + size], start, len(todo))
+    size, pool = place.settings.build.shard_size, place.settings.build.pool
+    if pool is not None:
+        with observed(place, "build.finetune.pool"):
+            finetune_on_pool(place, todo, pool)
+    else:
+        for start in range(0, len(todo), size):
+            with observed(place, "build.finetune.shard"):
+                finetune_shard(place, todo[start : start + size], start, len(todo))
     if gone:
         restore_vectors(place, gone)
     return len(todo) + len(gone)
@@ -148,10 +154,26 @@ def check_datasets(place: Workspace) -> list[Job]:
 @sift_task("finetune", tags=["finetune"], retries=2, run_name="finetune {start} of {total}")
 def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
     """Finetune a shard of contributors, each alone; done ones are not done again on a retry."""
+    with _showing(start, total):
+        finetune_jobs(place, pending(place, shard), flow_run.get_id())
+
+
+@sift_task("finetune on pool", tags=["finetune"], retries=2, run_name="finetune on {pool}")
+def finetune_on_pool(place: Workspace, work: Sequence[Job], pool: str) -> None:
+    """Have the agents of a work pool finetune; done contributors are not done again on a retry."""
+    todo = pending(place, work)
+    build_run = flow_run.get_id()
+    with _showing(len(work) - len(todo), len(work)):
+        finetune_elsewhere(place, todo, PrefectPool(pool, build_run), build_run)
+
+
+@contextmanager
+def _showing(start: int, total: int) -> Iterator[None]:
+    """Show the progress of finetuning as an artifact; `start` were done before."""
     artifact = cast(
         UUID,
         create_progress_artifact(
-            progress=100.0 * start / total,
+            progress=100.0 * start / total if total else 100.0,
             key="finetune-progress",
             description=f"{total} contributors to finetune",
         ),
@@ -161,7 +183,7 @@ def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: in
         update_progress_artifact(artifact, progress=100.0 * (start + done) / total)
 
     with listening(paced(show, PROGRESS_SECONDS)):
-        finetune_jobs(place, pending(place, shard), flow_run.get_id())
+        yield
 
 
 @sift_task("restore", tags=["finetune"], retries=2)

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 import sift_core
-from flows.settings import Settings
+from flows.settings import MethodSettings, Settings
 from lineage import Environment
 
 _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers")
 
 
-def environment(settings: Settings) -> Environment:
+def environment(settings: Settings | MethodSettings) -> Environment:
     """The environment of a finetuning that would run here and now."""
     facts: dict[str, Any] = {
         "code_version": code_version(),
@@ -27,6 +27,11 @@ def environment(settings: Settings) -> Environment:
         "threads": settings.finetune.threads,
         "packages": {name: version(name) for name in _PACKAGES},
     }
+    return named_environment(facts)
+
+
+def named_environment(facts: dict[str, Any]) -> Environment:
+    """The environment with these facts; its id is made of them."""
     text = json.dumps(facts, sort_keys=True)
     return Environment(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
 

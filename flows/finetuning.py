@@ -10,16 +10,16 @@ from typing import Any
 
 import sift_core
 from flows.base import base_id, base_record, load_base
-from flows.digests import md5_of
 from flows.environment import environment
 from flows.errors import UsageError
+from flows.finetuned import Outcome, StoredFile, rows_of
 from flows.ingest import load_dataset
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.rows import to_example
-from flows.settings import Settings
+from flows.settings import FinetuneSettings, MethodSettings, Settings
 from flows.workspace import Workspace
-from lineage import DatasetVersion, Environment, FinetuningRun, LinearDigest, TaskVector
+from lineage import DatasetVersion, Environment, FinetuningRun
 from lineage.records import Row
 from sift_core import Grid, SignVector
 
@@ -129,19 +129,26 @@ def finetune_alone(
     Whoever calls this with the same base, rows and settings on the same machine gets the same bits.
     Raises DatasetAlteredError and the errors of `sift_core.finetune`.
     """
-    settings = workspace.settings
+    rows = load_dataset(workspace, dataset).train
+    return finetune_rows(workspace.settings.method, base, rows)
+
+
+def finetune_rows(
+    method: MethodSettings, base: sift_core.BaseModel, rows: Sequence[dict[str, Any]]
+) -> sift_core.Finetuned:
+    """Finetune on stored training rows: what this process and an agent elsewhere both do.
+
+    Raises the errors of `sift_core.encode_examples` and `sift_core.finetune`.
+    """
     examples = sift_core.encode_examples(
-        [to_example(row) for row in load_dataset(workspace, dataset).train],
-        base.tokenizer,
-        base.labels,
-        settings.base.max_length,
+        [to_example(row) for row in rows], base.tokenizer, base.labels, method.max_length
     )
     return sift_core.finetune(
         base,
         examples,
-        SignVector(settings.exactness.sign_seed),
-        Grid(settings.exactness.grid_bits),
-        _method_settings(settings),
+        SignVector(method.exactness.sign_seed),
+        Grid(method.exactness.grid_bits),
+        _method_settings(method.finetune),
     )
 
 
@@ -153,53 +160,37 @@ def _finetune(
     flow_run_id: str | None,
 ) -> list[Row]:
     """Finetune one contributor and write their files; what there is to record of it."""
-    settings, key = workspace.settings, job.dataset.contributor_key
-    started = datetime.now(UTC)
+    key, started = job.dataset.contributor_key, datetime.now(UTC)
     result = finetune_alone(workspace, base, job.dataset)
-    vector = result.vector
+    vector, seed = result.vector, workspace.settings.exactness.digest_seed
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
-    lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
-    vector_sha256 = sift_core.sha256_of(vector_bytes)
-    sift_core.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask_bytes)
-    sift_core.write_atomically(workspace.vector_file(key, vector_sha256), vector_bytes)
-    now = datetime.now(UTC)
-    run = FinetuningRun(
-        run_id=job.run_id,
-        contributor_key=key,
-        dataset_sha256=job.dataset.sha256,
-        base_id=base.base_id,
-        environment_id=here.environment_id,
-        parameters=parameters(settings),
-        seed=settings.finetune.seed,
-        steps=settings.finetune.steps,
+    lanes = sift_core.linear_digest(vector.integers(), seed)
+    stored, mask = StoredFile.of(vector_bytes), StoredFile.of(mask_bytes)
+    sift_core.write_atomically(workspace.mask_file(key, mask.sha256), mask_bytes)
+    sift_core.write_atomically(workspace.vector_file(key, stored.sha256), vector_bytes)
+    outcome = Outcome(
+        vector=stored,
+        mask=mask,
+        entries=vector.mask.entries,
+        nonzero=vector.mask.nonzero,
+        digest=lanes,
         first_loss=result.losses[0],
         last_loss=result.losses[-1],
         started_at=started,
-        finished_at=now,
+        finished_at=datetime.now(UTC),
+    )
+    return rows_of(
+        run_id=job.run_id,
+        dataset=job.dataset,
+        base_id=base.base_id,
+        parameters=parameters(workspace.settings),
+        where=here,
+        outcome=outcome,
         flow_run_id=flow_run_id,
     )
-    stored = TaskVector(
-        run_id=job.run_id,
-        contributor_key=key,
-        vector_sha256=vector_sha256,
-        mask_sha256=vector.mask.sha256,
-        vector_md5=md5_of(vector_bytes),
-        mask_md5=md5_of(mask_bytes),
-        vector_bytes=len(vector_bytes),
-        mask_bytes=len(mask_bytes),
-        entries=vector.mask.entries,
-        nonzero=vector.mask.nonzero,
-        created_at=now,
-    )
-    digest = [
-        LinearDigest(subject=vector_sha256, lane=lane, value=value)
-        for lane, value in enumerate(lanes)
-    ]
-    return [run, stored, *digest]
 
 
-def _method_settings(settings: Settings) -> sift_core.FinetuneSettings:
-    ours = settings.finetune
+def _method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
     return sift_core.FinetuneSettings(
         learning_rate=ours.learning_rate,
         steps=ours.steps,
@@ -220,7 +211,7 @@ def parameters(settings: Settings) -> dict[str, Any]:
     that time keeps its run.
     """
     every = {
-        **asdict(_method_settings(settings)),
+        **asdict(_method_settings(settings.finetune)),
         "train_only": list(settings.finetune.train_only),
         "threads": settings.finetune.threads,
         "device": settings.finetune.device,

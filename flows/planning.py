@@ -12,6 +12,7 @@ from flows.doors.dvc import BOTH
 from flows.errors import UsageError
 from flows.evaluating import aggregate
 from flows.holdings import (
+    AgentArea,
     DvcObjects,
     Files,
     Found,
@@ -64,7 +65,7 @@ def plan(workspace: Workspace, request_id: str) -> Plan:
     needed = needed_content(workspace, impact)
     holdings: list[Holding] = [Files(workspace)]
     holdings += [DvcObjects(workspace, place, needed) for place in BOTH]
-    holdings.append(ModelVersions(workspace))
+    holdings += [ModelVersions(workspace), AgentArea(workspace)]
     found = [
         one
         for holding in holdings

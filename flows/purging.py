@@ -18,8 +18,18 @@ from datetime import UTC, datetime
 from flows.decisions import require_permission
 from flows.doors.dvc import DvcError
 from flows.doors.mlflow import ModelStoreError
+from flows.doors.staging import StagingError
 from flows.errors import FlowError
-from flows.holdings import DvcObjects, Files, Found, Holding, Impacts, ModelVersions, shared_content
+from flows.holdings import (
+    AgentArea,
+    DvcObjects,
+    Files,
+    Found,
+    Holding,
+    Impacts,
+    ModelVersions,
+    shared_content,
+)
 from flows.ledgers import note
 from flows.merging import current_state_or_none
 from flows.registering import push, record, require_same_name
@@ -35,7 +45,7 @@ class PendingError(FlowError):
     """Some places could not be reached. What is pending there stands in lineage."""
 
 
-_UNREACHED = (DvcError, ModelStoreError, StillThereError)
+_UNREACHED = (DvcError, ModelStoreError, StagingError, StillThereError)
 
 
 def purge(removals: Sequence[Removal]) -> None:
@@ -58,6 +68,7 @@ def purge(removals: Sequence[Removal]) -> None:
         DvcObjects(place, "dvc-cache", needed),
         ModelVersions(place),
         DvcObjects(place, "dvc-remote", needed),
+        AgentArea(place),
     )
     for holding in holdings:
         try:

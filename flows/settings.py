@@ -106,10 +106,28 @@ class FinetuneSettings(_Section):
     """Processes that share each batch of one contributor: docs/large-models.md."""
 
 
-class BuildSettings(_Section):
-    """How the work is handed out."""
+class MethodSettings(_Section):
+    """All that a finetuning depends on beside the base model's files and a contributor's rows.
 
-    shard_size: Annotated[int, Field(ge=1)] = 100
+    Nothing else of `params.yaml` is told to an agent.
+    """
+
+    labels: tuple[Name, ...]
+    max_length: Annotated[int, Field(ge=4)]
+    exactness: ExactnessSettings
+    finetune: FinetuneSettings
+
+
+class BuildSettings(_Section):
+    """How the work is handed out: to this process, or to the agents of a Prefect work pool."""
+
+    shard_size: Annotated[int, Field(ge=1, le=10_000)] = 100
+    pool: Name | None = None
+    in_flight: Annotated[int, Field(ge=1, le=1000)] = 8
+    lost_after: Annotated[float, Field(gt=0)] = 1800.0
+    """Seconds."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    spot_check: Annotated[int, Field(ge=0)] = 0
 
 
 class StorageSettings(_Section):
@@ -199,6 +217,16 @@ class Settings(_Section):
                 "with base.streamed, removal_audit.relearning_steps must be 0: relearning trains"
             )
         return self
+
+    @property
+    def method(self) -> MethodSettings:
+        """What a finetuning depends on."""
+        return MethodSettings(
+            labels=self.base.labels,
+            max_length=self.base.max_length,
+            exactness=self.exactness,
+            finetune=self.finetune,
+        )
 
 
 def load_settings(path: Path) -> Settings:

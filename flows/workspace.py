@@ -168,6 +168,11 @@ class Workspace:
         return self.root / ".sift" / "tmp"
 
     @property
+    def quarantine(self) -> Path:
+        """What agents gave back and does not count."""
+        return self.root / ".sift" / "quarantine"
+
+    @property
     def reports(self) -> Path:
         """One folder per opt-out request."""
         return self.root / "reports"
@@ -186,7 +191,7 @@ class Workspace:
 
     def files_of(self, key: str) -> dict[Path, str]:
         """Every file of one contributor, current, superseded or never recorded: path → kind."""
-        kinds = {self.data: "dataset", self.masks: "mask"}
+        kinds = {self.data: "dataset", self.masks: "mask", self.quarantine: "quarantined"}
         kinds |= dict.fromkeys(self.vector_folders, "vector")
         return {
             path: kind for folder, kind in kinds.items() for path in sorted(folder.glob(f"{key}-*"))
@@ -275,7 +280,7 @@ class Workspace:
         """Remove what a killed process left half written: it may hold a contributor's bytes."""
         _empty(self.temporary, remove=False)
         folders = (self.root, self.data, *self.vector_folders, self.masks, self.merge)
-        for folder in (*folders, self.root / "plots", *self.reports.glob("*")):
+        for folder in (*folders, self.quarantine, self.root / "plots", *self.reports.glob("*")):
             for unfinished in folder.glob(UNFINISHED):
                 unfinished.unlink()
 

@@ -26,7 +26,14 @@ from sift_core.stored import StoredMask, StoredState, StoredVector, require_mask
 from sift_core.stored_weights import StoredWeights
 from sift_core.streamed import stream_base
 from sift_core.task_vector import TaskVector
-from sift_core.update import UpdatedState, rebuilt_sha256, stored_digest, update_state
+from sift_core.update import (
+    InspectedVector,
+    UpdatedState,
+    inspect_vector,
+    rebuilt_sha256,
+    stored_digest,
+    update_state,
+)
 
 __all__ = [
     "LANES",
@@ -39,6 +46,7 @@ __all__ = [
     "Finetuned",
     "Generation",
     "Grid",
+    "InspectedVector",
     "Kind",
     "LazilyServed",
     "Mask",
@@ -62,6 +70,7 @@ __all__ = [
     "file_sha256",
     "finetune",
     "folder_sha256",
+    "inspect_vector",
     "linear_digest",
     "load_base",
     "masked_weights",

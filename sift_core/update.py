@@ -123,6 +123,29 @@ def stored_digest(kind: Kind, state: StoredState, seed: int) -> tuple[int, ...]:
     return as_integers(digest.lanes[0])
 
 
+@dataclass(frozen=True)
+class InspectedVector:
+    """A stored vector that has passed every check: its linear digest, entries and non-zero ones."""
+
+    digest: tuple[int, ...]
+    entries: int
+    nonzero: int
+
+
+def inspect_vector(kind: Kind, vector: StoredVector, digest_seed: int) -> InspectedVector:
+    """Read all of a vector and its mask as strictly as merging does; what there is to record of it.
+
+    Bounded memory, nothing is written: for files that came from somewhere nobody trusts. Raises
+    AlteredError, CodecError, MismatchError.
+    """
+    digests, entries, nonzero = _Digests(digest_seed), 0, 0
+    for block, rows in updated_blocks(kind, None, [vector], ()):
+        digests.take(block, rows)
+        entries += block.entries
+        nonzero += int(np.count_nonzero(rows[1]))
+    return InspectedVector(as_integers(digests.lanes[1]), entries, nonzero)
+
+
 def updated_blocks(
     kind: Kind,
     before: StoredState | None,

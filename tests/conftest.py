@@ -1,6 +1,7 @@
 """What all tests share: no network, no telemetry, tiny models, goldens that can be renewed."""
 
 import os
+from collections.abc import Iterator
 
 # Before any import of what reads them.
 os.environ.update(
@@ -15,12 +16,16 @@ os.environ.update(
 )
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import torch
 
 from tests import tiny
+
+if TYPE_CHECKING:
+    from tests.flows.servers import S3, Postgres
 
 # No deadline: on a shared machine a slow example says nothing about the code.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -53,3 +58,21 @@ def tiny_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny causal language model without a chat template."""
     return tiny.tiny_causal(tmp_path_factory.mktemp("tiny-causal"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> "Iterator[Postgres]":
+    """A PostgreSQL server for this session; its password is in the environment meanwhile."""
+    from tests.flows.servers import environment, postgres
+
+    with postgres() as server, environment(server.environment):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> "Iterator[S3]":
+    """An S3 server for this session; its keys are in the environment meanwhile."""
+    from tests.flows.servers import environment, s3
+
+    with s3() as server, environment(server.environment):
+        yield server

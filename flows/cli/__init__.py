@@ -18,6 +18,7 @@ from flows.quiet import hush
 hush()
 
 from flows.cli import (  # noqa: E402
+    agents,
     auditing,
     backups,
     contributors,
@@ -53,6 +54,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(backups.app, name="backup")
 app.add_typer(backups.restoring)
 app.add_typer(doctor.app)
+app.add_typer(agents.app, name="agents")
 app.add_typer(verifying.app)
 app.add_typer(work.app)
 app.add_typer(operating.app)

@@ -192,8 +192,12 @@ class Dvc:
 
     def remote_url(self) -> str:
         """Return where the remote is, as DVC reads its configuration: a path or a URL."""
+        return str(self.remote_config()["url"])
+
+    def remote_config(self) -> dict[str, Any]:
+        """Return the settings of the remote, as DVC reads them; they may hold credentials."""
         with self._open("read where the remote is") as repo:
-            return str(repo.config["remote"][repo.config["core"]["remote"]]["url"])
+            return dict(repo.config["remote"][repo.config["core"]["remote"]])
 
     def require_filled_remote(self) -> None:
         """Raise `DvcError` where the remote holds no object at all, or cannot be reached.

@@ -1,0 +1,21 @@
+"""The `finetune-shard` flow: what a worker of the pool runs. Started by builds, not by people."""
+
+from prefect import flow
+
+from flows.quiet import hush
+
+hush()
+
+from flows.doors.staging import RemoteAddress  # noqa: E402
+
+
+@flow(name="finetune-shard", persist_result=False)
+def finetune_shard(remote: RemoteAddress, assignment: str, sha256: str) -> int:
+    """Finetune the contributors of an assignment, each alone; how many were finetuned.
+
+    `remote` is where the staging area is, `assignment` its folder there, `sha256` of what is to be
+    done.
+    """
+    from flows.agents.agent import agent_home, carry_out
+
+    return carry_out(remote, assignment, sha256, agent_home())

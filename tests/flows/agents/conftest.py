@@ -1,0 +1,52 @@
+"""A workspace whose contributors wait to be finetuned, and what its own process makes of them."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.agents.handing_out import finetune_elsewhere
+from flows.base import ensure_base
+from flows.finetuning import finetune_jobs, jobs, pending
+from flows.workspace import Workspace
+from tests.flows.agents.pools import Act, LocalPool, honest
+from tests.flows.workspaces import CONTRIBUTORS, Snapshot, make_workspace, reviews
+
+NAMES = CONTRIBUTORS[:5]
+
+
+@pytest.fixture(scope="session")
+def _waiting(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Snapshot:
+    root = tmp_path_factory.mktemp("waiting") / "workspace"
+    place = make_workspace(root, tiny_classifier, [[row for c in NAMES for row in reviews(c)]])
+    ensure_base(place)
+    return Snapshot.take(root, "waiting")
+
+
+@pytest.fixture
+def waiting(_waiting: Snapshot) -> Workspace:
+    """Five contributors and a base model; nothing is finetuned."""
+    return _waiting.restore()
+
+
+@pytest.fixture(scope="session")
+def made_here(_waiting: Snapshot) -> dict[str, bytes]:
+    """Every vector and mask of these contributors as this process makes them."""
+    place = _waiting.restore()
+    finetune_jobs(place, jobs(place))
+    return vectors_and_masks(place)
+
+
+def vectors_and_masks(place: Workspace) -> dict[str, bytes]:
+    """Every vector and mask file of a workspace."""
+    return {
+        path.relative_to(place.root).as_posix(): path.read_bytes()
+        for folder in (place.vectors, place.masks)
+        for path in folder.iterdir()
+    }
+
+
+def finetune_by(place: Workspace, *acts: Act) -> LocalPool:
+    """Have everyone who waits finetuned by agents that act so."""
+    pool = LocalPool(place.root.parent / "agent", list(acts or (honest,)))
+    finetune_elsewhere(place, pending(place), pool, tick_seconds=0.0)
+    return pool
