@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
@@ -86,7 +86,8 @@ def up(
 def down(workspace: Workspace) -> list[ServiceName]:
     """Stop what `sift up` started, the worker first, and wait for its end; what was stopped."""
     with _one_at_a_time(workspace):
-        left = running(workspace.root)[::-1]
+        order = get_args(ServiceName)
+        left = sorted(running(workspace.root), key=lambda each: -order.index(each.name))
         stopped = [each.name for each in tracked("Stopping", left, len(left)) if _end(each, left)]
         write_down(workspace.root, ())
         return stopped
