@@ -96,19 +96,25 @@ def down(workspace: Workspace) -> list[ServiceName]:
     with _one_at_a_time(workspace):
         order = get_args(ServiceName)
         left = sorted(running(workspace.root), key=lambda each: -order.index(each.name))
-        stopped = [each.name for each in tracked("Stopping", left, len(left)) if _end(each, left)]
-        write_down(workspace.root, ())
+        worker = next((each for each in left if each.name == "worker"), None)
+        at_work = bool(worker and worker.process and worker.process.children())
+        stopped: list[ServiceName] = []
+        try:
+            for service in tracked("Stopping", left, len(left)):
+                stopped += [service.name] * stop(service)
+                if service is worker and at_work:
+                    _tell_of(worker, left)
+        finally:  # also where the server could not be told
+            stopped += [service.name for service in left if stop(service)]
+            write_down(workspace.root, ())
         return stopped
 
 
-def _end(service: Service, left: Sequence[Service]) -> bool:
-    """Stop a service; what a worker of ours was just running is crashed, and our server says so."""
-    at_work = service.name == "worker" and service.process and service.process.children()
-    ours = {f"{each.url}/api" for each in left if each.name == "prefect"}
-    stopped = stop(service)
-    if at_work and service.api in ours and service.pool:
-        mark_crashed(service.api, service.pool)
-    return stopped
+def _tell_of(worker: Service, left: Sequence[Service]) -> None:
+    """Let a server of ours know that what the worker was running has crashed."""
+    ours = {f"{service.url}/api" for service in left if service.name == "prefect"}
+    if worker.api in ours and worker.pool:
+        mark_crashed(worker.api, worker.pool)
 
 
 def _bring_up(here: _Services, prefect_port: int, mlflow_port: int) -> Iterator[Up]:

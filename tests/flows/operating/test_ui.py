@@ -145,6 +145,7 @@ def look_at_models(address: str, stop: threading.Event, seen: list[int]) -> None
     search = f"{address}/api/2.0/mlflow/model-versions/search"
     while not stop.is_set():
         seen.append(httpx.get(search, timeout=60).status_code)
+        time.sleep(0.2)
 
 
 def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) -> None:
