@@ -22,7 +22,7 @@ from flows.cli.render import out, print_json, print_table, progress_bars, say
 from flows.decisions import approve
 from flows.evaluating import SETTINGS, SPLITS
 from flows.ingest import add_contributors
-from flows.quiet import keep_prefect_inside, prefect_home
+from flows.quiet import keep_prefect_inside
 from flows.requests import receive
 from flows.texts import login_name
 from flows.verifying import Verification, verify
@@ -235,10 +235,7 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
     print_table("Time", ["phase", "seconds"], [(k, f"{v:.1f}") for k, v in outcome.seconds.items()])
     out.print()
     commands = Path(sys.executable).parent  # the virtual environment may not be activated
-    home = prefect_home(place.root)
-    store = place.mlflow.tracking_uri
     say(f"Approved by:  {login_name()}, before anything was destroyed")
     say(f"Report:       {outcome.removed.report}")
-    say(f"Prefect UI:   PREFECT_HOME={home} {commands / 'prefect'} server start")
-    say(f"MLflow UI:    {commands / 'mlflow'} ui --backend-store-uri {store} --port 5001")
+    say(f"Web pages:    {commands / 'sift'} up --workspace {place.root}  (Prefect and MLflow)")
     say(f"Look around:  {commands / 'sift'} status --workspace {place.root}")

@@ -29,11 +29,13 @@ class Service(BaseModel):
     pid: int
     started: float
     """Seconds since 1970, as the system has it."""
-    url: str | None
-    """Where people look at it; a worker has no page."""
     log: Path
+    url: str | None = None
+    """Where people look at it; a worker has no page."""
+    api: str | None = None
+    """The API of the Prefect server that a worker works for."""
     pool: str | None = None
-    """The work pool that a worker works for."""
+    """And the work pool there."""
 
     @property
     def process(self) -> psutil.Process | None:

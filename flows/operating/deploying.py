@@ -13,6 +13,8 @@ from flows.workspace import Workspace
 
 _FOLDER = "working_dir"
 """What a process pool calls the folder that runs work in."""
+_MOST_RUNS = 200
+"""A server gives no more at once."""
 _UNFINISHED = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 
 
@@ -103,6 +105,7 @@ def mark_crashed(address: str, pool: str) -> None:
     """Let the runs of a pool whose worker was stopped be crashed, and not run or wait for ever."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+    from prefect.client.schemas.sorting import FlowRunSort
     from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.states import Crashed
 
@@ -110,5 +113,11 @@ def mark_crashed(address: str, pool: str) -> None:
     unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": _UNFINISHED}}})
     said = "Stopped by `sift down`. Try it again after `sift up`: it goes on where it stopped."
     with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=of_pool):
+        # What is left to its default is sent as null, which the server does not take for one.
+        for run in client.read_flow_runs(
+            flow_run_filter=unfinished,
+            work_pool_filter=of_pool,
+            sort=FlowRunSort.ID_DESC,
+            limit=_MOST_RUNS,
+        ):
             client.set_flow_run_state(run.id, Crashed(message=said), force=True)

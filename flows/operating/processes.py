@@ -48,7 +48,6 @@ def start(
     folder: Path,
     log: Path,
     variables: Mapping[str, str],
-    url: str | None,
 ) -> Service:
     """Start `python -m module…` in a session of its own, so that Ctrl-C at a terminal is not its.
 
@@ -67,7 +66,7 @@ def start(
             start_new_session=True,
         )
     started = psutil.Process(process.pid).create_time()
-    return Service(name=name, pid=process.pid, started=started, url=url, log=log)
+    return Service(name=name, pid=process.pid, started=started, log=log)
 
 
 def wait_for(service: Service, answers: Callable[[], bool], seconds: float = START_SECONDS) -> None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
@@ -20,9 +20,6 @@ from flows.progress import tracked
 from flows.quiet import prefect_home
 from flows.services import Service, ServiceName, running, write_down
 from flows.workspace import Workspace, WorkspaceBusyError
-
-PREFECT_PORT = 4200
-MLFLOW_PORT = 5001
 
 Standing = Literal["started", "running", "found"]
 
@@ -56,6 +53,19 @@ class _Services:
         write_down(self.workspace.root, tuple(self.running.values()))
         return service
 
+    def launch(
+        self,
+        name: ServiceName,
+        command: tuple[str, ...],
+        variables: Mapping[str, str],
+        **about: str | None,
+    ) -> Service:
+        """Start a service in the workspace's folder; `about` are more fields of its record."""
+        root = self.workspace.root
+        log = root / ".sift" / "logs" / f"{name}.log"
+        service = start(name, command, folder=root, log=log, variables=variables)
+        return self.keep(service.model_copy(update=about))
+
     def undo(self) -> None:
         """Stop what was started here."""
         for service in reversed(self.started):
@@ -64,9 +74,7 @@ class _Services:
         write_down(self.workspace.root, tuple(self.running.values()))
 
 
-def up(
-    workspace: Workspace, *, prefect_port: int = PREFECT_PORT, mlflow_port: int = MLFLOW_PORT
-) -> list[Up]:
+def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> list[Up]:
     """Start what does not run yet, wait until each answers, and register the deployments.
 
     Ports on the loopback interface; 0: any free one. Raises UsageError where a port is in use,
@@ -86,20 +94,27 @@ def up(
 def down(workspace: Workspace) -> list[ServiceName]:
     """Stop what `sift up` started, the worker first, and wait for its end; what was stopped."""
     with _one_at_a_time(workspace):
-        left = running(workspace.root)[::-1]
-        stopped = [each.name for each in tracked("Stopping", left, len(left)) if _end(each, left)]
-        write_down(workspace.root, ())
+        order = get_args(ServiceName)
+        left = sorted(running(workspace.root), key=lambda each: -order.index(each.name))
+        worker = next((each for each in left if each.name == "worker"), None)
+        at_work = bool(worker and worker.process and worker.process.children())
+        stopped: list[ServiceName] = []
+        try:
+            for service in tracked("Stopping", left, len(left)):
+                stopped += [service.name] * stop(service)
+                if service is worker and at_work:
+                    _tell_of(worker, left)
+        finally:  # also where the server could not be told
+            stopped += [service.name for service in left if stop(service)]
+            write_down(workspace.root, ())
         return stopped
 
 
-def _end(service: Service, left: Sequence[Service]) -> bool:
-    """Stop a service; what a worker of ours was just running is crashed, and our server says so."""
-    at_work = service.name == "worker" and service.process and service.process.children()
-    server = next((each for each in left if each.name == "prefect"), None)
-    stopped = stop(service)
-    if at_work and service.pool and server:
-        mark_crashed(f"{server.url}/api", service.pool)
-    return stopped
+def _tell_of(worker: Service, left: Sequence[Service]) -> None:
+    """Let a server of ours know that what the worker was running has crashed."""
+    ours = {f"{service.url}/api" for service in left if service.name == "prefect"}
+    if worker.api in ours and worker.pool:
+        mark_crashed(worker.api, worker.pool)
 
 
 def _bring_up(here: _Services, prefect_port: int, mlflow_port: int) -> Iterator[Up]:
@@ -131,19 +146,25 @@ def _prefect(here: _Services, port: int) -> Up:
         "PREFECT_SERVER_API_PORT": str(free),
     }
     command = ("prefect", "server", "start", "--host", HOST, "--port", str(free))
-    return _start(here, "prefect", command, variables, url, f"{url}/api/health")
+    service = here.launch("prefect", command, variables, url=url)
+    wait_for(service, lambda: ok(f"{url}/api/health"))
+    return Up("prefect", "started", url, str(service.log))
 
 
 def _mlflow(here: _Services, port: int) -> Up:
     named = os.environ.get("MLFLOW_TRACKING_URI", "")
     if named.startswith(("http://", "https://")):
-        return _found("mlflow", named.rstrip("/"), f"{named.rstrip('/')}/health", _MLFLOW_VARIABLE)
+        return _found(
+            "mlflow", named.rstrip("/"), f"{named.rstrip('/')}/health", "MLFLOW_TRACKING_URI"
+        )
     if known := here.running.get("mlflow"):
         return _again(known, f"{known.url}/health")
     free = free_port(port, "MLflow", "--mlflow-port")
     url = f"http://{HOST}:{free}"
     store = here.workspace.mlflow
-    store.ensure_database()
+    if not store.database.exists():
+        with here.workspace.lock():  # it is made in a folder that others sweep
+            store.ensure_database()
     command = (
         *("mlflow", "server", "--host", HOST, "--port", str(free), "--workers", "1"),
         *("--backend-store-uri", store.tracking_uri),
@@ -151,48 +172,22 @@ def _mlflow(here: _Services, port: int) -> Up:
     )
     # Eight more processes, for scoring of traces that we have none of.
     variables = _variables(here.workspace, None) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    return _start(here, "mlflow", command, variables, url, f"{url}/health")
+    service = here.launch("mlflow", command, variables, url=url)
+    wait_for(service, lambda: ok(f"{url}/health"))
+    return Up("mlflow", "started", url, str(service.log))
 
 
 def _worker(here: _Services, address: str, pool: str) -> Up:
     if known := here.running.get("worker"):
-        return Up("worker", "running", None, str(known.log))
+        if (known.api, known.pool) == (address, pool):
+            return Up("worker", "running", None, str(known.log))
+        stop(known)  # it works for a server or a pool of before
     variables = _variables(here.workspace, address)
     name = f"sift-{here.workspace.settings.model.name}"
     command = ("prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name)
-    service = _launch(here, "worker", command, variables, None, pool)
+    service = here.launch("worker", command, variables, api=address, pool=pool)
     wait_for(service, lambda: worker_is_online(address, pool, name))
     return Up("worker", "started", None, str(service.log))
-
-
-_MLFLOW_VARIABLE = "MLFLOW_TRACKING_URI"
-
-
-def _start(
-    here: _Services,
-    name: ServiceName,
-    command: tuple[str, ...],
-    variables: Mapping[str, str],
-    url: str,
-    health: str,
-) -> Up:
-    service = _launch(here, name, command, variables, url)
-    wait_for(service, lambda: ok(health))
-    return Up(name, "started", url, str(service.log))
-
-
-def _launch(
-    here: _Services,
-    name: ServiceName,
-    command: tuple[str, ...],
-    variables: Mapping[str, str],
-    url: str | None,
-    pool: str | None = None,
-) -> Service:
-    root = here.workspace.root
-    log = root / ".sift" / "logs" / f"{name}.log"
-    service = start(name, command, folder=root, log=log, variables=variables, url=url)
-    return here.keep(service.model_copy(update={"pool": pool}))
 
 
 def _found(name: ServiceName, page: str, health: str, variable: str) -> Up:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer.main
 
 from flows import cli
 from flows.workspace import Workspace
@@ -106,3 +107,10 @@ def test_every_local_link_leads_to_a_file(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("line", console_lines((ROOT / "docs" / "operating.md").read_text("utf-8")))
+def test_every_command_of_the_operating_page_parses(line: list[str]) -> None:
+    program, name, *arguments = line
+    assert program == "sift"
+    typer.main.get_command(cli.app).commands[name].make_context(name, arguments)

@@ -1,4 +1,5 @@
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ def test_only_one_process_changes_a_workspace_and_a_dead_one_lets_go(fresh: Work
         other.kill()
     with fresh.lock():
         pass
+
+
+def test_a_scheduled_run_waits_for_its_turn(fresh: Workspace) -> None:
+    with rival(fresh.root) as other:
+        threading.Timer(0.3, other.kill).start()
+        with Workspace.open(fresh.root, patience=60.0).lock():
+            assert other.wait(timeout=60) != 0, "it went on once the other had ended"
 
 
 def test_the_lock_sweeps_what_a_killed_process_left(fresh: Workspace) -> None:

@@ -15,7 +15,8 @@ COMMAND = "import sys; from flows.cli import main; main()"
 def environment(**more: str) -> dict[str, str]:
     """Ours without what points Prefect or MLflow anywhere."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_TRACKING"))}
-    return own | {"PYTHONPATH": str(Path(__file__).parents[3])} | more
+    ours = (str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", ""))
+    return own | {"PYTHONPATH": os.pathsep.join(filter(None, ours))} | more
 
 
 def sift(root: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:

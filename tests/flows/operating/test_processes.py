@@ -30,7 +30,6 @@ def launch(tmp_path: Path, code: str) -> Service:
         folder=tmp_path,
         log=tmp_path / "logs" / "worker.log",
         variables=dict(os.environ) | {"PYTHONPATH": str(tmp_path)},
-        url=None,
     )
 
 
@@ -65,9 +64,7 @@ def test_stopping_ends_what_does_not_listen_and_what_it_started(
 
 def test_what_is_not_the_process_that_was_started_is_left_alone() -> None:
     mine = psutil.Process()
-    other = Service(
-        name="mlflow", pid=mine.pid, started=mine.create_time() - 60, url=None, log=Path("log")
-    )
+    other = Service(name="mlflow", pid=mine.pid, started=mine.create_time() - 60, log=Path("log"))
     assert not stop(other)  # or this test would not get here
 
 

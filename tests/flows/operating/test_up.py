@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import httpx
@@ -28,6 +29,19 @@ def processes_of(root: Path) -> list[psutil.Process]:
     return found
 
 
+def scheduled(api: str) -> set[str]:
+    """The deployments that have runs in the future, once the server's scheduler has been at work."""
+    wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    names = {row["id"]: row["name"] for row in httpx.post(f"{api}/flows/filter", json={}).json()}
+    until = time.monotonic() + 180
+    found: set[str] = set()
+    while len(found) < 3 and time.monotonic() < until:
+        runs = httpx.post(f"{api}/flow_runs/filter", json=wanted).json()
+        found = {names[run["flow_id"]] for run in runs}
+        time.sleep(1)
+    return found
+
+
 def test_what_is_up_is_found_again_and_what_is_down_is_gone(fresh: Workspace) -> None:
     root = fresh.root
     with up(root) as first:
@@ -36,6 +50,7 @@ def test_what_is_up_is_found_again_and_what_is_down_is_gone(fresh: Workspace) ->
         names = {row["name"] for row in httpx.post(f"{api}/deployments/filter", json={}).json()}
         assert names == {"build", "opt-out", "process-requests", "audit", "deadlines"}
         assert httpx.get(f"{first['mlflow']['url']}/version").is_success
+        assert scheduled(api) == {"process-requests", "audit", "deadlines"}
         assert str(first["mlflow"]["url"]) in answer(root, "status")["services"]
         pids = [service.pid for service in running(root)]
 
