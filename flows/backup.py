@@ -67,7 +67,7 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
         try:
             return _write(workspace, target, noted)
         except BaseException:
-            shutil.rmtree(beside(noted.place).folder, ignore_errors=True)
+            shutil.rmtree(beside(noted.place), ignore_errors=True)
             with workspace.lineage.writer() as recorder:
                 recorder.mark_backup_destroyed(noted.backup_id, by, datetime.now(UTC))
             raise
@@ -91,7 +91,7 @@ def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) 
                 remedy="mount or connect it, then run this again.",
             )
         path.unlink(missing_ok=True)
-        shutil.rmtree(beside(row.place).folder, ignore_errors=True)
+        shutil.rmtree(beside(row.place), ignore_errors=True)
     with workspace.lineage.writer() as recorder:
         recorder.mark_backup_destroyed(backup_id, by, datetime.now(UTC))
         return next(row for row in recorder.read.backups() if row.backup_id == backup_id)

@@ -20,6 +20,7 @@ from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
 from flows.errors import UsageError
 from flows.lately import noted
+from flows.ledgers import unknown
 from flows.observing import observed
 from flows.progress import tracked
 from flows.purging import purge
@@ -137,8 +138,10 @@ def opt_out(
     OnHoldError before anything has changed.
     """
     place = Workspace.open(workspace)
-    with place.lock():
-        again = catch_up(place, carry_out)
+    again = []
+    if unknown(place):
+        with place.lock():
+            again = catch_up(place, carry_out)
     if ask_for_approval:
         wanted = ask_until_decided(place, request_ids or open_requests(place))
     else:
