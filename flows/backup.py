@@ -26,7 +26,8 @@ from lineage import Backup
 from lineage.certificate_digest import file_sha256
 
 _MADE_AGAIN = (".sift/tmp", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
-_LEFT_OUT = (*_MADE_AGAIN, ".dvc/config.local", "mlflow.db-wal", "mlflow.db-shm")
+_HOSTILE = (".sift/quarantine",)
+_LEFT_OUT = (*_MADE_AGAIN, *_HOSTILE, ".dvc/config.local", "mlflow.db-wal", "mlflow.db-shm")
 _ROOM = 1.01
 """A tar is this much larger than what is in it, and its manifest."""
 
@@ -57,6 +58,11 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
     require_text("name", by, MAX_NAME_LENGTH)
     now = datetime.now(UTC)
     target = _target(workspace, target, now)
+    if not (workspace.root / "lineage.duckdb").is_file():
+        raise UsageError(
+            "The lineage store of this workspace is no file in it.",
+            remedy="back up a shared store by its own means, such as pg_dump, at the same moment.",
+        )
     with workspace.lock():
         require_nobody_back(workspace)
         with workspace.lineage.reader() as reader:

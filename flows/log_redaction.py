@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lineage import LineageError, LineageStore
+from flows.errors import FlowError
+from lineage import LineageError
 
 GONE = "‹…›"
 _QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
 _OURS = re.compile(r"(opt-out|backup|disclosure)-\d+")
-_WAIT_SECONDS, _SHORTEST_WORD = 0.5, 3
+_SHORTEST_WORD = 3
 
 
 def redacted(text: str, arguments: Sequence[str], root: Path | None) -> str:
@@ -25,17 +26,16 @@ def redacted(text: str, arguments: Sequence[str], root: Path | None) -> str:
     """
     try:
         names = [] if root is None else _names(root)
-    except LineageError:
+    except (LineageError, FlowError):
         return ""
     typed = [part for argument in arguments for part in _spellings(argument)]
     return _without(_QUOTED.sub(GONE, text), [*typed, *names])
 
 
 def _names(root: Path) -> list[str]:
-    path = root / "lineage.duckdb"
-    if not path.is_file():
-        return []
-    with LineageStore(path, wait_seconds=_WAIT_SECONDS).reader() as reader:
+    from flows.workspace import Workspace  # it logs, too
+
+    with Workspace(root).lineage.reader() as reader:
         return [row.external_id for row in reader.contributors() if row.external_id]
 
 

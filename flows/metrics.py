@@ -87,7 +87,7 @@ def _stock(workspace: Workspace) -> Iterator[Metric]:
     yield _one("sift_backups", "Backups that exist as far as we know", backups)
     yield _one("sift_audit_log_entries", "Entries of the audit log", entries)
     folder = workspace.root / _QUARANTINE
-    quarantined = len(list(folder.iterdir())) if folder.is_dir() else 0
+    quarantined = len(list(folder.glob("*.json")))  # a reason beside each
     yield _one("sift_quarantined", "Objects of agents that were refused", quarantined)
 
 

@@ -67,8 +67,10 @@ def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
 
     place = Workspace.open(tmp_path / "elsewhere")
     assert done.carried_out_again == ["opt-out-0001", "opt-out-0002"]
-    needles = {"id": b"ann", "text": marker("ann").encode(), "came": marker("newcomer").encode()}
+    needles = {"text": marker("ann").encode(), "came": marker("newcomer").encode()}
     assert traces(place.root, needles) == {}
+    with place.lineage.reader() as reader:
+        assert [row.external_id for row in reader.contributors() if row.external_id] == ["bob"]
     assert traces(place.root, {"stays": marker("bob").encode()}) != {}
     again = read_report(place, "opt-out-0002")
     assert any("carried out before, as opt-out-000" in text for text in again["claimed"])
