@@ -26,7 +26,8 @@ from lineage import Backup
 from lineage.certificate_digest import file_sha256
 
 _MADE_AGAIN = (".sift/tmp", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
-_LEFT_OUT = (*_MADE_AGAIN, ".dvc/config.local", "mlflow.db-wal", "mlflow.db-shm")
+_HOSTILE = (".sift/quarantine",)
+_LEFT_OUT = (*_MADE_AGAIN, *_HOSTILE, ".dvc/config.local", "mlflow.db-wal", "mlflow.db-shm")
 _ROOM = 1.01
 """A tar is this much larger than what is in it, and its manifest."""
 
@@ -57,6 +58,11 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
     require_text("name", by, MAX_NAME_LENGTH)
     now = datetime.now(UTC)
     target = _target(workspace, target, now)
+    if not (workspace.root / "lineage.duckdb").is_file():
+        raise UsageError(
+            "The lineage store of this workspace is no file in it.",
+            remedy="back up a shared store by its own means, such as pg_dump, at the same moment.",
+        )
     with workspace.lock():
         require_nobody_back(workspace)
         with workspace.lineage.reader() as reader:
@@ -67,7 +73,7 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
         try:
             return _write(workspace, target, noted)
         except BaseException:
-            shutil.rmtree(beside(noted.place).folder, ignore_errors=True)
+            shutil.rmtree(beside(noted.place), ignore_errors=True)
             with workspace.lineage.writer() as recorder:
                 recorder.mark_backup_destroyed(noted.backup_id, by, datetime.now(UTC))
             raise
@@ -91,7 +97,7 @@ def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) 
                 remedy="mount or connect it, then run this again.",
             )
         path.unlink(missing_ok=True)
-        shutil.rmtree(beside(row.place).folder, ignore_errors=True)
+        shutil.rmtree(beside(row.place), ignore_errors=True)
     with workspace.lineage.writer() as recorder:
         recorder.mark_backup_destroyed(backup_id, by, datetime.now(UTC))
         return next(row for row in recorder.read.backups() if row.backup_id == backup_id)

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from flows.certificates import require_signing_key
 from flows.decisions import require_permission
 from flows.departures import Departure
+from flows.errors import UsageError
 from flows.ledgers import unknown, withdrawn_again
 from flows.policy import deadlines
 from flows.removal import Removal, identify
+from flows.withdrawal import require_withdrawable
 from flows.workspace import Workspace
 from lineage import Contributor, Recorder
 from lineage.opt_out import APPROVED
@@ -47,9 +49,13 @@ def _one_each(departures: Sequence[Departure]) -> list[Departure]:
 def _file_again(workspace: Workspace, departure: Departure) -> Removal:
     """The request of a departure with its approvals, filed unless the backup has it open."""
     now = datetime.now(UTC)
+    records = _withdrawn(workspace, departure)
     with workspace.lineage.writer() as recorder:
-        known = [row for row in recorder.read.requests() if departure.is_of(row)]
-        request_id = known[0].request_id if known else _receive(workspace, recorder, departure)
+        known = [row for row in recorder.read.requests() if departure.is_of(workspace, row)]
+        if known:
+            request_id = known[0].request_id
+        else:
+            request_id = _receive(workspace, recorder, departure, records)
         for one in departure.approvals:
             recorder.decide(request_id, APPROVED, one.actor, one.reason, one.decided_at)
     removal = Removal(workspace, request_id)
@@ -62,7 +68,27 @@ def _file_again(workspace: Workspace, departure: Departure) -> Removal:
     return removal
 
 
-def _receive(workspace: Workspace, recorder: Recorder, departure: Departure) -> str:
+def _withdrawn(workspace: Workspace, departure: Departure) -> list[str] | None:
+    """The records to withdraw again; None: all data.
+
+    All goes, too, where the older rows that came back would be too few without these: a withdrawal
+    cannot wait for somebody to decide that.
+    """
+    if departure.records is None:
+        return None
+    key = departure.contributor_key
+    with workspace.lineage.reader() as reader:
+        records = withdrawn_again(workspace, reader, departure)
+    try:
+        require_withdrawable(workspace, key, key, records)
+    except UsageError:
+        return None
+    return records
+
+
+def _receive(
+    workspace: Workspace, recorder: Recorder, departure: Departure, records: list[str] | None
+) -> str:
     policy = workspace.settings.policy
     law = departure.jurisdiction or policy.jurisdiction
     known = {row.contributor_key for row in recorder.read.contributors()}
@@ -74,9 +100,6 @@ def _receive(workspace: Workspace, recorder: Recorder, departure: Departure) -> 
                 added_at=departure.received_at,
             )
         )
-    records = None
-    if departure.records is not None:
-        records = withdrawn_again(workspace, recorder.read, departure)
     request = recorder.receive(
         departure.contributor_key,
         departure.basis,

@@ -9,7 +9,7 @@ make the workspace remove a contributor.
 import hmac
 import json
 import re
-from datetime import datetime
+from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -18,11 +18,12 @@ from flows.identity import read_secret
 from flows.workspace import Workspace
 from lineage import OptOutRequest
 from lineage.certificate import AuditHead
+from lineage.certificate_digest import sha256_of
 from lineage.opt_out import APPROVED
 from lineage.records import ContributorKey, Sha256
 
 FORMAT = "sift-departure/1"
-_NAME = re.compile(r"[0-9a-f]{32}-[0-9]{8}T[0-9]{12}Z\.departure")
+_NAME = re.compile(r"[0-9a-f]{32}-[0-9]{8}T[0-9]{12}Z-(all|[0-9a-f]{16})\.departure")
 
 
 class DepartureError(FlowError):
@@ -57,13 +58,15 @@ class Departure(BaseModel):
     @property
     def file_name(self) -> str:
         """The name of its file: the same however often it is written."""
-        return f"{self.contributor_key}-{_compact(self.received_at)}.departure"
+        what = "all" if self.records is None else sha256_of("\n".join(self.records).encode())[:16]
+        return f"{self.contributor_key}-{self.received_at:%Y%m%dT%H%M%S%f}Z-{what}.departure"
 
-    def is_of(self, request: OptOutRequest) -> bool:
-        """Whether it tells of this request: whose, and received when."""
-        return (self.contributor_key, self.received_at) == (
+    def is_of(self, workspace: Workspace, request: OptOutRequest) -> bool:
+        """Whether it tells of this request: whose, received when, and of what."""
+        return (self.contributor_key, self.received_at, self.records) == (
             request.contributor_key,
             request.received_at,
+            keyed_records(workspace, request.records),
         )
 
 
@@ -120,9 +123,12 @@ def from_bytes(workspace: Workspace, data: bytes, where: str) -> Departure:
         ) from None
 
 
-def workspace_mark(workspace: Workspace) -> str:
-    """What tells a workspace's own backups from those of another, and says nothing else."""
-    return _code(read_secret(workspace.root), "workspace")
+def own_folder(root: Path) -> str:
+    """The name of the folder for one workspace's notes, where several share a place.
+
+    A code that says nothing else; a workspace that was restored has it too.
+    """
+    return _code(read_secret(root), "workspace")[:32]
 
 
 def is_file_name(name: str) -> bool:
@@ -133,7 +139,3 @@ def is_file_name(name: str) -> bool:
 def _code(secret: bytes, text: str) -> str:
     # A contributor's id has no line break, so no contributor key is ever such a code.
     return hmac.new(secret, f"{FORMAT}\n{text}".encode(), "sha256").hexdigest()
-
-
-def _compact(moment: datetime) -> str:
-    return f"{moment:%Y%m%dT%H%M%S%f}Z"

@@ -103,7 +103,10 @@ def _clock(workspace: Workspace) -> Found:
     now = datetime.now(UTC)
     with workspace.lineage.reader() as reader:
         times = {"the last entry of the audit log": reader.audit_head().written_at}
-    times["lineage.duckdb"] = datetime.fromtimestamp(workspace.lineage.path.stat().st_mtime, UTC)
+    for name in ("lineage.duckdb", "params.yaml"):
+        if (workspace.root / name).is_file():
+            written = (workspace.root / name).stat().st_mtime
+            times[name] = datetime.fromtimestamp(written, UTC)
     mend = (
         "set the clock of this machine (NTP); until then file no request: deadlines count from it."
     )

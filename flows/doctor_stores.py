@@ -157,7 +157,7 @@ def _keys(workspace: Workspace) -> Found:
 def _permissions(workspace: Workspace) -> Found:
     root = workspace.root
     wanted = [root, workspace.data, workspace.masks, workspace.merge, root / ".sift", root / ".git"]
-    wanted += [root / ".dvc", root / "lineage.duckdb", root / "params.yaml"]
+    wanted += [root / ".dvc", root / "params.yaml"]
     mode = root.stat().st_mode
     closed = [path for path in wanted if path.exists() and not os.access(path, os.W_OK)]
     if gone := [path for path in wanted if not path.exists()]:

@@ -12,7 +12,6 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-import sift_core
 from flows.errors import FlowError
 from flows.workspace import Workspace
 
@@ -33,6 +32,8 @@ class Ran(BaseModel):
 @contextmanager
 def noted(workspace: Workspace, job: Job) -> Iterator[None]:
     """Note how the work within ends; a killed one leaves what was noted before."""
+    from sift_core import write_atomically  # torch, which looking does not need
+
     started = time.monotonic()
     passed = False
     try:
@@ -43,7 +44,7 @@ def noted(workspace: Workspace, job: Job) -> Iterator[None]:
         ran = Ran(ended_at=datetime.now(UTC), seconds=seconds, passed=passed)
         path = _file(workspace, job)
         try:
-            sift_core.write_atomically(path, ran.model_dump_json().encode())
+            write_atomically(path, ran.model_dump_json().encode())
         except OSError:
             # On a full disk the work's own error is what counts; after good work this one is.
             if passed:

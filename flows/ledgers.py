@@ -18,8 +18,8 @@ from flows.departures import (
     from_bytes,
     is_file_name,
     keyed_records,
+    own_folder,
     to_bytes,
-    workspace_mark,
 )
 from flows.errors import FlowError
 from flows.workspace import Workspace
@@ -28,7 +28,6 @@ from lineage.reader import Reader
 FOLDER = "departures"
 BESIDE = ".departures"
 """What the folder beside a backup is called: the backup's name, then this."""
-_MARK = "workspace"
 
 
 class LedgerError(FlowError):
@@ -55,10 +54,10 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True)
 class FolderLedger:
-    """A folder. One that must be `there` already is not made: it may be a disk that is away."""
+    """A folder; made when it is written to, where `within` exists: that may be a disk."""
 
     folder: Path
-    there: bool = False
+    within: Path | None = None
 
     @property
     def where(self) -> str:
@@ -81,9 +80,9 @@ class FolderLedger:
         write_atomically(self.folder / name, data)
 
     def _require(self) -> None:
-        if self.there and not self.folder.is_dir():
+        if self.within is not None and not self.within.is_dir():
             raise LedgerError(
-                f"{self.folder} is away: departures are noted there.",
+                f"{self.within} is away: departures are noted there.",
                 remedy="mount or connect it again.",
             )
 
@@ -101,33 +100,36 @@ class RemoteLedger:
 
     def read(self) -> dict[str, bytes]:
         """Every note in the remote."""
-        notes = self.workspace.dvc.notes(FOLDER)
+        notes = self.workspace.dvc.notes(self._folder)
         return {name: data for name, data in notes.items() if is_file_name(name)}
 
     def write(self, name: str, data: bytes) -> None:
         """Write one note."""
-        self.workspace.dvc.write_note(FOLDER, name, data)
+        self.workspace.dvc.write_note(self._folder, name, data)
+
+    @property
+    def _folder(self) -> str:
+        return f"{FOLDER}/{own_folder(self.workspace.root)}"
 
 
 def ledgers(workspace: Workspace) -> list[Ledger]:
     """The places that must be written to: the workspace's own, the remote, and `policy.ledger`."""
     found: list[Ledger] = [FolderLedger(workspace.root / ".sift" / FOLDER), _remote(workspace)]
     if workspace.settings.policy.ledger is not None:
-        path = Path(workspace.settings.policy.ledger).expanduser()
-        found.append(FolderLedger(workspace.root / path, there=True))
+        path = workspace.root / Path(workspace.settings.policy.ledger).expanduser()
+        found.append(FolderLedger(path / own_folder(workspace.root), within=path))
     return found
 
 
-def beside(backup: str) -> FolderLedger:
-    """The place beside a backup; it is made with the backup."""
-    return FolderLedger(Path(backup + BESIDE), there=True)
+def beside(backup: str) -> Path:
+    """The folder beside a backup."""
+    return Path(backup + BESIDE)
 
 
 def make_beside(workspace: Workspace, backup: str) -> None:
-    """Make the place beside a backup, with a mark that says whose backup it is."""
-    folder = beside(backup).folder
-    folder.mkdir(mode=0o700)
-    (folder / _MARK).write_text(workspace_mark(workspace) + "\n", encoding="ascii")
+    """Make the place beside a backup; its folder says, to us, whose backup it is."""
+    beside(backup).mkdir(mode=0o700)
+    (beside(backup) / own_folder(workspace.root)).mkdir(mode=0o700)
 
 
 def _beside_backups(workspace: Workspace) -> list[FolderLedger]:
@@ -137,12 +139,12 @@ def _beside_backups(workspace: Workspace) -> list[FolderLedger]:
     """
     with workspace.lineage.reader() as reader:
         folders = {Path(row.place).parent for row in reader.backups() if row.destroyed_at is None}
-    mark = workspace_mark(workspace)
+    own = own_folder(workspace.root)
     return [
-        FolderLedger(path, there=True)
+        FolderLedger(path / own, within=path)
         for folder in sorted(folders)
         for path in sorted(folder.glob(f"*{BESIDE}"))
-        if (path / _MARK).is_file() and (path / _MARK).read_bytes().strip() == mark.encode()
+        if (path / own).is_dir()
     ]
 
 
@@ -166,9 +168,9 @@ def note(workspace: Workspace, request_ids: Sequence[str]) -> list[FlowError]:
     return failures
 
 
-def was_told(backup: str, departure: Departure) -> bool:
+def was_told(workspace: Workspace, backup: str, departure: Departure) -> bool:
     """Whether a departure is noted beside a backup."""
-    return (beside(backup).folder / departure.file_name).is_file()
+    return (beside(backup) / own_folder(workspace.root) / departure.file_name).is_file()
 
 
 def unknown(workspace: Workspace) -> list[Departure]:
@@ -200,7 +202,7 @@ def require_nobody_back(workspace: Workspace) -> None:
 
 def _is_unknown(workspace: Workspace, reader: Reader, departure: Departure) -> bool:
     for request in reader.requests():
-        if departure.is_of(request):
+        if departure.is_of(workspace, request):
             # Once it is removed here, the request itself goes on to its end.
             return all(step.step != "removed" for step in reader.steps(request.request_id))
     return departure.records is None or bool(withdrawn_again(workspace, reader, departure))
@@ -228,8 +230,8 @@ def _remote(workspace: Workspace) -> Ledger:
     # Read without DVC, whose import takes a second that most commands do not need.
     folder = (workspace.root / ".dvc" / url).resolve()
     if not folder.is_relative_to(workspace.root) and not folder.is_dir():
-        return FolderLedger(folder, there=True)
-    return FolderLedger(folder / FOLDER)
+        return FolderLedger(folder / FOLDER / own_folder(workspace.root), within=folder)
+    return FolderLedger(folder / FOLDER / own_folder(workspace.root))
 
 
 def _remote_url(root: Path) -> str:

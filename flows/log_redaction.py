@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lineage import LineageError, LineageStore
+from flows.errors import FlowError
+from lineage import LineageError
 
 GONE = "‹…›"
 _QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
 _OURS = re.compile(r"(opt-out|backup|disclosure)-\d+")
-_SHORTEST_WAIT = 0.5
+_SHORTEST_WORD = 3
 
 
 def redacted(text: str, arguments: Sequence[str], root: Path | None) -> str:
@@ -25,27 +26,29 @@ def redacted(text: str, arguments: Sequence[str], root: Path | None) -> str:
     """
     try:
         names = [] if root is None else _names(root)
-    except LineageError:
+    except (LineageError, FlowError):
         return ""
     typed = [part for argument in arguments for part in _spellings(argument)]
     return _without(_QUOTED.sub(GONE, text), [*typed, *names])
 
 
 def _names(root: Path) -> list[str]:
-    path = root / "lineage.duckdb"
-    if not path.is_file():
-        return []
-    with LineageStore(path, wait_seconds=_SHORTEST_WAIT).reader() as reader:
+    from flows.workspace import Workspace  # it logs, too
+
+    with Workspace(root).lineage.reader() as reader:
         return [row.external_id for row in reader.contributors() if row.external_id]
 
 
 def _spellings(argument: str) -> Iterable[str]:
-    """An argument as errors may show it: an option's value, a whole path, a file's name alone."""
+    """An argument as errors may show it: a value, a whole path, a file's name, each word."""
     value = argument.partition("=")[2] if argument.startswith("--") else argument
     if not value or value.startswith("-") or _OURS.fullmatch(value):
         return ()
+    words = [word for word in value.split() if len(word) >= _SHORTEST_WORD]
+    if "\x00" in value:
+        return (value, *words)
     path = Path(value)
-    return (value, str(path.resolve()), path.name, path.stem) if "\x00" not in value else (value,)
+    return (value, str(path.resolve()), path.name, path.stem, *words)
 
 
 def _without(text: str, words: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,18 +156,22 @@ class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
-def _formatter() -> logging.Formatter:
-    return JsonFormatter(
-        "%(levelname)s %(message)s",
-        rename_fields={"levelname": "level", "message": "event"},
-        timestamp="time",
-        json_ensure_ascii=False,
-    )
+class _Line(JsonFormatter):
+    """A record as one line of JSON, its time in UTC."""
+
+    def __init__(self) -> None:
+        names = {"asctime": "time", "levelname": "level", "message": "event"}
+        fields = " ".join(f"%({name})s" for name in names)
+        super().__init__(fields, rename_fields=names, json_ensure_ascii=False)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """ISO 8601 with microseconds."""
+        return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
 
 
 _file, _stderr = WorkspaceLog(), _StandardError()
 for _handler in (_file, _stderr):
-    _handler.setFormatter(_formatter())
+    _handler.setFormatter(_Line())
 logger.setLevel(logging.INFO)
 logger.propagate = False  # whoever imports us decides about their own root logger
 logger.addHandler(_file)

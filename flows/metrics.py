@@ -7,6 +7,7 @@ are read when they are asked for.
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from flows.deadlines import due
+from flows.errors import FlowError
 from flows.lately import JOBS, last
 from flows.ledgers import unknown
 from flows.standing import standing
@@ -87,7 +89,7 @@ def _stock(workspace: Workspace) -> Iterator[Metric]:
     yield _one("sift_backups", "Backups that exist as far as we know", backups)
     yield _one("sift_audit_log_entries", "Entries of the audit log", entries)
     folder = workspace.root / _QUARANTINE
-    quarantined = len(list(folder.iterdir())) if folder.is_dir() else 0
+    quarantined = len(list(folder.glob("*.json")))  # a reason beside each
     yield _one("sift_quarantined", "Objects of agents that were refused", quarantined)
 
 
@@ -106,8 +108,12 @@ def _requests(workspace: Workspace) -> Iterator[Metric]:
     yield nearest
     overdue = sum(row.standing == "overdue" for row in due(workspace))
     yield _one("sift_deadlines_overdue", "Deadlines that have passed unmet", overdue)
-    back = len(unknown(workspace))
-    yield _one("sift_brought_back", "Opt-outs that a restored backup has undone", back)
+    back = GaugeMetricFamily(
+        "sift_brought_back", "Opt-outs that a restored backup has undone; not known: no sample"
+    )
+    with suppress(FlowError):  # where they are noted is away; `sift doctor` says so
+        back.add_metric([], len(unknown(workspace)))
+    yield back
 
 
 def _jobs(workspace: Workspace) -> Iterator[Metric]:

@@ -287,7 +287,7 @@ def _copies(workspace: Workspace, request_id: str) -> list[str]:
             backup=row.backup_id,
             day=row.made_at,
             place=row.place,
-            told=_TOLD if was_told(row.place, departure) else _UNTOLD,
+            told=_TOLD if was_told(workspace, row.place, departure) else _UNTOLD,
         )
         for row in backups
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 from flows.backup_archive import BackupError, Manifest, read_archive
 from flows.catching_up import catch_up
+from flows.departures import own_folder
 from flows.doors.mlflow_moving import move_store
 from flows.errors import UsageError
 from flows.ledgers import FOLDER, FolderLedger, beside
@@ -56,7 +57,7 @@ def restore(
     folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
-    notes = _departures(backup, departures, nobody_left)
+    places = _places(backup, departures, nobody_left)
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f".{folder.name}.restoring-", dir=folder.parent))
     try:
@@ -66,7 +67,7 @@ def restore(
                 f"The manifest of {backup} has SHA-256 {found}, not {sha256}.",
                 remedy="it is another backup, or was altered; nothing was written.",
             )
-        _settle(draft, folder, manifest, notes)
+        notes = _settle(draft, folder, manifest, places)
         if folder.exists():
             folder.rmdir()
         draft.rename(folder)
@@ -85,11 +86,15 @@ def restore(
     )
 
 
-def _departures(backup: Path, folders: Sequence[Path], nobody_left: bool) -> dict[str, bytes]:
-    """The notes of everyone who has left since. Raises UsageError where there are none to read."""
+def _places(backup: Path, folders: Sequence[Path], nobody_left: bool) -> list[Path]:
+    """The folders that say who has left since. Raises UsageError where there is none to read."""
     if not backup.is_file():
-        raise UsageError(f"There is no file {backup}.", remedy="name a file of `sift backup`.")
-    own = beside(str(backup.resolve())).folder
+        raise UsageError(f"There is no file {backup}.", remedy="name a file of `sift backup make`.")
+    own = beside(str(backup.resolve()))
+    if away := [folder for folder in folders if not folder.is_dir()]:
+        raise UsageError(
+            f"There is no folder {away[0]}.", remedy="mount or connect it, or correct it."
+        )
     known = [*folders, own] if own.is_dir() else list(folders)
     if not known and not nobody_left:
         raise UsageError(
@@ -98,13 +103,21 @@ def _departures(backup: Path, folders: Sequence[Path], nobody_left: bool) -> dic
             "are noted (policy.ledger, or `departures` in the DVC remote); --nobody-left only if "
             "you know that no opt-out ended since.",
         )
+    return known
+
+
+def _notes(root: Path, places: Sequence[Path]) -> dict[str, bytes]:
+    """The notes of the workspace at `root` in these folders, which others may share."""
     notes: dict[str, bytes] = {}
-    for place in known:
-        notes |= FolderLedger(place, there=True).read()
+    for place in places:
+        own = place / own_folder(root)
+        notes |= FolderLedger(own if own.is_dir() else place).read()
     return notes
 
 
-def _settle(draft: Path, folder: Path, manifest: Manifest, notes: dict[str, bytes]) -> None:
+def _settle(
+    draft: Path, folder: Path, manifest: Manifest, places: Sequence[Path]
+) -> dict[str, bytes]:
     """Make what was unpacked fit for its place, and put the notes where every command reads."""
     if not (draft / "params.yaml").is_file() or not (draft / ".sift").is_dir():
         raise BackupError(
@@ -112,6 +125,13 @@ def _settle(draft: Path, folder: Path, manifest: Manifest, notes: dict[str, byte
         )
     move_store(draft, Path(manifest.workspace), folder)
     (draft / ".sift" / "tmp").mkdir(exist_ok=True)
-    own = FolderLedger(draft / ".sift" / FOLDER)
+    pushed_to = draft / ".sift" / "pushed-to"
+    if pushed_to.is_file():  # a remote inside the workspace has moved with it
+        where = Path(pushed_to.read_text(encoding="utf-8"))
+        if where.is_relative_to(manifest.workspace):
+            moved = folder / where.relative_to(manifest.workspace)
+            pushed_to.write_text(str(moved), encoding="utf-8")
+    notes = _notes(draft, places)
     for name, data in notes.items():
-        own.write(name, data)
+        FolderLedger(draft / ".sift" / FOLDER).write(name, data)
+    return notes

@@ -38,10 +38,17 @@ from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
 from flows.errors import FlowError  # noqa: E402
 from flows.logs import event, root_of_log  # noqa: E402
-from lineage import LineageError  # noqa: E402
+from lineage import (  # noqa: E402
+    LineageBusyError,
+    LineageError,
+    LineageFileError,
+    LineageMissingError,
+    LineageSchemaError,
+)
 
 __all__ = ["app", "main"]
 
+_ABOUT_THE_STORE = (LineageBusyError, LineageFileError, LineageMissingError, LineageSchemaError)
 _INTERRUPTED = 130
 """What typer returns after Ctrl-C."""
 
@@ -120,7 +127,9 @@ def _log(error: Exception, facts: str, remedy: str, arguments: list[str]) -> Non
     """Log an error with its remedy, without what a person could be known by."""
     from flows.log_redaction import redacted
 
-    kind, command, root = type(error).__name__, _command(arguments), root_of_log()
+    kind, command = type(error).__name__, _command(arguments)
+    # An error about the store itself names nobody, and nobody could be asked for.
+    root = None if isinstance(error, _ABOUT_THE_STORE) else root_of_log()
     typed = [word for word in arguments if word not in command.split()]
     found, mend = (redacted(text, typed, root) for text in (facts, remedy))
     event("error", level=ERROR, command=command, error=kind, found=found, remedy=mend)

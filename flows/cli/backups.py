@@ -100,8 +100,8 @@ def restore(
         bool,
         typer.Option("--nobody-left", help="Say that no opt-out ended since the backup was made."),
     ] = False,
-    sha256: Annotated[
-        str | None, typer.Option(help="What the manifest must have, as `sift backup make` said.")
+    digest: Annotated[
+        str | None, typer.Option(help="The manifest's SHA-256, as `sift backup make` printed it.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -110,7 +110,7 @@ def restore(
 
     with progress_bars(quiet=json):
         done = work(
-            file, folder, departures=departures or [], nobody_left=nobody_left, sha256=sha256
+            file, folder, departures=departures or [], nobody_left=nobody_left, sha256=digest
         )
     if json:
         print_json(done.as_dict())

@@ -9,6 +9,7 @@ import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import print_json, print_table, progress_bars, say
+from flows.errors import FlowError
 from lineage import TaskVector
 
 app = typer.Typer()
@@ -92,7 +93,10 @@ def status(
 
         print(exposition(place), end="")
         return
-    back = unknown(place)
+    try:
+        back, away = unknown(place), None
+    except FlowError as error:  # a disk that is away: looking goes on
+        back, away = [], error.facts
     with place.lineage.reader() as reader:
         state = reader.current_state()
         members = reader.members(state.state_seq) if state else []
@@ -120,6 +124,8 @@ def status(
     }
     if back:
         facts["back though they left"] = ", ".join(one.request_id for one in back)
+    if away:
+        facts["who left is not known"] = away
     if json:
         print_json(facts)
         return

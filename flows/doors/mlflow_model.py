@@ -4,6 +4,8 @@ Written straight into its place under `mlruns`; nothing in it is pickled.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +14,7 @@ import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.utils import environment
 from packaging.version import Version
 
 from flows.serving.card import DEFAULT_NEW_TOKENS, ModelCard
@@ -56,6 +59,22 @@ _SHAPES = {
 }
 
 
+@contextmanager
+def _requirements_fit() -> Iterator[None]:
+    """Spare MLflow the question whether what is installed fits the requirements.
+
+    They are read from what is installed. MLflow would read the files of every package there is to
+    find that out: seconds of each process that registers.
+    """
+    asked = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda requirements: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = asked
+
+
+@_requirements_fit()
 def write_model(
     folder: Path, served_dir: Path, card: ModelCard, run_id: str, model_id: str
 ) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.doors.mlflow_moving import move_store
+from flows.doors.mlflow_store import ModelStore
 from flows.workspace import Workspace
 from sift_core import training
 from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
@@ -21,6 +23,33 @@ from tests.flows.workspaces import (
     request,
     reviews,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow runs its fifty migrations for the first workspace; others get a copy, moved.
+
+    Three seconds each. `tests/flows/doors/test_mlflow.py` makes its databases all the same.
+    """
+    made = tmp_path_factory.mktemp("mlflow")
+    really_make = ModelStore._make_database
+
+    def make(store: ModelStore) -> None:
+        if not (made / "mlflow.db").exists():
+            really_make(store)
+            shutil.copyfile(store.database, made / "mlflow.db")
+            (made / "root").write_text(str(store.root))
+            return
+        draft = store.root / ".sift" / "tmp" / "made"
+        draft.mkdir(parents=True)
+        shutil.copyfile(made / "mlflow.db", draft / "mlflow.db")
+        move_store(draft, Path((made / "root").read_text()), store.root)
+        (draft / "mlflow.db").replace(store.database)
+        draft.rmdir()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ModelStore, "_make_database", make)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from flows.backup import destroy_backup, make_backup
 from flows.backup_archive import BackupError
 from flows.catching_up import catch_up
-from flows.departures import DepartureError, departure_of, to_bytes
+from flows.departures import DepartureError, departure_of, own_folder, to_bytes
 from flows.errors import UsageError
 from flows.ledgers import BroughtBackError, beside, require_nobody_back, unknown
 from flows.opt_out import take_steps
@@ -23,7 +23,15 @@ from flows.workspace import Workspace
 from tests.flows.kept import LEAVER
 from tests.flows.test_opt_out import merge_bytes
 from tests.flows.traces import traces
-from tests.flows.workspaces import add, build_plainly, marker, opt_out_plainly, request, reviews
+from tests.flows.workspaces import (
+    add,
+    build_plainly,
+    marker,
+    opt_out_plainly,
+    record,
+    request,
+    reviews,
+)
 
 
 def leave(place: Workspace, contributor: str = LEAVER) -> str:
@@ -34,12 +42,46 @@ def leave(place: Workspace, contributor: str = LEAVER) -> str:
 
 def tree(root: Path) -> dict[str, bytes]:
     """What a restored workspace must have again, byte for byte."""
-    left_out = (".sift/tmp", ".sift/lock", ".dvc/tmp", ".dvc/config.local", "mlflow.db", "mlruns")
+    left_out = (".sift/tmp", ".sift/lock", ".sift/logs", ".dvc/tmp", ".dvc/config.local")
+    left_out += ("mlflow.db", "mlruns")
     files = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
     return {n: p.read_bytes() for n, p in files.items() if not n.startswith(left_out)}
 
 
 def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
+    fresh: Workspace, tmp_path: Path
+) -> None:
+    """And whoever came and left after it is refused."""
+    made = make_backup(fresh, tmp_path)
+    add(fresh, reviews("newcomer"))
+    leave(fresh, "newcomer")
+    leave(fresh, "ann")
+    report = read_report(fresh, "opt-out-0002")
+    (pending,) = (text for text in report["not_claimed"] if text.startswith("Pending"))
+    assert (
+        made.backup_id in pending and str(made.file) in pending and "carried out again" in pending
+    )
+    assert "Pending" not in str(read_report(fresh, "opt-out-0001")["not_claimed"])
+
+    done = restore(made.file, tmp_path / "elsewhere", sha256=made.sha256)
+
+    place = Workspace.open(tmp_path / "elsewhere")
+    assert done.carried_out_again == ["opt-out-0001", "opt-out-0002"]
+    needles = {"text": marker("ann").encode(), "came": marker("newcomer").encode()}
+    assert traces(place.root, needles) == {}
+    with place.lineage.reader() as reader:
+        assert [row.external_id for row in reader.contributors() if row.external_id] == ["bob"]
+    assert traces(place.root, {"stays": marker("bob").encode()}) != {}
+    again = read_report(place, "opt-out-0002")
+    assert any("carried out before, as opt-out-000" in text for text in again["claimed"])
+    assert again["approval"] == report["approval"]
+    assert unknown(place) == []
+    with pytest.raises(UsageError, match="opted out"):
+        add(place, reviews("newcomer"))
+
+
+@pytest.mark.slow
+def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
     with_vectors: Workspace, tmp_path: Path
 ) -> None:
     """Backup, opt-out, the disk is lost, the old backup is restored in another place."""
@@ -72,11 +114,23 @@ def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
     assert before.keys() - tree(place.root).keys()  # the leaver's files
 
 
-def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
-    masks_only: Workspace, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_a_built_workspace_comes_back_and_works(masks_only: Workspace, tmp_path: Path) -> None:
     made = make_backup(masks_only, tmp_path / "monday.sift")
-    before = tree(masks_only.root)
+
+    place = Workspace.open(restore(made.file, tmp_path / "restored").workspace)
+
+    assert verify(place).passed
+    assert place.dvc.status() == {} and place.git.is_clean()
+    build_plainly(place.root)
+    assert merge_bytes(place) == merge_bytes(masks_only)
+
+
+def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
+    fresh: Workspace, tmp_path: Path
+) -> None:
+    made = make_backup(fresh, tmp_path / "monday.sift")
+    before = tree(fresh.root)
 
     done = restore(made.file, tmp_path / "restored")
 
@@ -86,9 +140,8 @@ def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
     assert own.keys() - {".sift/lock"} == before.keys()
     assert {name for name in before if own[name] != before[name]} <= lineage
     place = Workspace.open(done.workspace)
-    assert place.key_of(LEAVER) == masks_only.key_of(LEAVER)
+    assert place.key_of("ann") == fresh.key_of("ann")
     assert (place.root / ".sift" / "secret.key").stat().st_mode & 0o777 == 0o600
-    assert verify(place).passed
 
 
 @pytest.mark.slow
@@ -136,25 +189,32 @@ def test_a_restored_copy_of_the_folder_is_caught_up_by_the_next_build(
 
 
 @pytest.mark.slow
-def test_who_came_and_left_after_the_backup_is_refused_afterwards_too(
-    fresh: Workspace, tmp_path: Path
+def test_records_that_were_withdrawn_after_the_backup_are_withdrawn_again(
+    with_vectors: Workspace, tmp_path: Path
 ) -> None:
-    made = make_backup(fresh, tmp_path / "monday.sift")
-    add(fresh, reviews("newcomer"))
-    leave(fresh, "newcomer")
+    gone = [record(row) for row in reviews(LEAVER)[:3]]
+    made = make_backup(with_vectors, tmp_path / "monday.sift")
+    removal = request(with_vectors, LEAVER, records=gone)
+    opt_out_plainly(with_vectors.root, removal.request_id)
+    state = merge_bytes(with_vectors)
 
     done = restore(made.file, tmp_path / "restored")
 
+    place = Workspace.open(done.workspace)
     assert done.carried_out_again == ["opt-out-0001"]
-    with pytest.raises(UsageError, match="opted out"):
-        add(Workspace.open(done.workspace), reviews("newcomer"))
+    assert merge_bytes(place) == state
+    with place.lineage.reader() as reader:
+        assert set(reader.request("opt-out-0001").records or ()) == set(gone)
+        assert not reader.live_records(place.key_of(LEAVER)).intersection(gone)
+    note = next(beside(str(made.file)).rglob("*.departure")).read_text()
+    assert not any(one in note for one in gone)
 
 
 def test_without_the_notes_of_who_left_nothing_is_restored(
     fresh: Workspace, tmp_path: Path
 ) -> None:
     made = make_backup(fresh, tmp_path / "monday.sift")
-    beside(str(made.file)).folder.rename(tmp_path / "notes")
+    beside(str(made.file)).rename(tmp_path / "notes")
 
     with pytest.raises(UsageError, match=r"nobody can tell who has left.*--departures"):
         restore(made.file, tmp_path / "restored")
@@ -207,7 +267,7 @@ def _tamper(archive: Path, how: str) -> None:
 def test_a_note_that_somebody_else_wrote_removes_nobody(fresh: Workspace) -> None:
     note = departure_of(fresh, request(fresh, "ann").request_id)
     text = to_bytes(fresh, note).decode().splitlines()
-    folder = fresh.root / "remote" / "departures"
+    folder = fresh.root / "remote" / "departures" / own_folder(fresh.root)
     folder.mkdir(parents=True)
     other = note.model_copy(update={"contributor_key": fresh.key_of("bob")})
     forged = to_bytes(fresh, other).decode().splitlines()[0]
@@ -215,6 +275,29 @@ def test_a_note_that_somebody_else_wrote_removes_nobody(fresh: Workspace) -> Non
 
     with pytest.raises(DepartureError, match="not what this workspace wrote"):
         unknown(fresh)
+
+
+def test_workspaces_that_share_a_place_do_not_read_each_others_notes(
+    fresh: Workspace, tmp_path: Path
+) -> None:
+    other = tmp_path / "departures" / ("0" * 32)
+    other.mkdir(parents=True)
+    note = departure_of(fresh, request(fresh, "ann").request_id)
+    (other / note.file_name).write_text("of another workspace")
+    made = make_backup(fresh, tmp_path / "monday.sift")
+
+    done = restore(made.file, tmp_path / "restored", departures=[tmp_path / "departures"])
+
+    assert done.departures == 0 and unknown(Workspace.open(done.workspace)) == []
+
+
+def test_requests_of_one_day_about_different_things_are_noted_apart(fresh: Workspace) -> None:
+    """`--received` gives a day: a contributor may withdraw records and, on the same day, all."""
+    all_of_it = departure_of(fresh, request(fresh, "ann").request_id)
+    some = all_of_it.model_copy(update={"records": ("a" * 64,)})
+    others = all_of_it.model_copy(update={"records": ("b" * 64,)})
+
+    assert len({one.file_name for one in (all_of_it, some, others)}) == 3
 
 
 def test_backups_are_known_until_they_are_destroyed(fresh: Workspace, tmp_path: Path) -> None:
@@ -229,7 +312,7 @@ def test_backups_are_known_until_they_are_destroyed(fresh: Workspace, tmp_path: 
     gone = destroy_backup(fresh, made.backup_id, "the operator")
 
     assert gone.destroyed_at is not None
-    assert not made.file.exists() and not beside(str(made.file)).folder.exists()
+    assert not made.file.exists() and not beside(str(made.file)).exists()
     with fresh.lineage.reader() as reader:
         assert reader.backups() == [gone]
 

@@ -23,7 +23,6 @@ from flows.logs import FILE, about, event, keep_in, logger, told
 from flows.observing import observed
 from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
-from tests.flows.departures import Departure
 from tests.flows.workspaces import request
 
 
@@ -188,18 +187,6 @@ def test_the_log_of_a_step_names_request_run_and_contributor_by_key(fresh: Works
     assert ended["requests"] == [removal.request_id]
     assert ended["contributors"] == [fresh.key_of("ann")]
     assert len(ended["run"]) == 36
-
-
-def test_the_log_of_an_opt_out_has_every_step_and_no_name(
-    left: Workspace, departure: Departure
-) -> None:
-    found = lines(left.root)
-    steps = {line["event"] for line in found if line.get("requests") == ["opt-out-0001"]}
-    assert {"opt_out.removed ended", "opt_out.purged ended", "opt_out.reported ended"} <= steps
-    text = (left.root / FILE).read_bytes()
-    assert all(needle not in text for needle in departure.needles.values())
-    secret = (left.root / ".sift" / "secret.key").read_bytes().strip()
-    assert secret not in text
 
 
 def test_the_root_logger_of_others_hears_nothing(log: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from flows.lately import last, noted
+from flows.metrics import exposition
 from flows.requests import receive
 from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
@@ -53,9 +54,21 @@ def test_requests_deadlines_and_members_are_counted(
         assert fresh.key_of(name) not in text and name not in text
 
 
-def test_a_workspace_without_anything_has_no_deadline(fresh: Workspace) -> None:
-    from flows.metrics import exposition
+def test_where_departures_cannot_be_read_everything_else_is_shown(
+    fresh: Workspace,
+    sift: Sift,  # noqa: F811
+) -> None:
+    params = fresh.root / "params.yaml"
+    params.write_text(params.read_text().replace("  ledger:", "  ledger: /nowhere/at/all #"))
 
+    found = samples(sift("status", "--metrics", "-w", fresh.root).out)
+    shown = sift("status", "--json", "-w", fresh.root).json
+
+    assert found["sift_contributors", ""] == 2 and ("sift_brought_back", "") not in found
+    assert "/nowhere/at/all is away" in shown["who left is not known"]
+
+
+def test_a_workspace_without_anything_has_no_deadline(fresh: Workspace) -> None:
     found = samples(exposition(fresh))
     assert not [name for name, _ in found if name == "sift_deadline_days"]
     assert last(fresh, "build") is None

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from flows.doors.dvc import Dvc
+from flows.logs import FILE
 from flows.merging import current_state
 from flows.opt_out import opt_out
 from flows.registering import export
@@ -88,6 +89,17 @@ def test_nothing_of_the_leaver_is_left_anywhere(left: Workspace, departure: Depa
     names = {name: departure.needles[name] for name in ("id", "text", "first row")}
     assert list(contents(departure.prefect_store))
     assert traces(departure.prefect_store, names) == {}
+
+
+def test_the_log_has_every_step_and_no_name(left: Workspace, departure: Departure) -> None:
+    text = (left.root / FILE).read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    ended = {line["event"]: line for line in lines if line.get("requests")}
+    for step in STEPS[3:]:
+        line = ended[f"opt_out.{step} ended"]
+        assert line["requests"] == [departure.result.request_id]
+        assert line["contributors"] == [departure.result.contributor_key]
+    assert (left.root / ".sift" / "secret.key").read_text().strip() not in text
 
 
 def test_lineage_knows_the_leaver_by_key_only(left: Workspace, departure: Departure) -> None:
