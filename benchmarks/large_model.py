@@ -1,6 +1,6 @@
 """What an opt-out takes of memory where the model is large: peak by step, and the bound.
 
-    python -m benchmarks.large_model FOLDER            a Llama of a billion parameters: about an hour
+    python -m benchmarks.large_model FOLDER        a Llama of a billion parameters: half an hour
     python -m benchmarks.large_model FOLDER --layers 2 --hidden 512
 
 A workspace in FOLDER with random bfloat16 weights in shards, and contributors whose task vectors
@@ -12,15 +12,19 @@ of issue 5: four times the largest tensor and 1 GB.
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 import sift_core
@@ -49,10 +53,13 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "large_model.json"
 DOCUMENT = ROOT / "docs" / "large-models.md"
 VOCABULARY = 32_000
-CONTRIBUTORS = ("ann", "bob", "cem")
+WORDS = "what colour is the of red blue green house car tree ann bob ?"
+CONTRIBUTORS = ("ann", "bob")
 DENSITY, LARGEST_MOVE = 0.5, 2e-3
 SECONDS = 3600
-"""Of one step at most, on a machine that others use too."""
+"""Of one stage at most, on a machine that others use too."""
+
+Steps = Mapping[str, Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ def make_source(folder: Path, layers: int, hidden: int) -> None:
         num_key_value_heads=max(1, hidden // 256),
         intermediate_size=4 * hidden,
         tie_word_embeddings=True,
-        bos_token_id=4,
-        eos_token_id=5,
+        bos_token_id=1,
+        eos_token_id=2,
     )
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
@@ -91,22 +98,17 @@ def make_source(folder: Path, layers: int, hidden: int) -> None:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<s>", "</s>"]
-    words += ["what", "colour", "is", "the", "of", "red", "blue", "green", "house", "car", "tree", "ann", "bob", "cem", "?"]
+    words = ["[UNK]", "<s>", "</s>", *WORDS.split()]
     tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, "[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="[UNK]"
-    )
+    marks = dict(zip(("unk_token", "bos_token", "eos_token"), words, strict=False))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
 
 
 def make_workspace(folder: Path, source: Path, layers: int) -> Workspace:
-    """A workspace whose upper half of layers trains, and three contributors with a few rows."""
-    upper = [f"model.layers.{number}.*" for number in range(layers // 2, layers)]
+    """A workspace whose upper quarter of layers trains, and contributors with a few rows each."""
+    first = layers - max(1, layers // 4)
+    upper = [f"model.layers.{number}.*" for number in range(first, layers)]
     place = Workspace.create(
         folder,
         {
@@ -203,13 +205,15 @@ def _draw(
         recorder.add_all([run, stored, *digest])
 
 
-def _build(place: Workspace) -> Iterator[tuple[str, Callable[[], object]]]:
+def _build(place: Workspace) -> Steps:
     """The steps of a build after finetuning."""
-    yield "merge", lambda: merge_members(place, jobs(place))
-    yield "verify", lambda: verify_state(place).require()
-    yield "evaluate", lambda: evaluate_state(place, current_state(place))
-    yield "register", lambda: _register(place)
-    yield "DVC, git", lambda: commit(place, "Build")
+    return {
+        "merge": lambda: merge_members(place, jobs(place)),
+        "verify": lambda: verify_state(place).require(),
+        "evaluate": lambda: evaluate_state(place, current_state(place)),
+        "register": lambda: _register(place),
+        "DVC, git": lambda: commit(place, "Build"),
+    }
 
 
 def _register(place: Workspace) -> None:
@@ -217,13 +221,12 @@ def _register(place: Workspace) -> None:
     promote(place, register(place, state, write_metrics(place, state)))
 
 
-def _opt_out(place: Workspace) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The steps of an opt-out of the first contributor."""
+def _opt_out(place: Workspace) -> Steps:
+    """The steps of an opt-out of the first contributor, filed and approved."""
     filed = receive(place, CONTRIBUTORS[0], "gdpr-art-17", None, filed_by="the clerk")
     approve(place, filed.request_id, "the privacy officer", "identity proven")
     removal = Removal(place, filed.request_id)
-    for step, work in WORK.items():
-        yield step, lambda work=work: work([removal])  # type: ignore[misc]
+    return {step: partial(work, [removal]) for step, work in WORK.items()}
 
 
 STAGES = {"build": _build, "opt-out": _opt_out}
@@ -233,8 +236,9 @@ def run_stage(stage: str, workspace: Path, answer: Path) -> None:
     """Do one stage in this process and write each step's peak to `answer`."""
     place = Workspace.open(workspace)
     torch.set_num_threads(place.settings.finetune.threads)
+    steps = STAGES[stage](place)
     with place.lock():
-        peaks = [watched(stage, step, work) for step, work in STAGES[stage](place)]
+        peaks = [watched(stage, step, work) for step, work in steps.items()]
     answer.write_text(json.dumps([asdict(peak) for peak in peaks]), encoding="utf-8")
 
 
