@@ -34,7 +34,7 @@ from flows.base import base_record, ensure_base, scoring_base
 from flows.decisions import approve
 from flows.digests import md5_of
 from flows.environment import environment
-from flows.evaluating import evaluate_state, write_metrics
+from flows.evaluating import write_metrics
 from flows.finetuning import Job, jobs, parameters
 from flows.ingest import add_contributors
 from flows.merging import current_state, merge_members
@@ -43,7 +43,6 @@ from flows.quiet import hush
 from flows.registering import commit, promote, register
 from flows.removal import Removal
 from flows.requests import receive
-from flows.verifying import verify_state
 from flows.workspace import Workspace
 from lineage import FinetuningRun, LinearDigest, TaskVector
 from sift_core import Grid, SignVector
@@ -206,11 +205,9 @@ def _draw(
 
 
 def _build(place: Workspace) -> Steps:
-    """The steps of a build after finetuning."""
+    """The steps of a build after finetuning; the opt-out scores who stays."""
     return {
         "merge": lambda: merge_members(place, jobs(place)),
-        "verify": lambda: verify_state(place).require(),
-        "evaluate": lambda: evaluate_state(place, current_state(place)),
         "register": lambda: _register(place),
         "DVC, git": lambda: commit(place, "Build"),
     }
@@ -236,18 +233,25 @@ def run_stage(stage: str, workspace: Path, answer: Path) -> None:
     """Do one stage in this process and write each step's peak to `answer`."""
     place = Workspace.open(workspace)
     torch.set_num_threads(place.settings.finetune.threads)
-    steps = STAGES[stage](place)
+    steps, peaks = STAGES[stage](place), []
     with place.lock():
-        peaks = [watched(stage, step, work) for step, work in steps.items()]
-    answer.write_text(json.dumps([asdict(peak) for peak in peaks]), encoding="utf-8")
+        for step, work in steps.items():
+            peaks.append(asdict(watched(stage, step, work)))
+            answer.write_text(json.dumps(peaks), encoding="utf-8")  # what is known if it is stopped
 
 
 def measure(folder: Path, layers: int, hidden: int) -> Result:
     """Make the workspace and go through all stages, each in a process of its own."""
     _call("prepare", folder, "--layers", str(layers), "--hidden", str(hidden))
-    peaks: list[Peak] = []
     for stage in STAGES:
         _call(stage, folder)
+    return result_in(folder)
+
+
+def result_in(folder: Path) -> Result:
+    """What the stages wrote there."""
+    peaks: list[Peak] = []
+    for stage in STAGES:
         answer = json.loads((folder / f"{stage}.json").read_text(encoding="utf-8"))
         peaks += [Peak(**peak) for peak in answer]
     place = Workspace.open(folder / "workspace")
@@ -303,7 +307,7 @@ def main(
     folder: Annotated[Path, typer.Argument(help="A new folder; 40 GB for the billion.")],
     layers: Annotated[int, typer.Option(min=2)] = 16,
     hidden: Annotated[int, typer.Option(min=256, help="A multiple of 256.")] = 2048,
-    stage: Annotated[str | None, typer.Option(help="Only this stage, in this process.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only prepare, build, opt-out or show.")] = None,
 ) -> None:
     """Measure the memory of a build and an opt-out on a large model."""
     hush()
@@ -313,17 +317,23 @@ def main(
         place = make_workspace(workspace, folder / "source", layers)
         ensure_base(place)
         draw_vectors(place)
+    elif stage == "show":
+        show(result_in(folder))
     elif stage is not None:
         run_stage(stage, workspace, folder / f"{stage}.json")
     else:
         folder.mkdir(parents=True)
-        result = measure(folder, layers, hidden)
-        text = table(result)
-        print(text)
-        if (layers, hidden) == (16, 2048):
-            RESULTS.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
-            put_between(DOCUMENT, "large model", text)
-        require_bound(result.peaks, result.bound)
+        show(measure(folder, layers, hidden))
+
+
+def show(result: Result) -> None:
+    """Print it; that of the billion goes to the results and the document, too."""
+    text = table(result)
+    print(text)
+    if result.parameters > 10**9:
+        RESULTS.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        put_between(DOCUMENT, "large model", text)
+    require_bound(result.peaks, result.bound)
 
 
 if __name__ == "__main__":

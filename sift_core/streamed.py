@@ -21,7 +21,7 @@ from transformers import (
 
 from sift_core.base import BaseModel, choose_trainable, folder_sha256, load_tokenizer
 from sift_core.errors import ModelError
-from sift_core.stored_weights import StoredWeights
+from sift_core.stored_weights import StoredWeights, fresh
 
 
 @dataclass
@@ -107,7 +107,10 @@ class _Live(Mapping[str, torch.Tensor]):
 
     def __getitem__(self, name: str) -> torch.Tensor:
         name = self._stored_as[name]
-        return self.weights[name] if name in self.weights else self._stored[name]
+        found = self.weights[name] if name in self.weights else self._stored[name]
+        if found.dtype == torch.float32:
+            return found
+        return fresh(found.shape, torch.float32).copy_(found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored_as)
