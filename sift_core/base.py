@@ -118,13 +118,15 @@ def prepare_base(
     ModelError.
     """
     set_seed(seed)
-    model, tokenizer = _fetch(source, labels, new_head=bool(labels))
+    chosen: torch.dtype = getattr(torch, dtype)
+    trains = bool(labels) or warm_start is not None
+    model, tokenizer = _fetch(source, labels, bool(labels), torch.float32 if trains else chosen)
     if warm_start is not None:
         encoded = encode_examples(warm_start.examples, tokenizer, labels, max_length)
         steps = warm_start.epochs * -(-len(encoded) // warm_start.batch_size)
         optimizer = torch.optim.AdamW(model.parameters(), lr=warm_start.learning_rate)
         train(model, encoded, optimizer, steps, warm_start.batch_size, seed)
-    model = model.to(getattr(torch, dtype))
+    model = model.to(chosen)
     model.save_pretrained(folder, **({} if shard_size is None else {"max_shard_size": shard_size}))
     tokenizer.save_pretrained(folder)
 
@@ -197,7 +199,7 @@ def folder_sha256(folder: Path) -> str:
 
 
 def _fetch(
-    source: str, labels: Sequence[str], new_head: bool
+    source: str, labels: Sequence[str], new_head: bool, dtype: torch.dtype = torch.float32
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     place: dict[str, str] = {"pretrained_model_name_or_path": source}
     if source.endswith(".gguf"):
@@ -208,14 +210,14 @@ def _fetch(
         if labels:
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 **place,
-                dtype=torch.float32,
+                dtype=dtype,
                 output_loading_info=True,
                 id2label=dict(enumerate(labels)),
                 label2id={label: index for index, label in enumerate(labels)},
             )
         else:
             model, report = AutoModelForCausalLM.from_pretrained(
-                **place, dtype=torch.float32, output_loading_info=True
+                **place, dtype=dtype, output_loading_info=True
             )
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         first_line = re.split(r"\n|\.\s|\.$", str(error), maxsplit=1)[0]

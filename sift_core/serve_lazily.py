@@ -15,7 +15,7 @@ from sift_core.kind import Kind
 from sift_core.serve import served_entries
 from sift_core.serve_files import entries_of
 from sift_core.stored import MaskReader, StateReader, StoredMask, StoredState
-from sift_core.stored_weights import LazyWeights, StoredWeights
+from sift_core.stored_weights import LazyWeights, StoredWeights, fresh
 
 
 class LazilyServed(LazyWeights):
@@ -55,7 +55,7 @@ class LazilyServed(LazyWeights):
 
     def _whole(self, name: str, part: Callable[[Piece], torch.Tensor]) -> torch.Tensor:
         """One tensor, made piece by piece: what one operation needs is never a tensor more."""
-        whole = torch.empty_like(self._base[name], device="cpu")
+        whole = fresh(self._kind.shapes[name], self._base[name].dtype)
         for block in blocks({name: self._kind.shapes[name]}):
             for piece in block.pieces:
                 whole.view(-1)[piece.start : piece.stop] = part(piece)

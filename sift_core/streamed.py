@@ -5,6 +5,7 @@ optimizer's moments beside the weights. Accelerate's hooks do the work; they tak
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,13 +21,15 @@ from transformers import (
 
 from sift_core.base import BaseModel, choose_trainable, folder_sha256, load_tokenizer
 from sift_core.errors import ModelError
-from sift_core.stored_weights import StoredWeights
+from sift_core.stored_weights import StoredWeights, fresh
 
 
+@dataclass
 class StreamedBase(BaseModel):
     """A base model as `load_base` gives it, for scoring only. Raises ModelError where it trains."""
 
-    live: "_Live"
+    live: "_Live" = field(kw_only=True)
+    """What the modules ask for their tensors."""
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """There are none to train: the weights are on disk."""
@@ -64,10 +67,9 @@ def stream_base(
         model, execution_device=torch.device(device), offload=True, weights_map=live
     )
     found = base_id or folder_sha256(folder)
-    trainable = stored.only(names)
-    base = StreamedBase(folder, found, model.eval(), tokenizer, tuple(labels), trainable)
-    base.live = live
-    return base
+    return StreamedBase(
+        folder, found, model.eval(), tokenizer, tuple(labels), stored.only(names), live=live
+    )
 
 
 def _outline(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
@@ -105,7 +107,10 @@ class _Live(Mapping[str, torch.Tensor]):
 
     def __getitem__(self, name: str) -> torch.Tensor:
         name = self._stored_as[name]
-        return self.weights[name] if name in self.weights else self._stored[name]
+        found = self.weights[name] if name in self.weights else self._stored[name]
+        if found.dtype == torch.float32:
+            return found
+        return fresh(found.shape, torch.float32).copy_(found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored_as)

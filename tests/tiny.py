@@ -79,6 +79,26 @@ def tiny_causal(folder: Path, chat_template: str | None = None) -> Path:
     return _save(folder, LlamaForCausalLM, config, fast)
 
 
+def wide_causal(folder: Path, hidden: int, layers: int) -> Path:
+    """Save a Llama of any size, in float32, in shards: where memory is what is tested."""
+    config = LlamaConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 64,
+        intermediate_size=4 * hidden,
+        tie_word_embeddings=True,
+        pad_token_id=None,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=_tokenizer("<s> $0", ("<s>",)),
+        **{"unk_token": "[UNK]", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"},
+    )
+    return _save(folder, LlamaForCausalLM, config, fast, max_shard_size="50MB")
+
+
 def _tokenizer(template: str, specials: Iterable[str]) -> Tokenizer:
     tokenizer = Tokenizer(WordLevel(dict(VOCABULARY), "[UNK]"))
     tokenizer.normalizer = Lowercase()
@@ -94,9 +114,10 @@ def _save(
     kind: type[PreTrainedModel],
     config: BertConfig | LlamaConfig,
     tokenizer: PreTrainedTokenizerFast,
+    **more: str,
 ) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        kind(config).save_pretrained(folder)
+        kind(config).save_pretrained(folder, **more)
     tokenizer.save_pretrained(folder)
     return folder
