@@ -58,6 +58,10 @@ class SharedLineageStore(Store):
         self._kept: dict[bool, SharedConnection] = {}
         self._making = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process opens sessions of its own."""
+        return SharedLineageStore, (self.url, self.wait_seconds)
+
     def migrate(self) -> None:
         """As `Store.migrate`; the tables lie in the schema `lineage` of the database."""
         with self._postgres() as connection:

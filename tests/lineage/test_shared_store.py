@@ -222,7 +222,7 @@ def test_an_older_store_is_brought_up_to_date_with_its_rows(
     with store.writer() as recorder:
         recorder._connection.execute(
             "INSERT INTO contributor BY NAME"
-            " SELECT 'k' AS contributor_key, 'ada' AS external_id,"
+            f" SELECT '{key('ada')}' AS contributor_key, 'ada' AS external_id,"
             " TIMESTAMP '2026-01-01' AS added_at"
         )
     monkeypatch.undo()
