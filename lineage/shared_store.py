@@ -83,18 +83,20 @@ class SharedLineageStore(Store):
                 raise self._unreadable(error) from error
 
     def rewrite(self) -> None:
-        """Let PostgreSQL write every table afresh, and begin a new journal where it may.
+        """Let PostgreSQL write every table afresh, and end what its journal needs where it may.
 
         The journal (WAL), its archive, replicas and backups of the server are beyond a client's
-        reach: docs/stores.md says how they forget. Raises as `writer` does.
+        reach: docs/stores.md says how they forget. Raises as `writer` does, LineageBusyError also
+        where a reader stays for longer than we wait.
         """
         self._require()
         with self._turn(_WRITING, self.wait_seconds, "is writing"), self._postgres() as connection:
-            rows = connection.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = %s", [SCHEMA]
-            )
-            for (table,) in rows.fetchall():
-                connection.execute(f'VACUUM (FULL) {SCHEMA}."{table}"')
+            asked = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+            tables = [name for (name,) in connection.execute(asked, [SCHEMA]).fetchall()]
+            # Whoever comes after us would wait behind us.
+            connection.execute(f"SET lock_timeout = {max(1, int(self.wait_seconds * 1000))}")
+            for table in tables:
+                self._vacuum(connection, table)
             may = "SELECT pg_has_role('pg_checkpoint', 'USAGE')"
             if connection.execute(may).fetchone() == (True,):
                 connection.execute("CHECKPOINT")
@@ -221,6 +223,18 @@ class SharedLineageStore(Store):
                     )
                 time.sleep(_RETRY_SECONDS)
             yield
+
+    def _vacuum(self, connection: Any, table: str) -> None:
+        from psycopg.errors import LockNotAvailable
+
+        try:
+            connection.execute(f'VACUUM (FULL) {SCHEMA}."{table}"')
+        except LockNotAvailable as error:
+            raise LineageBusyError(
+                f"somebody reads the table {table} of the lineage store {self.url}, for longer"
+                f" than {self.wait_seconds:g} s: erased values cannot leave it meanwhile.",
+                remedy="wait for the other command to end, or stop it, then try again.",
+            ) from error
 
     def _missing(self) -> LineageMissingError:
         return LineageMissingError(

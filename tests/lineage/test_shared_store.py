@@ -187,6 +187,15 @@ def test_no_byte_of_an_erased_name_is_left_on_the_server(
     assert holding() == []
 
 
+def test_rewriting_does_not_wait_for_a_reader_without_end(populated: SharedLineageStore) -> None:
+    with populated.reader() as reader:
+        reader.contributors()
+        with pytest.raises(LineageBusyError, match="somebody reads"):
+            populated.rewrite()
+    populated.rewrite()
+    assert findings(populated) == []
+
+
 def test_a_store_that_is_not_there_is_wrong_usage(postgres_server: "Postgres") -> None:
     store = SharedLineageStore(postgres_server.create("nothing_here"))
     with pytest.raises(LineageMissingError), store.reader():
