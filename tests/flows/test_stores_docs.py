@@ -43,6 +43,7 @@ def test_mlflow_knows_the_options_of_its_line() -> None:
     assert options(server, shlex.split(line)) == set()
 
 
+@pytest.mark.slow
 def test_prefect_knows_the_variable_and_the_options_of_its_line() -> None:
     import subprocess
     import sys
