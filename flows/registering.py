@@ -29,6 +29,7 @@ _IN_GIT = (
     "data.dvc",
     "metrics.json",
     "plots/quality.csv",
+    ".dvc/config",
 )
 
 

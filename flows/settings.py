@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -143,6 +144,37 @@ class RemovalAuditSettings(_Section):
     relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
 
 
+def _without_password(url: str) -> str:
+    """Refuse what must not stand in a file that is in git."""
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in dict(parse_qsl(parts.query)):
+        raise ValueError("a password does not belong here: docs/stores.md says where it does")
+    return url
+
+
+StoreUrl = Annotated[str, Field(max_length=1000), AfterValidator(_without_password)]
+
+
+class StoresSettings(_Section):
+    """Where the stores lie that a team shares; each is null where it lies in the workspace."""
+
+    lineage: Annotated[StoreUrl, Field(pattern=r"^postgresql://[^/]*/[^/?]+(\?.*)?$")] | None = None
+    remote: Annotated[StoreUrl, Field(pattern=r"^s3://[^/]+(/.*)?$")] | None = None
+    remote_endpoint: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    """Of an S3 service other than Amazon's."""
+    mlflow: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    mlflow_database: Annotated[StoreUrl, Field(pattern=r"^(postgresql|sqlite)\b")] | None = None
+    """The database behind the MLflow server, without which nothing in it is destroyed for good."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StoresSettings":
+        if self.remote_endpoint and not self.remote:
+            raise ValueError("remote_endpoint is of a remote, and remote is null")
+        if self.mlflow_database and not self.mlflow:
+            raise ValueError("mlflow_database is of an MLflow server, and mlflow is null")
+        return self
+
+
 class OpenLineageSettings(_Section):
     """Where lineage events go, beside the file in the workspace."""
 
@@ -208,6 +240,7 @@ class Settings(_Section):
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     build: BuildSettings = BuildSettings()
     policy: PolicySettings = PolicySettings()
+    stores: StoresSettings = StoresSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()
 
     @model_validator(mode="after")
@@ -241,6 +274,24 @@ def load_settings(path: Path) -> Settings:
     return _checked(
         raw, f"{path}: ", "correct this field; the comments in params.yaml say what each one takes."
     )
+
+
+def read_stores(path: Path) -> dict[str, Any]:
+    """Read the section `stores` of a YAML file, to go into params.yaml. Raises UsageError."""
+    try:
+        raw = YAML(typ="safe").load(path)
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}.",
+            remedy="mend it; docs/stores.md has an example.",
+        ) from error
+    stores = raw.get("stores") if isinstance(raw, dict) else None
+    if not isinstance(stores, dict) or raw.keys() != {"stores"}:
+        raise UsageError(
+            f"{path} is not one section `stores` with fields.",
+            remedy="write it as the example of docs/stores.md.",
+        )
+    return {str(name): value for name, value in stores.items()}
 
 
 def write_settings(template: Path, target: Path, changes: dict[str, dict[str, Any]]) -> None:

@@ -3,9 +3,10 @@
 Nothing outside this folder is written, so deleting the folder deletes everything.
 """
 
+import hmac
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
 from flows.logs import keep_in
 from flows.settings import Settings, load_settings, write_settings
-from lineage import LineageStore
+from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
 
 if TYPE_CHECKING:
     from flows.base import KeptBase
@@ -114,12 +115,29 @@ class Workspace:
         from flows.doors.dvc import Dvc
 
         Dvc.init(self.root, self.root / "remote")
+        _ = self.dvc  # pushes to where stores.remote says
         (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
         create_secret(self.root)
         Keys(self.root).create()
         self.lineage.migrate()
+        self._require_unused()
         git.add([".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", *_TEMPLATES])
         git.commit("Start the workspace")
+
+    def _require_unused(self) -> None:
+        """Raise UsageError where a shared store is another workspace's: opt-outs would mix them."""
+        stores = self.settings.stores
+        used = []
+        with self.lineage.reader() as reader:
+            if reader.contributors() or reader.current_state():
+                used.append(f"stores.lineage {stores.lineage}")
+        if stores.remote and not self.dvc.is_remote_empty():
+            used.append(f"stores.remote {stores.remote}")
+        if used:
+            raise UsageError(
+                f"{' and '.join(used)} holds another workspace.",
+                remedy="name an empty database and an unused prefix; nothing was made.",
+            )
 
     # ---- paths -------------------------------------------------------------------------------
 
@@ -209,8 +227,10 @@ class Workspace:
         return load_settings(self.root / "params.yaml")
 
     @cached_property
-    def lineage(self) -> LineageStore:
-        """The lineage store."""
+    def lineage(self) -> Store:
+        """The lineage store: a file of the workspace, or a database that several share."""
+        if url := self.settings.stores.lineage:
+            return SharedLineageStore(url)
         return LineageStore(self.root / "lineage.duckdb")
 
     @cached_property
@@ -221,16 +241,27 @@ class Workspace:
     @cached_property
     def dvc(self) -> "Dvc":
         """The DVC repository of the workspace."""
-        from flows.doors.dvc import Dvc  # a second of imports that most commands do not need
+        # A second of imports that most commands do not need.
+        from flows.doors.dvc import Dvc, Remote
 
-        return Dvc(self.root)
+        stores = self.settings.stores
+        return Dvc(
+            self.root, Remote(stores.remote, stores.remote_endpoint) if stores.remote else None
+        )
 
     @cached_property
     def mlflow(self) -> "Mlflow":
         """The MLflow store of the workspace."""
-        from flows.doors.mlflow import Mlflow  # as above
+        name, stores = self.settings.model.name, self.settings.stores
+        if stores.mlflow:
+            from flows.doors.mlflow_server import MlflowServer  # as above
 
-        return Mlflow(self.root, self.settings.model.name)
+            return MlflowServer(
+                self.root, name, stores.mlflow, stores.mlflow_database, self.identity
+            )
+        from flows.doors.mlflow import Mlflow
+
+        return Mlflow(self.root, name)
 
     @cached_property
     def openlineage(self) -> "OpenLineage":
@@ -250,16 +281,21 @@ class Workspace:
         """The contributor key of an id. Raises UsageError where it is not an id."""
         return contributor_key(read_secret(self.root), external_id)
 
+    @property
+    def identity(self) -> str:
+        """What tells this workspace, and copies of it, from others in a shared store: 32 hex."""
+        # No contributor's id has such a character, so this is nobody's key.
+        return hmac.new(read_secret(self.root), b"\0stores", "sha256").hexdigest()[:32]
+
     # ---- changing it -------------------------------------------------------------------------
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that changes this workspace.
+        """Be the only process that changes this workspace, or what its lineage tells of.
 
-        Raises WorkspaceBusyError where another is, at once or when `patience` is over.
-
-        A store of an older release is brought up to this one. The operating system lets go of the
-        lock when a process dies, so none is ever left over.
+        Raises WorkspaceBusyError where another is, at once or when `patience` is over. A store of
+        an older release is brought up to this one. The operating system, and PostgreSQL where the
+        lineage store is there, let go of the lock when a process dies, so none is ever left over.
         """
         lock = FileLock(self.root / ".sift" / "lock", timeout=self.patience)
         try:
@@ -270,11 +306,21 @@ class Workspace:
                 remedy="wait for it to end, then run this command again.",
             ) from error
         try:
-            self._sweep()
-            self.lineage.upgrade()
-            yield
+            with self._orchestrating():
+                self._sweep()
+                self.lineage.upgrade()
+                yield
         finally:
             lock.release()
+
+    @contextmanager
+    def _orchestrating(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.lineage.orchestrating())
+            except LineageBusyError as error:
+                raise WorkspaceBusyError(error.facts, remedy=error.remedy) from error
+            yield
 
     def _sweep(self) -> None:
         """Remove what a killed process left half written: it may hold a contributor's bytes."""

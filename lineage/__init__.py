@@ -17,6 +17,7 @@ from lineage.errors import (
     LineageBusyError,
     LineageConflictError,
     LineageError,
+    LineageExtraError,
     LineageFileError,
     LineageMissingError,
     LineageNotFoundError,
@@ -67,7 +68,8 @@ from lineage.request_records import (
     OptOutDeadline,
     OptOutNotice,
 )
-from lineage.store import LineageStore
+from lineage.shared_store import SharedLineageStore
+from lineage.store import LineageStore, Store
 
 __all__ = [
     "Anchor",
@@ -93,6 +95,7 @@ __all__ = [
     "LineageBusyError",
     "LineageConflictError",
     "LineageError",
+    "LineageExtraError",
     "LineageFileError",
     "LineageMissingError",
     "LineageNotFoundError",
@@ -118,6 +121,8 @@ __all__ = [
     "Record",
     "Recorder",
     "Row",
+    "SharedLineageStore",
+    "Store",
     "Table",
     "TaskVector",
     "Trace",
