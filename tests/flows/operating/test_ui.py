@@ -63,7 +63,7 @@ class Desk:
         if self.photograph:
             self.page.wait_for_timeout(3000)  # until nothing moves any more
             taken = Image.open(BytesIO(self.page.screenshot()))
-            taken.quantize(64).save(IMAGES / f"ui-{name}.png", optimize=True)
+            taken.quantize(128).save(IMAGES / f"ui-{name}.png", optimize=True)
 
     def runs(self) -> list[dict[str, Any]]:
         found = httpx.post(f"{self.api}/flow_runs/filter", json={"sort": "START_TIME_DESC"})
@@ -135,8 +135,9 @@ def approve(desk: Desk, run: dict[str, Any], reason: str) -> None:
     page.locator(".p-select-option", has_text="approve").first.wait_for()
     page.keyboard.press("Enter")
     form.locator("textarea").nth(0).fill("the privacy officer")
-    form.locator("textarea").nth(1).fill(reason)
+    form.locator("textarea").nth(1).fill(REASON)
     desk.photo("approval")
+    form.locator("textarea").nth(1).fill(reason)
     until = time.monotonic() + 300
     while form.is_visible() and time.monotonic() < until:
         # On a busy machine a click now and then hits before the page has taken in what was typed.
