@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.errors import UsageError
 from flows.operating.prefect_yaml import DeploymentEntry, prefect_file
+from flows.operating.processes import ServiceError
 from flows.workspace import Workspace
 
 _FOLDER = "working_dir"
@@ -102,22 +103,40 @@ def worker_is_online(address: str, pool: str, name: str) -> bool:
 
 
 def mark_crashed(address: str, pool: str) -> None:
-    """Let the runs of a pool whose worker was stopped be crashed, and not run or wait for ever."""
+    """Let the runs of a pool whose worker was stopped be crashed, and not run or wait for ever.
+
+    Raises ServiceError where the server cannot be told.
+    """
+    import httpx
+    from prefect.exceptions import PrefectException
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: address}):
+        try:
+            _mark_crashed(pool)
+        except (PrefectException, httpx.HTTPError) as error:
+            raise ServiceError(
+                f"Prefect at {address} was not told that runs were stopped: they seem to go on.",
+                remedy="cancel them on their pages after the next `sift up`, and start them again.",
+            ) from error
+
+
+def _mark_crashed(pool: str) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
     from prefect.client.schemas.sorting import FlowRunSort
-    from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.states import Crashed
 
-    of_pool = WorkPoolFilter.model_validate({"name": {"any_": [pool]}})
-    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": _UNFINISHED}}})
     said = "Stopped by `sift down`. Try it again after `sift up`: it goes on where it stopped."
-    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+    with get_client(sync_client=True) as client:
         # What is left to its default is sent as null, which the server does not take for one.
-        for run in client.read_flow_runs(
-            flow_run_filter=unfinished,
-            work_pool_filter=of_pool,
+        unfinished = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter.model_validate(
+                {"state": {"type": {"any_": _UNFINISHED}}}
+            ),
+            work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [pool]}}),
             sort=FlowRunSort.ID_DESC,
             limit=_MOST_RUNS,
-        ):
+        )
+        for run in unfinished:
             client.set_flow_run_state(run.id, Crashed(message=said), force=True)

@@ -116,6 +116,18 @@ def stop(service: Service) -> bool:
     return True
 
 
+def sweep(service: Service) -> None:
+    """End what a service left behind that was killed and could not stop it itself.
+
+    Only while nobody has its number: then the session of that number can only be its own.
+    """
+    if psutil.pid_exists(service.pid):
+        return
+    for one in _of_session(service.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
 def _of_session(leader: int) -> Iterator[psutil.Process]:
     """What a service started just before it ended: its session outlives it, and so does the id."""
     for pid in psutil.pids():

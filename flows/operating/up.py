@@ -15,10 +15,19 @@ from filelock import FileLock, Timeout
 
 from flows.operating.deploying import deploy, mark_crashed, worker_is_online
 from flows.operating.prefect_yaml import pool_of, prefect_file, read_deployments
-from flows.operating.processes import HOST, ServiceError, free_port, ok, start, stop, wait_for
+from flows.operating.processes import (
+    HOST,
+    ServiceError,
+    free_port,
+    ok,
+    start,
+    stop,
+    sweep,
+    wait_for,
+)
 from flows.progress import tracked
 from flows.quiet import prefect_home
-from flows.services import Service, ServiceName, running, write_down
+from flows.services import Service, ServiceName, recorded, running, write_down
 from flows.workspace import Workspace, WorkspaceBusyError
 
 Standing = Literal["started", "running", "found"]
@@ -83,6 +92,7 @@ def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> list[Up]
     # Prefect reads it when it is imported, by what registers the deployments.
     os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace.root)))
     with _one_at_a_time(workspace):
+        _sweep(workspace)
         here = _Services(workspace, {one.name: one for one in running(workspace.root)}, [])
         try:
             return list(tracked("Starting", _bring_up(here, prefect_port, mlflow_port), 3))
@@ -94,6 +104,7 @@ def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> list[Up]
 def down(workspace: Workspace) -> list[ServiceName]:
     """Stop what `sift up` started, the worker first, and wait for its end; what was stopped."""
     with _one_at_a_time(workspace):
+        _sweep(workspace)
         order = get_args(ServiceName)
         left = sorted(running(workspace.root), key=lambda each: -order.index(each.name))
         worker = next((each for each in left if each.name == "worker"), None)
@@ -108,6 +119,13 @@ def down(workspace: Workspace) -> list[ServiceName]:
             stopped += [service.name for service in left if stop(service)]
             write_down(workspace.root, ())
         return stopped
+
+
+def _sweep(workspace: Workspace) -> None:
+    """End what services left behind that have ended by themselves or were killed."""
+    for service in recorded(workspace.root):
+        if service.process is None:
+            sweep(service)
 
 
 def _tell_of(worker: Service, left: Sequence[Service]) -> None:

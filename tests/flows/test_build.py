@@ -191,6 +191,7 @@ def test_prefect_shows_tasks_and_artifacts(built: Workspace) -> None:
     assert {"ingest", "finetune 0 of 1", "merge", "verify", "evaluate", "register"} < tasks.keys()
     assert {key: row.type for key, row in shown.items()} == {
         "contributors": "table",
+        "exactness": "markdown",
         "build-summary": "markdown",
         "finetune-progress": "progress",
     }
@@ -198,6 +199,7 @@ def test_prefect_shows_tasks_and_artifacts(built: Workspace) -> None:
     table = json.loads(str(shown["contributors"].data))
     assert {row["contributor"] for row in table} == vectors(built).keys()
     assert "films version 2" in str(shown["build-summary"].data)
+    assert "Exact, bit for bit" in str(shown["exactness"].data)
     assert not any(name in str(shown) for name in CONTRIBUTORS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows.errors import UsageError
 from flows.operating import processes
-from flows.operating.processes import ServiceError, free_port, ok, start, stop, wait_for
+from flows.operating.processes import ServiceError, free_port, ok, start, stop, sweep, wait_for
 from flows.services import Service
 
 STUBBORN = """
@@ -60,6 +60,22 @@ def test_stopping_ends_what_does_not_listen_and_what_it_started(
     assert service.process is None
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert not stop(service)
+
+
+def test_what_a_killed_service_left_behind_is_swept(tmp_path: Path) -> None:
+    service = launch(tmp_path, STUBBORN)
+    until = time.monotonic() + 60
+    while not (said := service.log.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    child, leader = psutil.Process(int(said)), service.process
+    assert leader is not None
+    sweep(service)
+    assert leader.is_running() and child.is_running(), "it runs, so nothing of it is left behind"
+    leader.kill()
+    leader.wait(timeout=30)
+    sweep(service)
+    psutil.wait_procs([child], timeout=30)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_what_is_not_the_process_that_was_started_is_left_alone() -> None:

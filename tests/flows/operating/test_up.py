@@ -30,7 +30,7 @@ def processes_of(root: Path) -> list[psutil.Process]:
 
 
 def scheduled(api: str) -> set[str]:
-    """The deployments that have runs in the future, once the server's scheduler has been at work."""
+    """The deployments that have runs in the future, once the scheduler has been at work."""
     wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     names = {row["id"]: row["name"] for row in httpx.post(f"{api}/flows/filter", json={}).json()}
     until = time.monotonic() + 180
