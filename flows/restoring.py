@@ -111,7 +111,8 @@ def _notes(root: Path, places: Sequence[Path]) -> dict[str, bytes]:
     notes: dict[str, bytes] = {}
     for place in places:
         own = place / own_folder(root)
-        notes |= FolderLedger(own if own.is_dir() else place).read()
+        ledger = FolderLedger(own if own.is_dir() else place)
+        notes |= {name: ledger.read(name) for name in ledger.names()}
     return notes
 
 

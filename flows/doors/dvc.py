@@ -285,11 +285,17 @@ class Dvc:
 
     # -- notes -------------------------------------------------------------------------------
 
-    def notes(self, folder: str) -> dict[str, bytes]:
-        """Return the small files of a folder beside the objects in the remote, by name."""
-        with self._open("read notes in the remote") as repo:
+    def note_names(self, folder: str) -> list[str]:
+        """Return the names of the small files in a folder beside the objects in the remote."""
+        with self._open("look for notes in the remote") as repo:
             fs, path = _beside_objects(repo, folder)
-            return {fs.parts(file)[-1]: fs.cat_file(file) for file in _files(fs, path)}
+            return [fs.parts(file)[-1] for file in _files(fs, path)]
+
+    def read_note(self, folder: str, name: str) -> bytes:
+        """Return one of them."""
+        with self._open("read a note in the remote") as repo:
+            fs, path = _beside_objects(repo, folder)
+            return bytes(fs.cat_file(fs.join(path, name)))
 
     def write_note(self, folder: str, name: str, data: bytes) -> None:
         """Write a small file into a folder beside the objects in the remote."""
