@@ -7,9 +7,7 @@ outlives what was lost tells.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from configobj import ConfigObj  # type: ignore[import-untyped]
 
@@ -18,108 +16,21 @@ from flows.departures import (
     departure_of,
     file_name_of,
     from_bytes,
-    is_file_name,
     keyed_records,
     own_folder,
     to_bytes,
 )
 from flows.errors import FlowError
+from flows.ledger_places import FOLDER, FolderLedger, Ledger, LedgerError, RemoteLedger
 from flows.workspace import Workspace
 from lineage.reader import Reader
 
-FOLDER = "departures"
 BESIDE = ".departures"
 """What the folder beside a backup is called: the backup's name, then this."""
 
 
-class LedgerError(FlowError):
-    """A place of departures cannot be reached."""
-
-
 class BroughtBackError(FlowError):
     """Contributors who had left are here again: an older workspace was restored."""
-
-
-class Ledger(Protocol):
-    """One place. Its methods raise LedgerError or DvcError where it cannot be reached."""
-
-    @property
-    def where(self) -> str:
-        """The place, for people."""
-
-    def names(self) -> set[str]:
-        """The notes that are there, by file name."""
-
-    def read(self, name: str) -> bytes:
-        """One note."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write one note; again is the same."""
-
-
-@dataclass(frozen=True)
-class FolderLedger:
-    """A folder; made when it is written to, where `within` exists: that may be a disk."""
-
-    folder: Path
-    within: Path | None = None
-
-    @property
-    def where(self) -> str:
-        """The folder, for people."""
-        return str(self.folder)
-
-    def names(self) -> set[str]:
-        """The notes in the folder."""
-        self._require()
-        paths = self.folder.iterdir() if self.folder.is_dir() else ()
-        return {path.name for path in paths if is_file_name(path.name)}
-
-    def read(self, name: str) -> bytes:
-        """One note."""
-        return (self.folder / name).read_bytes()
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write one note."""
-        from sift_core import write_atomically  # torch, which looking does not need
-
-        self._require()
-        write_atomically(self.folder / name, data)
-
-    def _require(self) -> None:
-        if self.within is not None and not self.within.is_dir():
-            raise LedgerError(
-                f"{self.within} is away: departures are noted there.",
-                remedy="mount or connect it again.",
-            )
-
-
-@dataclass(frozen=True)
-class RemoteLedger:
-    """A folder in a DVC remote that is no folder of this machine."""
-
-    workspace: Workspace
-
-    @property
-    def where(self) -> str:
-        """The place, for people."""
-        return "the DVC remote"
-
-    def names(self) -> set[str]:
-        """The notes in the remote."""
-        return set(filter(is_file_name, self.workspace.dvc.note_names(self._folder)))
-
-    def read(self, name: str) -> bytes:
-        """One note."""
-        return self.workspace.dvc.read_note(self._folder, name)
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write one note."""
-        self.workspace.dvc.write_note(self._folder, name, data)
-
-    @property
-    def _folder(self) -> str:
-        return f"{FOLDER}/{own_folder(self.workspace.root)}"
 
 
 def ledgers(workspace: Workspace) -> list[Ledger]:

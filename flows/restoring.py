@@ -17,7 +17,8 @@ from flows.catching_up import catch_up
 from flows.departures import own_folder
 from flows.doors.mlflow_moving import move_store
 from flows.errors import UsageError
-from flows.ledgers import FOLDER, FolderLedger, beside
+from flows.ledger_places import FOLDER, FolderLedger
+from flows.ledgers import beside
 from flows.opt_out import take_steps
 from flows.workspace import Workspace
 
