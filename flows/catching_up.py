@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from flows.certificates import require_signing_key
 from flows.decisions import require_permission
-from flows.departures import Departure
+from flows.departures import Departure, file_name_of
 from flows.errors import UsageError
 from flows.ledgers import unknown, withdrawn_again
 from flows.policy import deadlines
@@ -51,7 +51,8 @@ def _file_again(workspace: Workspace, departure: Departure) -> Removal:
     now = datetime.now(UTC)
     records = _withdrawn(workspace, departure)
     with workspace.lineage.writer() as recorder:
-        known = [row for row in recorder.read.requests() if departure.is_of(workspace, row)]
+        name = departure.file_name
+        known = [row for row in recorder.read.requests() if file_name_of(workspace, row) == name]
         if known:
             request_id = known[0].request_id
         else:

@@ -9,6 +9,7 @@ make the workspace remove a contributor.
 import hmac
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -58,16 +59,7 @@ class Departure(BaseModel):
     @property
     def file_name(self) -> str:
         """The name of its file: the same however often it is written."""
-        what = "all" if self.records is None else sha256_of("\n".join(self.records).encode())[:16]
-        return f"{self.contributor_key}-{self.received_at:%Y%m%dT%H%M%S%f}Z-{what}.departure"
-
-    def is_of(self, workspace: Workspace, request: OptOutRequest) -> bool:
-        """Whether it tells of this request: whose, received when, and of what."""
-        return (self.contributor_key, self.received_at, self.records) == (
-            request.contributor_key,
-            request.received_at,
-            keyed_records(workspace, request.records),
-        )
+        return _file_name(self.contributor_key, self.received_at, self.records)
 
 
 def departure_of(workspace: Workspace, request_id: str) -> Departure:
@@ -91,6 +83,12 @@ def departure_of(workspace: Workspace, request_id: str) -> Departure:
         ),
         audit_head=AuditHead(seq=head.seq, sha256=head.sha256),
     )
+
+
+def file_name_of(workspace: Workspace, request: OptOutRequest) -> str:
+    """The name that the note of a request has: what it withdraws, whose, and received when."""
+    records = keyed_records(workspace, request.records)
+    return _file_name(request.contributor_key, request.received_at, records)
 
 
 def keyed_records(workspace: Workspace, records: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -134,6 +132,11 @@ def own_folder(root: Path) -> str:
 def is_file_name(name: str) -> bool:
     """Whether a file may be such a note, by its name."""
     return _NAME.fullmatch(name) is not None
+
+
+def _file_name(key: str, received_at: datetime, records: tuple[str, ...] | None) -> str:
+    what = "all" if records is None else sha256_of("\n".join(records).encode())[:16]
+    return f"{key}-{received_at:%Y%m%dT%H%M%S%f}Z-{what}.departure"
 
 
 def _code(secret: bytes, text: str) -> str:

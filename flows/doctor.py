@@ -1,8 +1,8 @@
 """Is this workspace, and this machine, fit for its work? Looks, changes nothing, says what mends.
 
 An audit asks whether the past is as lineage says; this asks whether the next command will work. The
-checks of the machine are in `flows/doctor_machine.py`, those of stores, keys and leftovers in
-`flows/doctor_stores.py`.
+checks of the machine are in `flows/doctor_machine.py`, those of stores in `flows/doctor_stores.py`,
+those of keys and leftovers in `flows/doctor_custody.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,10 +40,11 @@ Look = Callable[[Workspace], Iterable[tuple[Status, str, str]]]
 
 def examine(workspace: Workspace) -> list[Diagnosis]:
     """Make every check; one that cannot be made has failed, and says why."""
-    from flows.doctor_machine import MACHINE  # they need these names
+    from flows.doctor_custody import CUSTODY  # they need these names
+    from flows.doctor_machine import MACHINE
     from flows.doctor_stores import STORES
 
-    checks: dict[str, Look] = {**MACHINE, **STORES}
+    checks: dict[str, Look] = {**MACHINE, **STORES, **CUSTODY}
     return [one for name, look in checks.items() for one in _made(workspace, name, look)]
 
 

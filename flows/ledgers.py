@@ -6,110 +6,31 @@ outlives what was lost tells.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 from configobj import ConfigObj  # type: ignore[import-untyped]
 
 from flows.departures import (
     Departure,
     departure_of,
+    file_name_of,
     from_bytes,
-    is_file_name,
     keyed_records,
     own_folder,
     to_bytes,
 )
 from flows.errors import FlowError
+from flows.ledger_places import FOLDER, FolderLedger, Ledger, LedgerError, RemoteLedger
 from flows.workspace import Workspace
 from lineage.reader import Reader
 
-FOLDER = "departures"
 BESIDE = ".departures"
 """What the folder beside a backup is called: the backup's name, then this."""
 
 
-class LedgerError(FlowError):
-    """A place of departures cannot be reached."""
-
-
 class BroughtBackError(FlowError):
     """Contributors who had left are here again: an older workspace was restored."""
-
-
-class Ledger(Protocol):
-    """One place: file name → bytes."""
-
-    @property
-    def where(self) -> str:
-        """The place, for people."""
-
-    def read(self) -> dict[str, bytes]:
-        """Everything there. Raises LedgerError, DvcError where it cannot be reached."""
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write one file; again is the same. Raises LedgerError, DvcError."""
-
-
-@dataclass(frozen=True)
-class FolderLedger:
-    """A folder; made when it is written to, where `within` exists: that may be a disk."""
-
-    folder: Path
-    within: Path | None = None
-
-    @property
-    def where(self) -> str:
-        """The folder, for people."""
-        return str(self.folder)
-
-    def read(self) -> dict[str, bytes]:
-        """Every note in the folder."""
-        self._require()
-        if not self.folder.is_dir():
-            return {}
-        paths = sorted(path for path in self.folder.iterdir() if is_file_name(path.name))
-        return {path.name: path.read_bytes() for path in paths}
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write one note."""
-        from sift_core import write_atomically  # torch, which looking does not need
-
-        self._require()
-        write_atomically(self.folder / name, data)
-
-    def _require(self) -> None:
-        if self.within is not None and not self.within.is_dir():
-            raise LedgerError(
-                f"{self.within} is away: departures are noted there.",
-                remedy="mount or connect it again.",
-            )
-
-
-@dataclass(frozen=True)
-class RemoteLedger:
-    """A folder in a DVC remote that is no folder of this machine."""
-
-    workspace: Workspace
-
-    @property
-    def where(self) -> str:
-        """The place, for people."""
-        return "the DVC remote"
-
-    def read(self) -> dict[str, bytes]:
-        """Every note in the remote."""
-        notes = self.workspace.dvc.notes(self._folder)
-        return {name: data for name, data in notes.items() if is_file_name(name)}
-
-    def write(self, name: str, data: bytes) -> None:
-        """Write one note."""
-        self.workspace.dvc.write_note(self._folder, name, data)
-
-    @property
-    def _folder(self) -> str:
-        return f"{FOLDER}/{own_folder(self.workspace.root)}"
 
 
 def ledgers(workspace: Workspace) -> list[Ledger]:
@@ -164,7 +85,8 @@ def note(workspace: Workspace, request_ids: Sequence[str]) -> list[FlowError]:
         except OSError as error:
             failures.append(_unwritable(ledger, error))
     for copy in _beside_backups(workspace):
-        _write(workspace, copy, notes)
+        with suppress(OSError):  # out of reach: `was_told` says no, and the report with it
+            _write(workspace, copy, notes)
     return failures
 
 
@@ -179,12 +101,23 @@ def unknown(workspace: Workspace) -> list[Departure]:
     Raises DepartureError for a note that was altered, LedgerError or DvcError for a place that
     cannot be reached.
     """
+    with workspace.lineage.reader() as reader:
+        # Once it is removed here, the request itself goes on to its end.
+        own = {
+            file_name_of(workspace, request)
+            for request in reader.requests()
+            if any(step.step == "removed" for step in reader.steps(request.request_id))
+        }
     notes: dict[str, Departure] = {}
     for ledger in ledgers(workspace):
-        for name, data in ledger.read().items():
-            notes[name] = from_bytes(workspace, data, f"{name} in {ledger.where}")
+        for name in ledger.names() - own - notes.keys():
+            notes[name] = from_bytes(workspace, ledger.read(name), f"{name} in {ledger.where}")
     with workspace.lineage.reader() as reader:
-        found = [one for one in notes.values() if _is_unknown(workspace, reader, one)]
+        found = [
+            one
+            for one in notes.values()
+            if one.records is None or withdrawn_again(workspace, reader, one)
+        ]
     return sorted(found, key=lambda one: (one.received_at, one.contributor_key))
 
 
@@ -200,14 +133,6 @@ def require_nobody_back(workspace: Workspace) -> None:
         )
 
 
-def _is_unknown(workspace: Workspace, reader: Reader, departure: Departure) -> bool:
-    for request in reader.requests():
-        if departure.is_of(workspace, request):
-            # Once it is removed here, the request itself goes on to its end.
-            return all(step.step != "removed" for step in reader.steps(request.request_id))
-    return departure.records is None or bool(withdrawn_again(workspace, reader, departure))
-
-
 def withdrawn_again(workspace: Workspace, reader: Reader, departure: Departure) -> list[str]:
     """The contributor's records here that the departure withdrew."""
     live = tuple(sorted(reader.live_records(departure.contributor_key)))
@@ -217,7 +142,7 @@ def withdrawn_again(workspace: Workspace, reader: Reader, departure: Departure) 
 
 
 def _write(workspace: Workspace, ledger: Ledger, notes: Sequence[Departure]) -> None:
-    there = ledger.read()
+    there = ledger.names()
     for one in notes:
         if one.file_name not in there:
             ledger.write(one.file_name, to_bytes(workspace, one))

@@ -17,7 +17,8 @@ from flows.catching_up import catch_up
 from flows.departures import own_folder
 from flows.doors.mlflow_moving import move_store
 from flows.errors import UsageError
-from flows.ledgers import FOLDER, FolderLedger, beside
+from flows.ledger_places import FOLDER, FolderLedger
+from flows.ledgers import beside
 from flows.opt_out import take_steps
 from flows.workspace import Workspace
 
@@ -111,7 +112,8 @@ def _notes(root: Path, places: Sequence[Path]) -> dict[str, bytes]:
     notes: dict[str, bytes] = {}
     for place in places:
         own = place / own_folder(root)
-        notes |= FolderLedger(own if own.is_dir() else place).read()
+        ledger = FolderLedger(own if own.is_dir() else place)
+        notes |= {name: ledger.read(name) for name in ledger.names()}
     return notes
 
 

@@ -18,6 +18,7 @@ from lineage.errors import (
     LineageBusyError,
     LineageFileError,
     LineageMissingError,
+    LineageSchemaError,
     LineageWriteError,
 )
 from lineage.reader import Reader

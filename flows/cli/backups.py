@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import count, print_json, print_table, progress_bars, say
+from flows.cli.render import count, out, plain, print_json, progress_bars, say
 
 app = group("Back up a workspace, see which copies exist, and destroy one.")
 restoring = typer.Typer()
@@ -52,15 +54,14 @@ def list_backups(workspace: WorkspaceOption = Path(), json: JsonOption = False) 
             [{**row.model_dump(mode="json"), "standing": standing[row.backup_id]} for row in rows]
         )
         return
-    print_table(
-        "Backups",
-        ["backup", "made", "by", "standing", "file"],
-        [
-            (row.backup_id, row.made_at, row.made_by, standing[row.backup_id], row.place)
-            for row in rows
-        ],
-        right=5,
-    )
+    table = Table(title="Backups", title_justify="left", header_style="bold")
+    for name in ("backup", "made", "by", "standing", "file"):
+        table.add_column(name, overflow="fold")  # a path is to be copied
+    for row in rows:
+        facts = (row.made_by, standing[row.backup_id], row.place)
+        cells = [row.backup_id, f"{row.made_at:%Y-%m-%d %H:%M}", *facts]
+        table.add_row(*(escape(plain(cell)) for cell in cells))
+    out.print(table)
 
 
 @app.command(epilog=example("sift backup destroy backup-0001"))

@@ -43,6 +43,7 @@ OPT_OUT = [
     Point("flows.doors.mlflow:Mlflow.register", "after"),
     Point("flows.doors.mlflow:Mlflow.set_champion", "after"),
     Point(_RECORDED, "before", "registered"),
+    Point("flows.purging:note", "after"),
     Point("flows.purging:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
     Point("flows.purging:_forget_datasets", "after"),
@@ -71,7 +72,7 @@ OFTEN = [
     point
     for point in OPT_OUT
     if point.function == _RECORDED
-    or point.function.startswith("flows.purging:")
+    or point.function.startswith(("flows.purging:_", "flows.purging:record", "flows.purging:push"))
     or (point.function, point.when) == ("flows.removal:make_current", "after")
     or point.function.endswith(("Mlflow.register", ":_destroy_model", "LineageStore.rewrite"))
 ]

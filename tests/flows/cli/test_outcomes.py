@@ -185,7 +185,8 @@ def test_a_base_model_that_is_not_there_names_the_remedy(
     path.write_text(path.read_text().replace(str(tiny_classifier), str(fresh.root / "nowhere")))
     before = tree(fresh.root)
     sift("build", "-w", fresh.root).refused(1, "nowhere")
-    told = {FILE.as_posix()}  # a run that failed is told of to OpenLineage
+    # A run that failed is told of to OpenLineage, and to whoever watches the workspace.
+    told = {FILE.as_posix(), ".sift/lately", ".sift/lately/build.json"}
     assert tree(fresh.root).items() - before.items() == {
         item for item in tree(fresh.root).items() if item[0] in told
     }

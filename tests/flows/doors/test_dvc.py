@@ -616,3 +616,16 @@ def test_after_any_history_what_is_not_live_can_go_and_what_is_live_stays(
     stored = {md5(raw) for raw in workspace.stored_bytes().values()}
     assert stored & ever == current
     assert workspace.dvc.status() == {}
+
+
+def test_notes_lie_beside_the_objects_of_the_remote_and_are_none(workspace: Workspace) -> None:
+    dvc = workspace.dvc
+    before = dvc.inventory().objects
+    for text in (b"one", b"another"):
+        dvc.write_note("departures/own", "a.departure", text)
+
+    assert dvc.note_names("departures/own") == ["a.departure"]
+    assert dvc.read_note("departures/own", "a.departure") == b"another"
+    assert (workspace.remote / "departures" / "own" / "a.departure").read_bytes() == b"another"
+    assert dvc.note_names("departures/of others") == []
+    assert dvc.inventory().objects == before
