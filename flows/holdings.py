@@ -195,7 +195,7 @@ class AgentArea:
         """Every object but the base model's, with each of these requests."""
         left = [
             Found(AGENTS, "agent_object", path, size)
-            for path, size in self._staging.list().items()
+            for path, size in self._staging.remains().items()
             if not path.startswith(f"{BASES}/")
         ]
         return {removal.request_id: left for removal in removals}
@@ -215,7 +215,7 @@ class AgentArea:
 
     def is_absent(self, row: PurgeObject) -> bool:
         """Look again."""
-        return not self._staging.holds(row.locator)
+        return row.locator not in self._staging.remains()
 
 
 class ModelVersions:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Hashable, Iterable
 from types import TracebackType
 
-from lineage import LineageStore
+from lineage import Store
 from lineage.records import Row
 
 SECONDS = 10.0
@@ -21,10 +21,10 @@ class Recording:
     The rows of one `add` are recorded together or not at all. A killed process loses records and
     never more than records: what they spoke of is found unrecorded, and done again. After an error
     in its `with` block, whatever was finished before is recorded all the same. Raises the errors of
-    `LineageStore.writer`.
+    `Store.writer`.
     """
 
-    def __init__(self, store: LineageStore, seconds: float | None = None) -> None:
+    def __init__(self, store: Store, seconds: float | None = None) -> None:
         self._store = store
         self._seconds = SECONDS if seconds is None else seconds
         self._waiting: dict[Hashable, Row] = {}

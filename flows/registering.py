@@ -31,6 +31,7 @@ _IN_GIT = (
     "data.dvc",
     "metrics.json",
     "plots/quality.csv",
+    ".dvc/config",
 )
 
 

@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -130,6 +131,37 @@ class RemovalAuditSettings(_Section):
     relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
 
 
+def _without_password(url: str) -> str:
+    """Refuse what must not stand in a file that is in git."""
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in dict(parse_qsl(parts.query)):
+        raise ValueError("a password does not belong here: docs/stores.md says where it does")
+    return url
+
+
+StoreUrl = Annotated[str, Field(max_length=1000), AfterValidator(_without_password)]
+
+
+class StoresSettings(_Section):
+    """Where the stores lie that a team shares; each is null where it lies in the workspace."""
+
+    lineage: Annotated[StoreUrl, Field(pattern=r"^postgresql://[^/]*/[^/?]+(\?.*)?$")] | None = None
+    remote: Annotated[StoreUrl, Field(pattern=r"^s3://[^/]+(/.*)?$")] | None = None
+    remote_endpoint: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    """Of an S3 service other than Amazon's."""
+    mlflow: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    mlflow_database: Annotated[StoreUrl, Field(pattern=r"^(postgresql|sqlite)\b")] | None = None
+    """The database behind the MLflow server, without which nothing in it is destroyed for good."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StoresSettings":
+        if self.remote_endpoint and not self.remote:
+            raise ValueError("remote_endpoint is of a remote, and remote is null")
+        if self.mlflow_database and not self.mlflow:
+            raise ValueError("mlflow_database is of an MLflow server, and mlflow is null")
+        return self
+
+
 class OpenLineageSettings(_Section):
     """Where lineage events go, beside the file in the workspace."""
 
@@ -193,6 +225,7 @@ class Settings(_Section):
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     build: BuildSettings = BuildSettings()
     policy: PolicySettings = PolicySettings()
+    stores: StoresSettings = StoresSettings()
     openlineage: OpenLineageSettings = OpenLineageSettings()
 
     @property

@@ -5,7 +5,7 @@ Nothing outside this folder is written, so deleting the folder deletes everythin
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
 from flows.settings import Settings, load_settings, write_settings
-from lineage import LineageStore
+from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
 
 if TYPE_CHECKING:
     from flows.base import KeptBase
@@ -109,6 +109,7 @@ class Workspace:
         from flows.doors.dvc import Dvc
 
         Dvc.init(self.root, self.root / "remote")
+        _ = self.dvc  # pushes to where stores.remote says
         (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
         create_secret(self.root)
         Keys(self.root).create()
@@ -204,8 +205,10 @@ class Workspace:
         return load_settings(self.root / "params.yaml")
 
     @cached_property
-    def lineage(self) -> LineageStore:
-        """The lineage store."""
+    def lineage(self) -> Store:
+        """The lineage store: a file of the workspace, or a database that several share."""
+        if url := self.settings.stores.lineage:
+            return SharedLineageStore(url)
         return LineageStore(self.root / "lineage.duckdb")
 
     @cached_property
@@ -216,16 +219,25 @@ class Workspace:
     @cached_property
     def dvc(self) -> "Dvc":
         """The DVC repository of the workspace."""
-        from flows.doors.dvc import Dvc  # a second of imports that most commands do not need
+        # A second of imports that most commands do not need.
+        from flows.doors.dvc import Dvc, Remote
 
-        return Dvc(self.root)
+        stores = self.settings.stores
+        return Dvc(
+            self.root, Remote(stores.remote, stores.remote_endpoint) if stores.remote else None
+        )
 
     @cached_property
     def mlflow(self) -> "Mlflow":
         """The MLflow store of the workspace."""
-        from flows.doors.mlflow import Mlflow  # as above
+        name, stores = self.settings.model.name, self.settings.stores
+        if stores.mlflow:
+            from flows.doors.mlflow_server import MlflowServer  # as above
 
-        return Mlflow(self.root, self.settings.model.name)
+            return MlflowServer(self.root, name, stores.mlflow, stores.mlflow_database)
+        from flows.doors.mlflow import Mlflow
+
+        return Mlflow(self.root, name)
 
     @cached_property
     def openlineage(self) -> "OpenLineage":
@@ -249,9 +261,10 @@ class Workspace:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Be the only process that changes this workspace. Raises WorkspaceBusyError at once.
+        """Be the only process that changes this workspace, or what its lineage tells of.
 
-        The operating system lets go of the lock when a process dies, so none is ever left over.
+        Raises WorkspaceBusyError at once. The operating system, and PostgreSQL where the lineage
+        store is there, let go of the lock when a process dies, so none is ever left over.
         """
         lock = FileLock(self.root / ".sift" / "lock", timeout=0)
         try:
@@ -262,10 +275,20 @@ class Workspace:
                 remedy="wait for it to end, then run this command again.",
             ) from error
         try:
-            self._sweep()
-            yield
+            with self._orchestrating():
+                self._sweep()
+                yield
         finally:
             lock.release()
+
+    @contextmanager
+    def _orchestrating(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.lineage.orchestrating())
+            except LineageBusyError as error:
+                raise WorkspaceBusyError(error.facts, remedy=error.remedy) from error
+            yield
 
     def _sweep(self) -> None:
         """Remove what a killed process left half written: it may hold a contributor's bytes."""

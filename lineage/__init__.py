@@ -17,6 +17,7 @@ from lineage.errors import (
     LineageBusyError,
     LineageConflictError,
     LineageError,
+    LineageExtraError,
     LineageFileError,
     LineageMissingError,
     LineageNotFoundError,
@@ -66,7 +67,8 @@ from lineage.request_records import (
     OptOutDeadline,
     OptOutNotice,
 )
-from lineage.store import LineageStore
+from lineage.shared_store import SharedLineageStore
+from lineage.store import LineageStore, Store
 
 __all__ = [
     "Anchor",
@@ -91,6 +93,7 @@ __all__ = [
     "LineageBusyError",
     "LineageConflictError",
     "LineageError",
+    "LineageExtraError",
     "LineageFileError",
     "LineageMissingError",
     "LineageNotFoundError",
@@ -116,6 +119,8 @@ __all__ = [
     "Record",
     "Recorder",
     "Row",
+    "SharedLineageStore",
+    "Store",
     "Table",
     "TaskVector",
     "Trace",

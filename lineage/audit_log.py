@@ -19,7 +19,7 @@ import duckdb
 from lineage.audit_rows import AuditedTable, audited_tables
 from lineage.errors import LineageWriteError
 from lineage.records import Json, Record, Sha256, Text, Utc
-from lineage.statements import Connection, as_json, query, run, run_text
+from lineage.statements import Connection, Database, as_json, query, run, run_text
 
 # ruff: noqa: S608
 # Every name put into SQL text below comes from the database's own catalogue.
@@ -89,9 +89,7 @@ class AuditedConnection:
     `connection` writes; `before` sees the store as it was when the transaction began.
     """
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, before: duckdb.DuckDBPyConnection
-    ) -> None:
+    def __init__(self, connection: Database, before: Database) -> None:
         self._connection = connection
         self._before = before
         self._tables = audited_tables(connection)
@@ -155,7 +153,7 @@ class AuditedConnection:
 
 
 @contextmanager
-def audited(connection: duckdb.DuckDBPyConnection) -> Iterator[AuditedConnection]:
+def audited(connection: Database) -> Iterator[AuditedConnection]:
     """Begin a transaction, give the connection to write through, append the entry, commit.
 
     On an error nothing is committed; closing the connection rolls it back.
@@ -175,7 +173,7 @@ def audited(connection: duckdb.DuckDBPyConnection) -> Iterator[AuditedConnection
 
 
 @contextmanager
-def audited_migration(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def audited_migration(connection: Database) -> Iterator[None]:
     """Append an entry on all rows that the migrations within have added or changed.
 
     A store that had no log begins one with the digest of every row it holds.
@@ -202,13 +200,13 @@ def audited_migration(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         connection.execute(f"DROP TABLE before_{name}")
 
 
-def next_seq(connection: duckdb.DuckDBPyConnection) -> int:
+def next_seq(connection: Database) -> int:
     """The number of the next entry."""
     head = run(connection, "audit_head")
     return head[0]["seq"] + 1 if head else 1
 
 
-def append(connection: duckdb.DuckDBPyConnection, seq: int, event: str) -> None:
+def append(connection: Database, seq: int, event: str) -> None:
     """Append the entry of the rows that stand in `audit_change` under `seq`."""
     head = run(connection, "audit_head")
     previous = head[0]["sha256"] if head else NOTHING_BEFORE

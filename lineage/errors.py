@@ -28,6 +28,12 @@ class LineageFileError(LineageError):
     """The file at this path is not a readable lineage store."""
 
 
+class LineageExtraError(LineageError):
+    """A package that this kind of store needs is not installed."""
+
+    exit_code = 2
+
+
 class LineageBusyError(LineageError):
     """Somebody else kept the store open for longer than we were ready to wait."""
 

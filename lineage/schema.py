@@ -1,16 +1,15 @@
 """The schema of a store: numbered migrations applied once, views made anew every time."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
-import duckdb
-
 from lineage.audit_log import audited_migration
 from lineage.errors import LineageSchemaError
-from lineage.statements import query, run
+from lineage.statements import Connection, Database, query, run
 
 
 @dataclass(frozen=True)
@@ -34,25 +33,31 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(Migration(int(name[:4]), name[5:], sql) for name, sql in found)
 
 
-def migrate(connection: duckdb.DuckDBPyConnection) -> None:
+def migrate(connection: Database, define: Callable[[str], object]) -> None:
     """Bring the store up to this code's schema, inside the caller's transaction.
 
-    Raises LineageSchemaError if an applied migration was changed or is missing, or if the store
-    is newer than this code.
+    `define` runs the SQL that makes and alters tables; views are `make_views`. Raises
+    LineageSchemaError if an applied migration was changed or is missing, or if the store is newer
+    than this code.
     """
     known = migrations()
-    if new := known[_applied(connection, known) :]:
+    if new := known[applied(connection) :]:
         with audited_migration(connection):
-            _apply(connection, new)
+            _apply(connection, define, new)
+
+
+def make_views(connection: Connection) -> None:
+    """Make the views anew, over tables of this code's schema."""
     # By name: views 2_… rest on views 1_….
     for sql in _sql_files("views").values():
         connection.execute(sql)
 
 
-def _apply(connection: duckdb.DuckDBPyConnection, new: tuple[Migration, ...]) -> None:
-    connection.execute(query("create_schema_migration"))
+def _apply(
+    connection: Connection, define: Callable[[str], object], new: tuple[Migration, ...]
+) -> None:
+    define("\n".join([query("create_schema_migration"), *(one.sql for one in new)]))
     for migration in new:
-        connection.execute(migration.sql)
         run(
             connection,
             "insert_schema_migration",
@@ -63,19 +68,28 @@ def _apply(connection: duckdb.DuckDBPyConnection, new: tuple[Migration, ...]) ->
         )
 
 
-def require_current(connection: duckdb.DuckDBPyConnection) -> None:
+def is_current(connection: Connection) -> bool:
+    """Return whether the store has all migrations of this code."""
+    return applied(connection) == len(migrations())
+
+
+def require_current(connection: Connection) -> None:
     """Raise LineageSchemaError unless the store has exactly this code's schema."""
     known = migrations()
-    applied = _applied(connection, known)
-    if applied < len(known):
+    there = applied(connection)
+    if there < len(known):
         raise LineageSchemaError(
-            f"the lineage store has {applied} of the {len(known)} migrations of this version.",
+            f"the lineage store has {there} of the {len(known)} migrations of this version.",
             remedy="run `sift init` on the workspace: it upgrades the store and keeps its rows.",
         )
 
 
-def _applied(connection: duckdb.DuckDBPyConnection, known: tuple[Migration, ...]) -> int:
-    """Return how many of `known` are applied, after checking that history agrees with them."""
+def applied(connection: Connection) -> int:
+    """Return how many migrations are applied, after checking that history agrees with ours.
+
+    Raises LineageSchemaError where it does not.
+    """
+    known = migrations()
     has_history = run(connection, "has_table", table_name="schema_migration")[0]["found"]
     rows = run(connection, "schema_migrations") if has_history else []
     if len(rows) > len(known):

@@ -34,6 +34,25 @@ class Connection(Protocol):
         """Run one statement."""
 
 
+class Database(Connection, Protocol):
+    """A connection with transactions: DuckDB's own, or a session over PostgreSQL."""
+
+    def begin(self) -> object:
+        """Begin a transaction."""
+
+    def commit(self) -> object:
+        """End it, keeping what it changed."""
+
+    def close(self) -> object:
+        """End the connection; what was not committed is rolled back."""
+
+    def cursor(self) -> "Database":
+        """Give another connection to the same store, with a transaction of its own."""
+
+    def extract_statements(self, query: str) -> list[Any]:
+        """Parse statements without running them."""
+
+
 @cache
 def query(name: str) -> str:
     """Return the text of `queries/<name>.sql`."""

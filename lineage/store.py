@@ -1,12 +1,14 @@
-"""The lineage store: one DuckDB file, short connections, one writer at a time."""
+"""The lineage store: short connections, one writer at a time. By default one DuckDB file."""
 
 import os
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -21,6 +23,7 @@ from lineage.errors import (
 from lineage.reader import Reader
 from lineage.recorder import Recorder
 from lineage.rewriting import copy_live_rows
+from lineage.statements import Database
 
 Config = dict[str, str | bool | int | float | list[str]]
 
@@ -44,17 +47,11 @@ _RETRY_SECONDS = 0.02
 _WRITERS: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
 
-class LineageStore:
-    """Opens short connections to the store at `path`, waiting up to `wait_seconds` for each.
+class Store(ABC):
+    """What every lineage store does: `LineageStore` in a file, `SharedLineageStore` elsewhere.
 
-    Open it, do one thing, close it: whoever writes keeps everyone else out, readers too.
+    Open it, do one thing, close it: whoever writes keeps other writers out.
     """
-
-    def __init__(self, path: Path, wait_seconds: float = 10.0) -> None:
-        # Absolute, so that no name is taken for one of DuckDB's special ones (":memory:", "md:");
-        # resolved, so that two names of one file share one lock.
-        self.path = path.resolve()
-        self.wait_seconds = wait_seconds
 
     def migrate(self) -> None:
         """Create the store, or bring it up to this version; then make its views anew.
@@ -64,8 +61,10 @@ class LineageStore:
         # Closing a connection rolls back what was not committed, also after errors that leave
         # DuckDB unable to run ROLLBACK.
         with self._exclusive() as connection:
+            define = self._definer(connection)
             connection.begin()
-            schema.migrate(connection)
+            schema.migrate(connection, define)
+            self._make_views(connection)
             connection.commit()
 
     @contextmanager
@@ -76,11 +75,62 @@ class LineageStore:
         Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError, and
         LineageWriteError when the database cannot write (a full disk).
         """
-        self._require_file()
+        self._require()
         with self._exclusive() as connection:
             schema.require_current(connection)
             with audited(connection) as writing:
                 yield Recorder(writing)
+
+    @abstractmethod
+    def reader(self) -> AbstractContextManager[Reader]:
+        """Give a Reader on a read-only connection: all its answers are of one moment.
+
+        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError.
+        """
+
+    @abstractmethod
+    def rewrite(self) -> None:
+        """Write the live rows afresh, so that erased values leave the store's files too.
+
+        Run it after `Recorder.mark_erased`. Raises as `writer` does.
+        """
+
+    def orchestrating(self) -> AbstractContextManager[None]:
+        """Be the only one who works on what this store tells of, on whatever machine.
+
+        Raises LineageBusyError at once where somebody else is. A file lies in a workspace, whose
+        own lock is enough.
+        """
+        return nullcontext()
+
+    @abstractmethod
+    def _require(self) -> None:
+        """Raise LineageMissingError where there is no store."""
+
+    @abstractmethod
+    def _exclusive(self) -> AbstractContextManager[Database]:
+        """Give a connection that writes, while nobody else does."""
+
+    @abstractmethod
+    def _make_views(self, connection: Any) -> None:
+        """Make the views of a migrated store anew, where they are kept in it."""
+
+    @abstractmethod
+    def _definer(self, connection: Any) -> Callable[[str], object]:
+        """Return what makes and alters tables through a connection of `_exclusive`."""
+
+
+class LineageStore(Store):
+    """Opens short connections to the file at `path`, waiting up to `wait_seconds` for each.
+
+    Whoever writes keeps everyone else out, readers too.
+    """
+
+    def __init__(self, path: Path, wait_seconds: float = 10.0) -> None:
+        # Absolute, so that no name is taken for one of DuckDB's special ones (":memory:", "md:");
+        # resolved, so that two names of one file share one lock.
+        self.path = path.resolve()
+        self.wait_seconds = wait_seconds
 
     @contextmanager
     def reader(self) -> Iterator[Reader]:
@@ -88,7 +138,7 @@ class LineageStore:
 
         Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError.
         """
-        self._require_file()
+        self._require()
         deadline = time.monotonic() + self.wait_seconds
         with closing(self._open(True, _SEALED, deadline)) as connection:
             try:
@@ -104,7 +154,7 @@ class LineageStore:
         before it takes the old one's name; a killed process leaves the old file as it was. Raises
         as `writer` does.
         """
-        self._require_file()
+        self._require()
         fresh = self.path.with_name(f".{self.path.name}.rewrite")
         leftovers = (fresh, fresh.with_name(f"{fresh.name}.wal"))
         # Not sealed, for this connection opens a second file; it runs no SQL but ours.
@@ -138,6 +188,12 @@ class LineageStore:
         finally:
             turn.release()
 
+    def _definer(self, connection: duckdb.DuckDBPyConnection) -> Callable[[str], object]:
+        return connection.execute
+
+    def _make_views(self, connection: duckdb.DuckDBPyConnection) -> None:
+        schema.make_views(connection)
+
     def _open(self, read_only: bool, config: Config, deadline: float) -> duckdb.DuckDBPyConnection:
         while True:
             try:
@@ -149,7 +205,7 @@ class LineageStore:
                     raise self._busy(_first_line(error)) from error
                 time.sleep(_RETRY_SECONDS)
 
-    def _require_file(self) -> None:
+    def _require(self) -> None:
         if not self.path.is_file():
             raise LineageMissingError(
                 f"there is no lineage store at {self.path}.",

@@ -13,31 +13,47 @@ check that nothing current still needs them.
 import json
 import logging
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from configobj import ConfigObj, ConfigObjError  # type: ignore[import-untyped]
 from dvc.env import DVC_SITE_CACHE_DIR
-from dvc.exceptions import DvcException
 from dvc.ignore import init as init_dvcignore
-from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
 from dvc_data.hashfile.db import get_index
 
-from flows import digests
-from flows.errors import FlowError
+from flows.doors.dvc_config import Remote, configure, keep_inside, set_remote
+from flows.doors.dvc_errors import DvcBusyError, DvcError, LiveObjectError, some, translated
+from flows.doors.dvc_objects import (
+    BOTH,
+    MD5,
+    Inventory,
+    Place,
+    StoredObject,
+    checked,
+    content_md5,
+    delete,
+    files,
+    hidden,
+    is_there,
+    reader,
+    remove,
+    stored,
+    sweep,
+)
 
-Place = Literal["dvc-cache", "dvc-remote"]
-BOTH: tuple[Place, ...] = ("dvc-cache", "dvc-remote")
-
-_REMOTE = "storage"
-_BLOCK_BYTES = 1 << 20
-_MD5 = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
+__all__ = [
+    "BOTH",
+    "Dvc",
+    "DvcBusyError",
+    "DvcError",
+    "Inventory",
+    "LiveObjectError",
+    "Place",
+    "Remote",
+    "StoredObject",
+]
 
 # Importing DVC makes it write notes to standard output, where our own `--json` goes, and draw its
 # own progress bars. Its errors stay; what it only warns of is checked here.
@@ -47,68 +63,32 @@ for _name in ("dvc.progress", "dvc_data.callbacks"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
-class DvcError(FlowError):
-    """DVC could not do what was asked; its own words are in the message."""
-
-
-class DvcBusyError(DvcError):
-    """Another process holds the lock of this DVC repository."""
-
-
-class LiveObjectError(DvcError):
-    """What should be destroyed is still needed by a current entry. Nothing was destroyed."""
-
-
-@dataclass(frozen=True, order=True)
-class StoredObject:
-    """One object as stored in one place: a file's content, or a directory listing (`<md5>.dir`).
-
-    `path` is where it lies there, `bytes` its size when it was found.
-    """
-
-    place: Place
-    md5: str
-    path: str
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """What the cache and the remote hold, and why.
-
-    `live` is what `Dvc.live_objects` says; `names` gives the names under which directory listings,
-    of old commits too, name an object; `altered` are objects whose content is not their MD5.
-    """
-
-    objects: tuple[StoredObject, ...]
-    live: frozenset[str]
-    names: dict[str, frozenset[str]]
-    altered: tuple[StoredObject, ...]
-
-
 class Dvc:
     """The DVC repository of the workspace `root`. Raises `DvcError` where there is none."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, remote: Remote | None = None) -> None:
+        """`remote`, where given, is pushed to from now on; else what `.dvc/config` says."""
         self.root = root.resolve()
         if not (self.root / ".dvc").is_dir():
             raise DvcError(
                 f"{self.root} is not a DVC repository.",
                 remedy="create the workspace with `sift init`, or give the right --workspace.",
             )
-        self._keep_inside()
+        keep_inside(self.root / ".dvc", self._site)
+        if remote is not None:
+            set_remote(self.root / ".dvc", remote)
 
     @classmethod
     def init(cls, root: Path, remote: Path) -> "Dvc":
         """Make the git repository `root` a DVC repository that pushes to the folder `remote`.
 
-        Settings are written to `.dvc/config`, for git. Another remote, S3 for instance, is a matter
-        of that file. A repository that exists already keeps its data and gets the same settings.
+        Settings are written to `.dvc/config`, for git. A repository that exists already keeps its
+        data and gets the same settings.
         """
         root = root.resolve()
         dvc_dir = root / ".dvc"
         dvc_dir.mkdir(exist_ok=True)
-        _configure(dvc_dir, remote.resolve())
+        configure(dvc_dir, Remote(str(remote.resolve())))
         init_dvcignore(root)
         dvc = cls(root)
         with dvc._open("set up the repository"):
@@ -159,10 +139,10 @@ class Dvc:
         with self._open("push") as repo:
             sent = int(repo.push())
             remote = self._places(repo)["dvc-remote"]
-            missing = self._live(repo) - {md5 for md5, _ in _stored(remote)}
+            missing = self._live(repo) - {md5 for md5, _ in stored(remote)}
         if missing:
             raise DvcError(
-                f"{len(missing)} object(s) did not reach the remote: {_some(missing)}.",
+                f"{len(missing)} object(s) did not reach the remote: {some(missing)}.",
                 remedy="make sure that the remote has room and can be written to, then push again.",
             )
         return sent
@@ -176,7 +156,7 @@ class Dvc:
 
     def object_path(self, md5: str) -> Path | None:
         """Return the local cache's file for an object, or None if it is not there. Read only."""
-        md5 = _checked(md5)
+        md5 = checked(md5)
         with self._open("look up an object") as repo:
             odb = repo.cache.local
             return Path(odb.oid_to_path(md5)) if odb.exists(md5) else None
@@ -205,7 +185,7 @@ class Dvc:
         For a remote that was pushed to before: an empty one is another disk, or none.
         """
         with self._open("look into the remote") as repo:
-            empty = next(_stored(self._places(repo)["dvc-remote"]), None) is None
+            empty = next(stored(self._places(repo)["dvc-remote"]), None) is None
         if empty:
             raise DvcError(
                 "The DVC remote is empty, though it was pushed to before.",
@@ -215,19 +195,28 @@ class Dvc:
     def holders(self, md5s: Iterable[str], within: Collection[Place] = BOTH) -> list[StoredObject]:
         """Return where the given objects are stored, with every listing that names one of them.
 
-        Listings of old commits are found too, since the stores are walked and not the history.
-        A listing is returned for its own MD5 and for the MD5 of a file in it.
+        Listings of old commits are found too, since the stores are walked and not the history, and
+        what was deleted from a bucket that keeps versions. A listing is returned for its own MD5
+        and for the MD5 of a file in it.
         """
-        wanted = frozenset(_checked(md5) for md5 in md5s)
+        wanted = frozenset(checked(md5) for md5 in md5s)
         with self._open("look for objects") as repo:
             places = self._places(repo, within)
-            listed = _reader(places.values())
-            return sorted(
+            listed = reader(places.values())
+            found = [
                 StoredObject(place, md5, path, int(odb.fs.size(path)))
                 for place, odb in places.items()
-                for md5, path in _stored(odb)
+                for md5, path in stored(odb)
                 if md5 in wanted or (md5.endswith(".dir") and not wanted.isdisjoint(listed(md5)))
-            )
+            ]
+            # Of a deleted listing that a bucket keeps nobody can ask what it names.
+            found += [
+                StoredObject(place, md5, path, size)
+                for place, odb in places.items()
+                for md5, path, size in hidden(odb)
+                if md5 in wanted or md5.endswith(".dir")
+            ]
+            return sorted(found)
 
     def inventory(self) -> Inventory:
         """Walk cache and remote and read every object. Raises `DvcError` as `live_objects` does."""
@@ -235,11 +224,11 @@ class Dvc:
             objects, altered = [], []
             names: dict[str, set[str]] = {}
             for place, odb in self._places(repo).items():
-                for md5, path in _stored(odb):
-                    stored = StoredObject(place, md5, path, int(odb.fs.size(path)))
-                    objects.append(stored)
-                    if _content_md5(odb, path) != md5.removesuffix(".dir"):
-                        altered.append(stored)
+                for md5, path in stored(odb):
+                    found = StoredObject(place, md5, path, int(odb.fs.size(path)))
+                    objects.append(found)
+                    if content_md5(odb, path) != md5.removesuffix(".dir"):
+                        altered.append(found)
                     elif md5.endswith(".dir"):
                         for entry in json.loads(odb.fs.cat_file(path)):
                             names.setdefault(entry["md5"], set()).add(entry["relpath"])
@@ -259,13 +248,13 @@ class Dvc:
         `within` are touched.
         """
         targets = list(objects)
-        doomed = {_checked(target.md5) for target in targets}
+        doomed = {checked(target.md5) for target in targets}
         with self._open("destroy objects") as repo, lock_repo(repo):
             _require_recorded(repo)
             if needed := doomed & self._live(repo):
                 raise LiveObjectError(
                     f"{len(needed)} object(s) are still needed by a current entry, perhaps of "
-                    f"another contributor with the same content: {_some(needed)}.",
+                    f"another contributor with the same content: {some(needed)}.",
                     remedy="record the workspace without them first, or leave them out.",
                 )
             places = self._places(repo, within)
@@ -275,17 +264,15 @@ class Dvc:
             for runs in _run_caches(repo, places):
                 _drop_runs(*runs, doomed)
             for odb in places.values():
-                _sweep(odb)
+                sweep(odb)
             for target in targets:
-                odb = places[target.place]
-                if odb.exists(target.md5):
-                    odb.delete(target.md5)
+                delete(places[target.place], target.md5)
 
-    def is_absent(self, stored: StoredObject) -> bool:
+    def is_absent(self, found: StoredObject) -> bool:
         """Look again whether the object is gone from its place."""
-        md5 = _checked(stored.md5)
+        md5 = checked(found.md5)
         with self._open("look for an object") as repo:
-            return not self._places(repo)[stored.place].exists(md5)
+            return not is_there(self._places(repo)[found.place], md5)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -295,7 +282,7 @@ class Dvc:
         # This variable would win over the setting, and carry file names out of the workspace.
         os.environ.pop(DVC_SITE_CACHE_DIR, None)
         overrides = {"core": {"site_cache_dir": self._site}}
-        with _translated(self.root, doing), closing(Repo(str(self.root), config=overrides)) as repo:
+        with translated(self.root, doing), closing(Repo(str(self.root), config=overrides)) as repo:
             # DVC's run cache would remember superseded results, copy metrics into the cache, and
             # works only from within the workspace's folder. A flow knows better what is done.
             repo.stage_cache.save = lambda stage: None
@@ -304,14 +291,6 @@ class Dvc:
     @property
     def _site(self) -> str:
         return str(self.root / ".dvc" / "tmp" / "site")
-
-    def _keep_inside(self) -> None:
-        """Let the `dvc` command, too, keep its notes on files here, not in a machine-wide folder.
-
-        DVC knows only an absolute path for this, so it is written anew where a workspace has moved.
-        """
-        with _edited(self.root / ".dvc" / "config.local") as config:
-            config.setdefault("core", {})["site_cache_dir"] = self._site
 
     def _places(self, repo: Any, within: Collection[Place] = BOTH) -> dict[Place, Any]:
         both = {"dvc-cache": repo.cache.local, "dvc-remote": repo.cloud.get_remote_odb()}
@@ -322,73 +301,18 @@ class Dvc:
 
     def _reached(self, repo: Any, outs: Iterable[Any]) -> set[str]:
         tracked = {out.hash_info.value for out in outs if out.use_cache and out.hash_info}
-        listed = _reader(self._places(repo).values())
+        listed = reader(self._places(repo).values())
         return tracked.union(*(listed(md5) for md5 in tracked if md5.endswith(".dir")))
 
     def _require_cached(self, repo: Any, stages: Iterable[Any]) -> None:
         """Raise unless the cache holds all that was just recorded: DVC only logs a failed copy."""
         recorded = self._reached(repo, [out for stage in stages for out in stage.outs])
-        if missing := recorded - {md5 for md5, _ in _stored(repo.cache.local)}:
+        if missing := recorded - {md5 for md5, _ in stored(repo.cache.local)}:
             raise DvcError(
-                f"{len(missing)} object(s) are not in the cache: {_some(missing)}.",
+                f"{len(missing)} object(s) are not in the cache: {some(missing)}.",
                 remedy="make room on the disk (or `dvc pull` what was never fetched), "
                 "then run this again.",
             )
-
-
-def _configure(dvc_dir: Path, remote: Path) -> None:
-    """Set what every workspace needs, whatever the user's or the machine's DVC settings say."""
-    # A remote inside the workspace is stored as a relative path and moves with it.
-    inside = remote.is_relative_to(dvc_dir.parent)
-    url = os.path.relpath(remote, dvc_dir) if inside else str(remote)
-    settings = {
-        "core": {
-            "analytics": "false",
-            "autostage": "false",
-            "check_update": "false",
-            "remote": _REMOTE,
-        },
-        # Links would make workspace files read-only and the same bytes as the protected cache.
-        "cache": {"dir": "cache", "type": "reflink,copy"},
-        f'remote "{_REMOTE}"': {"url": url},
-    }
-    with _edited(dvc_dir / "config") as config:
-        config.merge(settings)
-
-
-@contextmanager
-def _edited(path: Path) -> Iterator[Any]:
-    """Give a DVC configuration file to change; it is written, whole or not at all, if it changed.
-
-    DVC's own writer knows only ASCII, and a workspace may lie in any folder.
-    """
-    with _translated(path.parent.parent, f"use its settings in {path.name}"):
-        config = ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8")
-        config.indent_type = "    "
-        before = config.dict()
-        yield config
-        if config.dict() != before:
-            new = path.with_name(path.name + ".new")
-            with new.open("wb") as file:
-                config.write(file)
-            new.replace(path)
-
-
-@contextmanager
-def _translated(root: Path, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except LockError as error:
-        raise DvcBusyError(
-            f"Another DVC command is at work in {root}.",
-            remedy="let it finish, then run this again.",
-        ) from error
-    except (DvcException, ConfigObjError, UnicodeError, OSError) as error:
-        raise DvcError(
-            f"DVC could not {doing} in {root}: {' '.join(str(error).split())}",
-            remedy="mend what the message names (a damaged dvc.lock or .dvc file comes back with "
-            "`git checkout HEAD -- FILE`), then run this again.",
-        ) from error
 
 
 def _require_recorded(repo: Any) -> None:
@@ -399,52 +323,6 @@ def _require_recorded(repo: Any) -> None:
             f"No record says what {', '.join(bare)} needs, so nothing is destroyed.",
             remedy="restore it with `git checkout HEAD -- dvc.lock`, or run `sift build` first.",
         )
-
-
-def _stored(odb: Any) -> Iterator[tuple[str, str]]:
-    """Walk a store; give MD5 and path of each object, and pass over what is no object."""
-    for path in _files(odb.fs, odb.path):
-        md5 = "".join(odb.fs.parts(path)[-2:])
-        if _MD5.fullmatch(md5):
-            yield md5, path
-
-
-def _content_md5(odb: Any, path: str) -> str:
-    digest = digests.md5()
-    with odb.fs.open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _files(fs: Any, folder: str) -> list[str]:
-    return list(fs.find(folder)) if fs.exists(folder) else []
-
-
-def _reader(odbs: Collection[Any]) -> Any:
-    """Return a function from a listing's MD5 to the MD5s that it names; each is read once."""
-
-    @cache
-    def listed(md5: str) -> frozenset[str]:
-        for odb in odbs:
-            path = odb.oid_to_path(md5)
-            if not odb.fs.exists(path):
-                continue
-            with odb.fs.open(path, "rb") as file:
-                raw = file.read()
-            try:
-                return frozenset(entry["md5"] for entry in json.loads(raw))
-            except (ValueError, TypeError, KeyError) as error:
-                raise DvcError(
-                    f"The directory listing {path} is damaged, so what it names is not known.",
-                    remedy="delete that file (DVC cannot use it either), then run this again.",
-                ) from error
-        raise DvcError(
-            f"The directory listing {md5} is neither in the cache nor in the remote.",
-            remedy="record the workspace again (`sift build`), or restore it with `dvc pull`.",
-        )
-
-    return listed
 
 
 def _forget(repo: Any) -> None:
@@ -464,28 +342,8 @@ def _run_caches(repo: Any, places: dict[Place, Any]) -> Iterator[tuple[Any, str]
 
 
 def _drop_runs(fs: Any, folder: str, doomed: set[str]) -> None:
-    for path in _files(fs, folder):
+    for path in files(fs, folder):
         with fs.open(path, "rb") as file:
-            named = _MD5.findall(file.read().decode("utf-8", "replace"))
+            named = MD5.findall(file.read().decode("utf-8", "replace"))
         if not doomed.isdisjoint(named):
-            fs.remove(path)
-
-
-def _sweep(odb: Any) -> None:
-    for path in _files(odb.fs, odb.path):
-        if path.endswith(".tmp"):
-            odb.fs.remove(path)
-
-
-def _checked(md5: str) -> str:
-    if not _MD5.fullmatch(md5):
-        raise DvcError(
-            f"{md5!r} is not the MD5 of a DVC object.",
-            remedy="give 32 hexadecimal digits, with `.dir` after them for a folder.",
-        )
-    return md5
-
-
-def _some(md5s: Collection[str], limit: int = 3) -> str:
-    shown = ", ".join(sorted(md5s)[:limit])
-    return shown if len(md5s) <= limit else f"{shown} and {len(md5s) - limit} more"
+            remove(fs, path)

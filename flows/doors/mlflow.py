@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Metric
+from mlflow.entities import LoggedModel, LoggedModelStatus, Metric
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from flows.doors.mlflow_destroying import DestroyingStore, LiveModelError
@@ -79,8 +79,7 @@ class Mlflow(DestroyingStore):
             model = client.create_logged_model(
                 experiment_id, name=self.name, source_run_id=run_id, tags=marks
             )
-            folder = Path(local_file_uri_to_path(model.artifact_location))
-            write_model(folder, served_dir, card, run_id, model.model_id)
+            self._write(client, model, served_dir, card, run_id)
             now = int(time.time() * 1000)
             client.log_batch(
                 run_id,
@@ -122,4 +121,21 @@ class Mlflow(DestroyingStore):
         known = client.get_experiment_by_name(self.name)
         if known is not None:
             return str(known.experiment_id)
-        return str(client.create_experiment(self.name, artifact_location=self.artifacts.as_uri()))
+        return str(client.create_experiment(self.name, artifact_location=self._location))
+
+    @property
+    def _location(self) -> str | None:
+        """Where a new experiment keeps its files."""
+        return self.artifacts.as_uri()
+
+    def _write(
+        self,
+        client: MlflowClient,
+        model: LoggedModel,
+        served_dir: Path,
+        card: ModelCard,
+        run_id: str,
+    ) -> None:
+        """Write the files of a logged model where MLflow keeps them."""
+        folder = Path(local_file_uri_to_path(model.artifact_location))
+        write_model(folder, folder.as_uri(), served_dir, card, run_id, model.model_id)

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from mlflow.entities import LoggedModel, ViewType
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from flows.doors.mlflow_store import (
@@ -57,7 +58,7 @@ class DestroyingStore(ModelStore):
         and still name the model. One that is newer than all versions stays until it is not, since
         MLflow would give its number again.
         """
-        if not self.database.exists():
+        if not self._is_there():
             return []
         rows = [registered_row(row) for row in self._rows()]
         newest = max((row.version for row in rows), default=0)
@@ -89,9 +90,9 @@ class DestroyingStore(ModelStore):
                 if item.place == "mlflow-registry":
                     self._destroy_version(int(item.locator))
                 elif item.place == "mlflow-model":
-                    _destroy_model(client, item.locator)
+                    self._destroy_model(client, item.locator)
                 else:
-                    _destroy_run(client, item.locator)
+                    self._destroy_run(client, item.locator)
                 self._sweep_folder(item)
             self._rewrite_database()
 
@@ -102,7 +103,7 @@ class DestroyingStore(ModelStore):
         and journals included; a version's number is looked for in the registry's tables.
         """
         if stored.place == "mlflow-registry":
-            if not self.database.exists():
+            if not self._is_there():
                 return True
             with self._store(f"look for version {stored.locator} of {self.name}"):
                 return self._version_rows(int(stored.locator)) == 0
@@ -122,17 +123,20 @@ class DestroyingStore(ModelStore):
         experiment = client.get_experiment_by_name(self.name)
         if experiment is None:
             return []
-        store = _tracking_store(client)
         here = [experiment.experiment_id]
-        # A model in MLflow's bin is in no search, yet all its bytes are there.
-        binned = [
-            store.get_logged_model(model_id, allow_deleted=True)
-            for model_id in store._get_deleted_logged_models()
-        ]
+        models = all_pages(client.search_logged_models, experiment_ids=here)
         return [
             model.model_id
-            for model in [*all_pages(client.search_logged_models, experiment_ids=here), *binned]
+            for model in [*models, *self._binned_models(client)]
             if model.experiment_id in here and TAG_STATE in model.tags
+        ]
+
+    def _binned_models(self, client: MlflowClient) -> list[LoggedModel]:
+        """Models in MLflow's bin: they are in no search, yet all their bytes are there."""
+        store = self._sql_store(client)
+        return [
+            store.get_logged_model(model_id, allow_deleted=True)
+            for model_id in store._get_deleted_logged_models()
         ]
 
     def _runs(self, client: MlflowClient) -> list[str]:
@@ -198,21 +202,22 @@ class DestroyingStore(ModelStore):
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def _sql_store(self, client: MlflowClient) -> Any:
+        """The SQL store behind a client: only it deletes for good, as `mlflow gc` does."""
+        return client._tracking_client.store
 
-def _tracking_store(client: MlflowClient) -> Any:
-    """Return the SQL store behind a client: only it deletes for good, as `mlflow gc` does."""
-    return client._tracking_client.store
+    def _artifacts(self, location: str) -> ArtifactRepository:
+        """What deletes the files of a model or a run."""
+        return get_artifact_repository(location)
 
+    def _destroy_model(self, client: MlflowClient, model_id: str) -> None:
+        store = self._sql_store(client)
+        if model := found(store.get_logged_model, model_id, allow_deleted=True):
+            self._artifacts(model.artifact_location).delete_artifacts()
+            store._hard_delete_logged_model(model_id)
 
-def _destroy_model(client: MlflowClient, model_id: str) -> None:
-    store = _tracking_store(client)
-    if model := found(store.get_logged_model, model_id, allow_deleted=True):
-        get_artifact_repository(model.artifact_location).delete_artifacts()
-        store._hard_delete_logged_model(model_id)
-
-
-def _destroy_run(client: MlflowClient, run_id: str) -> None:
-    store = _tracking_store(client)
-    if run := found(store.get_run, run_id):
-        get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-        store._hard_delete_run(run_id)
+    def _destroy_run(self, client: MlflowClient, run_id: str) -> None:
+        store = self._sql_store(client)
+        if run := found(store.get_run, run_id):
+            self._artifacts(run.info.artifact_uri).delete_artifacts()
+            store._hard_delete_run(run_id)

@@ -57,17 +57,15 @@ _SHAPES = {
 
 
 def write_model(
-    folder: Path, served_dir: Path, card: ModelCard, run_id: str, model_id: str
+    folder: Path, location: str, served_dir: Path, card: ModelCard, run_id: str, model_id: str
 ) -> None:
-    """Write the model straight into its folder under `mlruns`.
+    """Write the model into a folder: its own under `mlruns`, or one that goes to `location`.
 
     MLflow's own way copies artifacts through the system's temporary folder, where a killed process
     would leave weights that an opt-out never finds.
     """
     shape = _SHAPES[card.task]
-    model = Model(
-        artifact_path=folder.as_uri(), run_id=run_id, model_id=model_id, model_uuid=model_id
-    )
+    model = Model(artifact_path=location, run_id=run_id, model_id=model_id, model_uuid=model_id)
     mlflow.pyfunc.save_model(
         folder,
         python_model=_MODEL_CODE,

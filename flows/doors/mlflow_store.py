@@ -6,6 +6,7 @@ Three things in MLflow make up a version, and each is called a *place* here:
 - `mlflow-model`: the logged model, that is the bytes under `mlruns/models/m-…`;
 - `mlflow-run`: the run with its metrics and tags.
 
+Here the store lies in the workspace; `mlflow_server.py` is the same over a server that is shared.
 The version's row is written last and in one transaction with its tags, so a version that can be
 found is whole. Registering is `flows/doors/mlflow.py`, destroying `mlflow_destroying.py`.
 """
@@ -31,6 +32,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from flows.errors import FlowError, UsageError
 
@@ -93,7 +95,7 @@ class ModelStore:
 
     def champion(self) -> int | None:
         """Return the champion's number, None where there is no champion."""
-        if not self.database.exists():
+        if not self._is_there():
             return None
         with self._store(f"look up the champion of {self.name}") as client:
             model = found(client.get_registered_model, self.name)
@@ -129,6 +131,16 @@ class ModelStore:
 
     # -- inside ----------------------------------------------------------------------------------
 
+    def _is_there(self) -> bool:
+        return self.database.exists()
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"end other processes that use {self.database}, then run the same command again; it "
+            "goes on where it stopped."
+        )
+
     @cached_property
     def _client(self) -> MlflowClient:
         if not self.database.exists():
@@ -143,11 +155,10 @@ class ModelStore:
         with _quiet():
             try:
                 yield self._client
-            except (MlflowException, sqlite3.Error) as error:
+            except (MlflowException, sqlite3.Error, SQLAlchemyError) as error:
                 raise ModelStoreError(
                     f"MLflow could not {what}: {str(error).strip().splitlines()[0][:300]}",
-                    remedy=f"end other processes that use {self.database}, then run the same "
-                    "command again; it goes on where it stopped.",
+                    remedy=self._remedy,
                 ) from error
 
     def _make_database(self) -> None:
@@ -161,7 +172,7 @@ class ModelStore:
 
     def _rows(self) -> list[ModelVersion]:
         """Return our versions; one that a user registered under the same name is none of them."""
-        if not self.database.exists():  # a question makes no store
+        if not self._is_there():  # a question makes no store
             return []
         with self._store(f"list the versions of {self.name}") as client:
             rows = all_pages(client.search_model_versions)

@@ -11,7 +11,7 @@ LEFT JOIN (
     WHERE constraint_type = 'PRIMARY KEY'
 ) AS keys USING (database_name, schema_name, table_name)
 WHERE columns.database_name = current_database()
-    AND columns.schema_name = 'main'
+    AND columns.schema_name = coalesce(getvariable('declared'), 'main')
     AND NOT tables.temporary
     AND columns.table_name NOT IN ('audit_entry', 'audit_change')
 GROUP BY columns.table_name

@@ -1,4 +1,6 @@
 SELECT table_name
 FROM duckdb_tables()
-WHERE database_name = current_database() AND schema_name = 'main' AND NOT temporary
+WHERE database_name = current_database()
+    AND schema_name = coalesce(getvariable('declared'), 'main')
+    AND NOT temporary
 ORDER BY table_name

@@ -30,8 +30,8 @@ S3_KEYS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     # Nobody's own profile or instance is asked.
     "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_CONFIG_FILE": "/nowhere/aws/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nowhere/aws/credentials",
 }
 _START_SECONDS = 120.0
 

@@ -2,35 +2,36 @@ from pathlib import Path
 
 import pytest
 
-from lineage import LineageStore
-from tests.lineage.population import empty_store, populate
+from lineage import Store
+from tests.lineage.population import populate
+from tests.lineage.stores import Copies, Databases, Engine, Files
 
-# Making the tables takes longer than most tests: each kind of store is made once and copied.
+
+@pytest.fixture(scope="session", params=["file", pytest.param("postgres", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Where stores lie. What is only of files has a fixture of this name of its own."""
+    if request.param == "file":
+        return Files()
+    return Databases(request.getfixturevalue("postgres_server"))
 
 
 @pytest.fixture(scope="session")
-def _empty(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    return empty_store(tmp_path_factory.mktemp("empty") / "lineage.duckdb").path.read_bytes()
+def _empty(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Copies:
+    return engine.kept(lambda store: None, tmp_path_factory.mktemp("empty"))
 
 
 @pytest.fixture(scope="session")
-def _populated(tmp_path_factory: pytest.TempPathFactory, _empty: bytes) -> bytes:
-    path = tmp_path_factory.mktemp("populated") / "lineage.duckdb"
-    path.write_bytes(_empty)
-    populate(LineageStore(path))
-    return path.read_bytes()
+def _populated(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Copies:
+    return engine.kept(populate, tmp_path_factory.mktemp("populated"))
 
 
 @pytest.fixture
-def store(tmp_path: Path, _empty: bytes) -> LineageStore:
+def store(tmp_path: Path, _empty: Copies) -> Store:
     """An empty, migrated store that does not wait long for others."""
-    path = tmp_path / "lineage.duckdb"
-    path.write_bytes(_empty)
-    return LineageStore(path, wait_seconds=0.5)
+    return _empty(tmp_path)
 
 
 @pytest.fixture
-def populated(store: LineageStore, _populated: bytes) -> LineageStore:
+def populated(tmp_path: Path, _populated: Copies) -> Store:
     """A store with the story of tests/lineage/population.py."""
-    store.path.write_bytes(_populated)
-    return store
+    return _populated(tmp_path)

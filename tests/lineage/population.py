@@ -24,6 +24,7 @@ from lineage import (
     PurgeObject,
     Recorder,
     Row,
+    Store,
     TaskVector,
     opt_out,
 )
@@ -265,7 +266,7 @@ def empty_store(path: Path, wait_seconds: float = 10.0) -> LineageStore:
     return store
 
 
-def populate(store: LineageStore) -> None:
+def populate(store: Store) -> None:
     """Tell the whole story of the module's docstring into an empty store."""
     with store.writer() as recorder:
         recorder.add_all([BASE, ENVIRONMENT])

@@ -15,6 +15,13 @@ from lineage import Anchor, Contributor, Finding, LineageStore, LineageWriteErro
 from lineage.audit_log import entry_sha256
 from lineage.audit_rows import FORGOTTEN, audited_tables
 from tests.lineage.population import at, key, populate
+from tests.lineage.stores import Engine, Files
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """What is tested here is the file."""
+    return Files()
 
 
 def findings(store: LineageStore, *anchors: Anchor) -> dict[str, list[Finding]]:
@@ -270,7 +277,7 @@ def test_an_older_store_begins_its_log_with_what_it_holds(
     known_migrations(7)
     # Its `migrate` would write a log; a store of that time has none.
     with duckdb.connect(str(store.path)) as connection:
-        schema._apply(connection, schema.migrations())
+        schema._apply(connection, connection.execute, schema.migrations())
         connection.execute("INSERT INTO contributor VALUES ('k', 'ada', '2026-01-01', NULL)")
     known_migrations(all_of_them)
     store.migrate()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lineage import Contributor, LineageStore
+from lineage import Contributor, Store
 from tests.lineage.population import (
     BASE,
     ENVIRONMENT,
@@ -16,10 +16,12 @@ from tests.lineage.population import (
     finetuning,
     key,
     md5,
+    populate,
     record,
     run_id,
     sha,
 )
+from tests.lineage.stores import Copies, Engine, tamper
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
@@ -41,9 +43,12 @@ ELSEWHERE = ENVIRONMENT.model_copy(
 
 
 @pytest.fixture(scope="session")
-def _told(tmp_path_factory: pytest.TempPathFactory, _populated: bytes) -> bytes:
-    store = LineageStore(tmp_path_factory.mktemp("told") / "lineage.duckdb")
-    store.path.write_bytes(_populated)
+def _told(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Copies:
+    return engine.kept(tell, tmp_path_factory.mktemp("told"))
+
+
+def tell(store: Store) -> None:
+    populate(store)
     with store.writer() as recorder:
         recorder.add(ELSEWHERE)
         recorder.add(Contributor(contributor_key=EVE, external_id="eve", added_at=at(21)))
@@ -57,14 +62,12 @@ def _told(tmp_path_factory: pytest.TempPathFactory, _populated: bytes) -> bytes:
         recorder.add_all([run.model_copy(update=made), *rest])
         request = recorder.receive(DAN, "ccpa-1798.105", at(22), jurisdiction="ccpa")
         recorder.set_deadlines(request.request_id, [("acknowledge", at(36))])
-    return store.path.read_bytes()
 
 
 @pytest.fixture
-def told(store: LineageStore, _told: bytes) -> LineageStore:
+def told(tmp_path: Path, _told: Copies) -> Store:
     """The story of the population, and Eve and an open request of Dan's."""
-    store.path.write_bytes(_told)
-    return store
+    return _told(tmp_path)
 
 
 def days(day: float) -> Any:
@@ -243,7 +246,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
 DATED = "What was written to the store on a given day?"
 
 
-def answer(store: LineageStore, sql: str) -> list[dict[str, Any]]:
+def answer(store: Store, sql: str) -> list[dict[str, Any]]:
     with store.reader() as reader:
         table = reader.sql(sql)
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
@@ -256,37 +259,34 @@ def test_each_question_has_an_answer_to_be_held_against() -> None:
 
 
 @pytest.mark.parametrize("title", [title for title in RECIPES if title != DATED])
-def test_a_question_gets_its_answer(title: str, told: LineageStore) -> None:
+def test_a_question_gets_its_answer(title: str, told: Store) -> None:
     columns, expected = EXPECTED[title]
     rows = answer(told, RECIPES[title][0])
     found = [tuple(row[column] for column in columns.split()) for row in rows]
     assert sorted(found, key=repr) == sorted(expected, key=repr)
 
 
-def test_today_is_what_the_log_was_written_on(told: LineageStore) -> None:
+def test_today_is_what_the_log_was_written_on(told: Store) -> None:
     rows = answer(told, RECIPES[DATED][0])
     assert {"seq": 3, "table_name": "membership", "added": 2, "changed": 1, "deleted": 0} in rows
 
 
-def test_the_second_block_of_a_question_runs_too(told: LineageStore) -> None:
+def test_the_second_block_of_a_question_runs_too(told: Store) -> None:
     (verdict,) = answer(
         told, RECIPES["Is each merge the sum of exactly its members, and of nothing else?"][1]
     )
     assert verdict == {"state_seq": 3, "sum_of_exactly_its_members": True}
 
 
-def test_a_record_is_found_by_its_hash(populated: LineageStore) -> None:
+def test_a_record_is_found_by_its_hash(populated: Store) -> None:
     sql = RECIPES["Which models was a record in?"][0]
     (example,) = re.findall(r"[0-9a-f]{64}", sql)
     rows = answer(populated, sql.replace(example, record("bob", "second")))
     assert [row["version"] for row in rows] == [2, 3]
 
 
-def test_a_sum_with_somebody_struck_out_is_not_the_sum_of_its_members(told: LineageStore) -> None:
-    import duckdb
-
-    with duckdb.connect(str(told.path)) as connection:
-        connection.execute("DELETE FROM membership WHERE contributor_key = ?", [DAN])
+def test_a_sum_with_somebody_struck_out_is_not_the_sum_of_its_members(told: Store) -> None:
+    tamper(told, f"DELETE FROM membership WHERE contributor_key = '{DAN}'")
     (row,) = answer(told, RECIPES["Is version 3 exactly the sum of its listed members?"][0])
     assert row["sum_of_exactly_its_members"] is False
 

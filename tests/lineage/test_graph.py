@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineage import LineageNotFoundError, LineageStore
+from lineage import LineageNotFoundError, Store
 from lineage.graph import COLUMNS, Graph, contributor_graph, version_graph
 from tests.lineage.population import key, record
 
@@ -20,7 +20,7 @@ def served_from(graph: Graph, name: str) -> set[str]:
 
 
 def test_a_contributors_way_leads_through_each_of_their_finetunings(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     with populated.reader() as reader:
         graph = contributor_graph(reader, key("bob"))
@@ -34,7 +34,7 @@ def test_a_contributors_way_leads_through_each_of_their_finetunings(
 
 
 def test_of_who_was_erased_all_but_the_record_of_the_finetuning_is_gone(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     with populated.reader() as reader:
         graph = contributor_graph(reader, key("cyd"))
@@ -43,13 +43,13 @@ def test_of_who_was_erased_all_but_the_record_of_the_finetuning_is_gone(
     assert "cyd" not in graph.model_dump_json()
 
 
-def test_some_records_lead_to_what_was_made_from_them(populated: LineageStore) -> None:
+def test_some_records_lead_to_what_was_made_from_them(populated: Store) -> None:
     with populated.reader() as reader:
         graph = contributor_graph(reader, key("bob"), [record("bob", "second")])
     assert [node.label for node in graph.of("model version")] == ["demo 2", "demo 3, served"]
 
 
-def test_a_version_leads_back_to_each_member(populated: LineageStore) -> None:
+def test_a_version_leads_back_to_each_member(populated: Store) -> None:
     with populated.reader() as reader:
         graph = version_graph(reader, "demo", 2)
         with pytest.raises(LineageNotFoundError):
@@ -60,7 +60,7 @@ def test_a_version_leads_back_to_each_member(populated: LineageStore) -> None:
         assert served_from(graph, member.name) == {"demo 2"}
 
 
-def test_what_is_beyond_the_limit_is_counted(populated: LineageStore) -> None:
+def test_what_is_beyond_the_limit_is_counted(populated: Store) -> None:
     with populated.reader() as reader:
         graph = contributor_graph(reader, key("ada"), limit=2)
     assert columns(graph)["model version"] == ["demo 2", "demo 3, served"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage import LineageConflictError, LineageStore
+from lineage import LineageConflictError, Store
 from tests.lineage.population import (
     BASE,
     ENVIRONMENT,
@@ -14,13 +14,13 @@ from tests.lineage.population import (
     MODEL,
     at,
     contribute,
-    empty_store,
     finetuning,
     key,
     merge,
     new_state,
     run_id,
 )
+from tests.lineage.stores import Copies, Engine
 
 NAMES = ("ada", "bob", "cyd", "dan", "eve")
 DATA = ("first", "second")
@@ -33,24 +33,27 @@ histories = st.lists(
 
 
 @pytest.fixture(scope="session")
-def all_finetuned(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    store = empty_store(tmp_path_factory.mktemp("finetuned") / "lineage.duckdb")
-    with store.writer() as recorder:
-        recorder.add_all([BASE, ENVIRONMENT])
-        recorder.add_all(
-            record for name in NAMES for data in DATA for record in finetuning(name, data, day=1)
-        )
-    return store.path.read_bytes()
+def all_finetuned(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Copies:
+    def finetune_all(store: Store) -> None:
+        with store.writer() as recorder:
+            recorder.add_all([BASE, ENVIRONMENT])
+            recorder.add_all(
+                record
+                for name in NAMES
+                for data in DATA
+                for record in finetuning(name, data, day=1)
+            )
+
+    return engine.kept(finetune_all, tmp_path_factory.mktemp("finetuned"))
 
 
 @settings(max_examples=25, deadline=None)
 @given(history=histories)
 def test_any_history_of_joining_leaving_and_replacing_is_remembered(
-    all_finetuned: bytes, history: list[dict[str, str]]
+    all_finetuned: Copies, history: list[dict[str, str]]
 ) -> None:
     with TemporaryDirectory() as folder:
-        store = LineageStore(Path(folder) / "lineage.duckdb")
-        store.path.write_bytes(all_finetuned)
+        store = all_finetuned(Path(folder))
         with store.writer() as recorder:
             for number, members in enumerate(history, start=1):
                 runs = {key(name): run_id(name, data) for name, data in members.items()}
@@ -68,7 +71,7 @@ def test_any_history_of_joining_leaving_and_replacing_is_remembered(
             assert overlapping(store) == 0
 
 
-def members_on(store: LineageStore, day: float) -> set[tuple[str, str]]:
+def members_on(store: Store, day: float) -> set[tuple[str, str]]:
     """Return the members at a moment, by the times alone."""
     moment = f"TIMESTAMP '{at(day):%Y-%m-%d %H:%M:%S}'"
     with store.reader() as reader:
@@ -80,7 +83,7 @@ def members_on(store: LineageStore, day: float) -> set[tuple[str, str]]:
     return {(str(who), str(run)) for who, run in rows}
 
 
-def overlapping(store: LineageStore) -> int:
+def overlapping(store: Store) -> int:
     """Count the pairs of stays of one contributor that share a state."""
     with store.reader() as reader:
         return len(
@@ -92,7 +95,7 @@ def overlapping(store: LineageStore) -> int:
         )
 
 
-def test_a_state_may_have_no_members_left(store: LineageStore) -> None:
+def test_a_state_may_have_no_members_left(store: Store) -> None:
     with store.writer() as recorder:
         recorder.add_all([BASE, ENVIRONMENT])
         contribute(recorder, "ada", "first", day=1)
@@ -106,7 +109,7 @@ def test_a_state_may_have_no_members_left(store: LineageStore) -> None:
 
 
 def test_the_same_members_again_may_be_the_same_bytes_under_a_new_number(
-    store: LineageStore,
+    store: Store,
 ) -> None:
     with store.writer() as recorder:
         recorder.add_all([BASE, ENVIRONMENT])
@@ -123,7 +126,7 @@ def test_the_same_members_again_may_be_the_same_bytes_under_a_new_number(
 
 
 def test_which_contributors_were_in_a_version_on_a_day_is_one_query(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     question = (
         "SELECT contributor_key FROM model_version_members WHERE name = '{}' AND version = {}"
@@ -141,40 +144,40 @@ def test_which_contributors_were_in_a_version_on_a_day_is_one_query(
     assert asked(2, "2026-01-02") == set()
 
 
-def test_a_member_whose_finetuning_is_not_recorded_is_refused(populated: LineageStore) -> None:
+def test_a_member_whose_finetuning_is_not_recorded_is_refused(populated: Store) -> None:
     members = {"ada": "first", "bob": "third"}
     runs = {key(name): run_id(name, data) for name, data in members.items()}
     with pytest.raises(LineageConflictError, match="not recorded"), populated.writer() as recorder:
         recorder.record_state(new_state(members, "update", day=30), runs)
 
 
-def test_a_member_with_somebody_elses_finetuning_is_refused(populated: LineageStore) -> None:
+def test_a_member_with_somebody_elses_finetuning_is_refused(populated: Store) -> None:
     runs = {key("ada"): run_id("bob", "second")}
     with pytest.raises(LineageConflictError, match="not recorded"), populated.writer() as recorder:
         recorder.record_state(new_state({"ada": "first"}, "update", day=30), runs)
 
 
-def test_a_member_whose_vector_was_destroyed_is_refused(populated: LineageStore) -> None:
+def test_a_member_whose_vector_was_destroyed_is_refused(populated: Store) -> None:
     runs = {key("cyd"): run_id("cyd", "first")}
     with pytest.raises(LineageConflictError, match="destroyed"), populated.writer() as recorder:
         recorder.record_state(new_state({"cyd": "first"}, "update", day=30), runs)
 
 
-def test_a_member_of_another_base_is_refused(populated: LineageStore) -> None:
+def test_a_member_of_another_base_is_refused(populated: Store) -> None:
     state = new_state({"ada": "first"}, "update", day=30).model_copy(update={"base_id": "0" * 64})
     runs = {key("ada"): run_id("ada", "first")}
     with pytest.raises(LineageConflictError, match="another base"), populated.writer() as recorder:
         recorder.record_state(state, runs)
 
 
-def test_a_state_from_before_the_current_one_is_refused(populated: LineageStore) -> None:
+def test_a_state_from_before_the_current_one_is_refused(populated: Store) -> None:
     state = new_state({}, "update", day=20)
     earlier = state.model_copy(update={"created_at": state.created_at - timedelta(seconds=1)})
     with pytest.raises(LineageConflictError, match="clock"), populated.writer() as recorder:
         recorder.record_state(earlier, {})
 
 
-def test_a_contributor_who_comes_back_is_known_again(populated: LineageStore) -> None:
+def test_a_contributor_who_comes_back_is_known_again(populated: Store) -> None:
     with populated.writer() as recorder:
         contribute(recorder, "cyd", "first", day=40)
         members = {"ada": "first", "bob": "second", "cyd": "first", "dan": "first"}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage import LineageConflictError, LineageNotFoundError, LineageStore, OptOutOrderError
+from lineage import LineageConflictError, LineageNotFoundError, OptOutOrderError, Store
 from lineage.opt_out import REJECTED, STEPS, UNFULFILLED, may_advance, next_step
 from tests.lineage.population import at, key
 
@@ -43,7 +43,7 @@ def test_whatever_is_tried_only_the_next_step_or_an_ending_is_taken(attempts: li
     assert (next_step(done) is None) == (bool(endings) or len(steps) == len(STEPS))
 
 
-def test_a_request_goes_through_all_steps_once(populated: LineageStore) -> None:
+def test_a_request_goes_through_all_steps_once(populated: Store) -> None:
     with populated.writer() as recorder:
         assert recorder.receive(key("ada"), "gdpr-art-17", at(30)).request_id == REQUEST
         recorder.decide(REQUEST, "approved", "dpo", "identity proven", at(30))
@@ -59,7 +59,7 @@ def test_a_request_goes_through_all_steps_once(populated: LineageStore) -> None:
         assert reader.open_request(key("ada")) is None
 
 
-def test_no_step_can_be_left_out_or_undone(populated: LineageStore) -> None:
+def test_no_step_can_be_left_out_or_undone(populated: Store) -> None:
     with populated.writer() as recorder:
         recorder.receive(key("ada"), "gdpr-art-17", at(30))
         for early in STEPS[2:]:
@@ -69,7 +69,7 @@ def test_no_step_can_be_left_out_or_undone(populated: LineageStore) -> None:
         assert recorder.advance(REQUEST, "received", {}, at(32)) is False
 
 
-def test_a_failed_request_has_a_reason_and_goes_no_further(populated: LineageStore) -> None:
+def test_a_failed_request_has_a_reason_and_goes_no_further(populated: Store) -> None:
     with populated.writer() as recorder:
         recorder.receive(key("ada"), "gdpr-art-17", at(30))
         assert recorder.fail(REQUEST, "identity not proven", at(31)) is True
@@ -84,7 +84,7 @@ def test_a_failed_request_has_a_reason_and_goes_no_further(populated: LineageSto
         assert recorder.receive(key("ada"), "gdpr-art-17", at(34)).request_id == "opt-out-0003"
 
 
-def test_one_open_request_a_contributor(populated: LineageStore) -> None:
+def test_one_open_request_a_contributor(populated: Store) -> None:
     with populated.writer() as recorder:
         recorder.receive(key("ada"), "gdpr-art-17", at(30))
         with pytest.raises(LineageConflictError, match="still open"):
@@ -92,7 +92,7 @@ def test_one_open_request_a_contributor(populated: LineageStore) -> None:
         recorder.receive(key("bob"), "ccpa", at(31))
 
 
-def test_unknown_contributors_and_requests_are_wrong_usage(populated: LineageStore) -> None:
+def test_unknown_contributors_and_requests_are_wrong_usage(populated: Store) -> None:
     with populated.writer() as recorder:
         with pytest.raises(LineageNotFoundError) as unknown_contributor:
             recorder.receive(key("nobody"), "gdpr-art-17", at(30))

@@ -7,10 +7,10 @@ from lineage import (
     Evaluation,
     LineageConflictError,
     LineageNotFoundError,
-    LineageStore,
     LinearDigest,
     PurgeObject,
     Recorder,
+    Store,
 )
 from tests.lineage.population import (
     BASE,
@@ -26,7 +26,7 @@ from tests.lineage.population import (
 )
 
 
-def test_the_same_fact_again_is_nothing_new(populated: LineageStore) -> None:
+def test_the_same_fact_again_is_nothing_new(populated: Store) -> None:
     later = Contributor(contributor_key=key("ada"), external_id="ada", added_at=at(30))
     with populated.writer() as recorder:
         assert recorder.add(later) is False
@@ -41,14 +41,14 @@ def test_the_same_fact_again_is_nothing_new(populated: LineageStore) -> None:
     ids=["another id", "no id"],
 )
 def test_a_known_contributor_never_gets_another_id(
-    populated: LineageStore, change: dict[str, Any]
+    populated: Store, change: dict[str, Any]
 ) -> None:
     record = Contributor(contributor_key=key("ada"), external_id="ada", added_at=at(2))
     with pytest.raises(LineageConflictError, match="other values"), populated.writer() as recorder:
         recorder.add(record.model_copy(update=change))
 
 
-def test_a_digest_never_changes(populated: LineageStore) -> None:
+def test_a_digest_never_changes(populated: Store) -> None:
     subject = sha("vector ada first")
     with populated.writer() as recorder:
         known = finetuning("ada", "first", day=2)[2:]
@@ -57,13 +57,13 @@ def test_a_digest_never_changes(populated: LineageStore) -> None:
         recorder.add(LinearDigest(subject=subject, lane=0, value=1))
 
 
-def test_two_records_with_one_key_at_once_are_refused(store: LineageStore) -> None:
+def test_two_records_with_one_key_at_once_are_refused(store: Store) -> None:
     twin = Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(1))
     with pytest.raises(LineageConflictError, match="twice"), store.writer() as recorder:
         recorder.add_all([twin, twin])
 
 
-def test_an_evaluation_again_replaces_the_first(populated: LineageStore) -> None:
+def test_an_evaluation_again_replaces_the_first(populated: Store) -> None:
     again = Evaluation(
         state_seq=3,
         contributor_key=key("ada"),
@@ -81,7 +81,7 @@ def test_an_evaluation_again_replaces_the_first(populated: LineageStore) -> None
         assert len(recorder.read.evaluations(3)) == before
 
 
-def test_data_that_was_superseded_can_be_current_again(populated: LineageStore) -> None:
+def test_data_that_was_superseded_can_be_current_again(populated: Store) -> None:
     with populated.writer() as recorder:
         contribute(recorder, "bob", "first", day=30)
         current = {one.contributor_key: one for one in recorder.read.current_datasets()}
@@ -89,7 +89,7 @@ def test_data_that_was_superseded_can_be_current_again(populated: LineageStore) 
     assert current[key("bob")].added_at == at(30)
 
 
-def test_one_champion_at_a_time_and_each_once(populated: LineageStore) -> None:
+def test_one_champion_at_a_time_and_each_once(populated: Store) -> None:
     with populated.writer() as recorder:
         versions = recorder.read.model_versions()
         assert [one.champion_to for one in versions] == [at(11), at(20), None]
@@ -111,9 +111,7 @@ def test_one_champion_at_a_time_and_each_once(populated: LineageStore) -> None:
     ],
     ids=lambda used: next(iter(used)),
 )
-def test_what_is_in_use_is_never_marked_destroyed(
-    populated: LineageStore, used: dict[str, Any]
-) -> None:
+def test_what_is_in_use_is_never_marked_destroyed(populated: Store, used: dict[str, Any]) -> None:
     with pytest.raises(LineageConflictError, match="in use"), populated.writer() as recorder:
         recorder.mark_artifacts_destroyed(at(30), **used)
 
@@ -129,13 +127,13 @@ def test_what_is_in_use_is_never_marked_destroyed(
     ids=lambda unknown: next(iter(unknown)),
 )
 def test_what_was_never_recorded_cannot_be_destroyed(
-    populated: LineageStore, unknown: dict[str, Any]
+    populated: Store, unknown: dict[str, Any]
 ) -> None:
     with pytest.raises(LineageNotFoundError), populated.writer() as recorder:
         recorder.mark_artifacts_destroyed(at(30), **unknown)
 
 
-def test_the_first_time_of_destruction_stands(populated: LineageStore) -> None:
+def test_the_first_time_of_destruction_stands(populated: Store) -> None:
     with populated.writer() as recorder:
         recorder.mark_artifacts_destroyed(at(50), states=[1, 2], runs=[run_id("cyd", "first")])
         recorder.mark_erased(key("cyd"), at(50))
@@ -144,7 +142,7 @@ def test_the_first_time_of_destruction_stands(populated: LineageStore) -> None:
         assert recorder.read.contributor(key("cyd")).erased_at == at(20)
 
 
-def test_dropped_magnitudes_leave_a_member_with_a_mask(populated: LineageStore) -> None:
+def test_dropped_magnitudes_leave_a_member_with_a_mask(populated: Store) -> None:
     ada = run_id("ada", "first")
     with populated.writer() as recorder:
         recorder.mark_vectors_dropped([ada], at(30))
@@ -165,7 +163,7 @@ def test_dropped_magnitudes_leave_a_member_with_a_mask(populated: LineageStore) 
         assert reader.task_vector(ada).dropped_at is None
 
 
-def test_a_member_is_never_erased(populated: LineageStore) -> None:
+def test_a_member_is_never_erased(populated: Store) -> None:
     with (
         pytest.raises(LineageConflictError, match="member of the current"),
         populated.writer() as recorder,
@@ -173,7 +171,7 @@ def test_a_member_is_never_erased(populated: LineageStore) -> None:
         recorder.mark_erased(key("ada"), at(30))
 
 
-def test_erasing_takes_the_id_and_leaves_the_key(populated: LineageStore) -> None:
+def test_erasing_takes_the_id_and_leaves_the_key(populated: Store) -> None:
     with populated.reader() as reader:
         assert reader.contributor(key("cyd")).external_id is None
         assert key("cyd") in {row[0] for row in reader.sql("FROM contributor_impact").rows}
@@ -194,7 +192,7 @@ def plan(recorder: Recorder, request_id: str, locator: str) -> int:
     )
 
 
-def test_planning_again_keeps_what_was_done_already(populated: LineageStore) -> None:
+def test_planning_again_keeps_what_was_done_already(populated: Store) -> None:
     with populated.writer() as recorder:
         request_id = recorder.receive(key("ada"), "gdpr-art-17", at(30)).request_id
         assert plan(recorder, request_id, "masks/a") == 1
@@ -208,7 +206,7 @@ def test_planning_again_keeps_what_was_done_already(populated: LineageStore) -> 
             recorder.mark_destroyed(request_id, "workspace", "masks/b", at(31))
 
 
-def test_every_reference_leads_somewhere(populated: LineageStore) -> None:
+def test_every_reference_leads_somewhere(populated: Store) -> None:
     with populated.reader() as reader:
         assert reader.sql("SELECT * FROM orphans").rows == ()
     with populated.writer() as recorder:
@@ -221,7 +219,7 @@ def test_every_reference_leads_somewhere(populated: LineageStore) -> None:
     )
 
 
-def test_merging_needs_no_more_than_what_changed(populated: LineageStore) -> None:
+def test_merging_needs_no_more_than_what_changed(populated: Store) -> None:
     with populated.writer() as recorder:
         merge(recorder, {"ada": "first", "bob": "second"}, "update", day=30)
         rows = recorder.read.sql(

@@ -14,6 +14,13 @@ from lineage import (
 from lineage.records import ROWS, Row
 from lineage.request_records import REQUEST_ROWS
 from tests.lineage.population import ENVIRONMENT, at, key, sha
+from tests.lineage.stores import Engine, Files
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """What is tested here is the file."""
+    return Files()
 
 
 @pytest.mark.parametrize("record", (*ROWS, *REQUEST_ROWS), ids=lambda record: record.table)

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from lineage import (
     LineageConflictError,
     LineageNotFoundError,
-    LineageStore,
     OptOutNotice,
     OptOutOrderError,
     Recorder,
+    Store,
 )
 from lineage.opt_out import STEPS, ApprovalRule
 from tests.lineage.population import MODEL, at, key, sha
@@ -24,7 +24,7 @@ def file(recorder: Recorder, name: str = "ada", when: datetime | None = None) ->
     ).request_id
 
 
-def test_nothing_is_approved_that_nobody_has_approved(populated: LineageStore) -> None:
+def test_nothing_is_approved_that_nobody_has_approved(populated: Store) -> None:
     with populated.writer() as recorder:
         file(recorder)
         recorder.advance(REQUEST, "identified", {}, at(31))
@@ -37,7 +37,7 @@ def test_nothing_is_approved_that_nobody_has_approved(populated: LineageStore) -
     assert (decision.actor, decision.reason) == ("dpo", "identity proven")
 
 
-def test_a_rejection_ends_a_request_until_something_is_removed(populated: LineageStore) -> None:
+def test_a_rejection_ends_a_request_until_something_is_removed(populated: Store) -> None:
     with populated.writer() as recorder:
         first, second = file(recorder), file(recorder, "bob")
         recorder.decide(first, "rejected", "dpo", "not the person", at(31))
@@ -78,12 +78,12 @@ def test_two_persons_need_to_know_who_filed() -> None:
     assert ApprovalRule(persons=1).missing(["a"], None) == 0
 
 
-def deadlines(store: LineageStore, request_id: str) -> dict[str, tuple[str, int | None]]:
+def deadlines(store: Store, request_id: str) -> dict[str, tuple[str, int | None]]:
     with store.reader() as reader:
         return {row.kind: (row.standing, row.days_left) for row in reader.deadlines(request_id)}
 
 
-def test_deadlines_are_open_overdue_met_or_late(populated: LineageStore) -> None:
+def test_deadlines_are_open_overdue_met_or_late(populated: Store) -> None:
     now = datetime.now(UTC)
     with populated.writer() as recorder:
         request_id = file(recorder, when=now - timedelta(days=50))
@@ -113,7 +113,7 @@ def test_deadlines_are_open_overdue_met_or_late(populated: LineageStore) -> None
     assert deadlines(populated, request_id)["extended answer"] == ("met", None)
 
 
-def test_a_hold_stands_until_it_is_released(populated: LineageStore) -> None:
+def test_a_hold_stands_until_it_is_released(populated: Store) -> None:
     with populated.writer() as recorder:
         recorder.place_hold(key("ada"), "counsel", "case 7", at(30))
         with pytest.raises(LineageConflictError, match="on hold"):
@@ -128,7 +128,7 @@ def test_a_hold_stands_until_it_is_released(populated: LineageStore) -> None:
 
 
 def test_who_came_back_by_new_consent_is_bound_by_later_requests_only(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     with populated.writer() as recorder:
         assert recorder.read.removed_contributors() == {key("cyd")}
@@ -141,7 +141,7 @@ def test_who_came_back_by_new_consent_is_bound_by_later_requests_only(
 
 
 def test_recipients_are_those_who_got_a_version_with_the_contributor(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     """Versions 1 and 2 hold cyd, version 3 does not."""
     with populated.writer() as recorder:

@@ -23,6 +23,14 @@ from lineage import (
 )
 from lineage.records import ROWS
 from tests.lineage.population import at, empty_store, key, populate
+from tests.lineage.stores import Engine, Files
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """What is tested here is the file."""
+    return Files()
+
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = [

@@ -2,12 +2,12 @@
 
 import pytest
 
-from lineage import DatasetRecords, LineageRecordError, LineageStore
+from lineage import DatasetRecords, LineageRecordError, Store
 from tests.lineage.population import at, key, record, run_id, sha
 
 
 def test_the_impact_of_a_record_is_what_was_made_from_it_and_nothing_else(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     with populated.reader() as reader:
         first = reader.impact(key("bob"), [record("bob", "first")])
@@ -22,7 +22,7 @@ def test_the_impact_of_a_record_is_what_was_made_from_it_and_nothing_else(
     assert both == whole
 
 
-def test_a_record_of_somebody_else_has_no_impact_here(populated: LineageStore) -> None:
+def test_a_record_of_somebody_else_has_no_impact_here(populated: Store) -> None:
     with populated.reader() as reader:
         for records in ([record("ada")], []):
             impact = reader.impact(key("bob"), records)
@@ -32,7 +32,7 @@ def test_a_record_of_somebody_else_has_no_impact_here(populated: LineageStore) -
 
 
 def test_live_records_are_those_of_every_dataset_that_still_exists(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     with populated.reader() as reader:
         assert reader.live_records(key("bob")) == {
@@ -44,7 +44,7 @@ def test_live_records_are_those_of_every_dataset_that_still_exists(
 
 
 def test_records_of_destroyed_data_are_forgotten_unless_a_request_named_them(
-    populated: LineageStore,
+    populated: Store,
 ) -> None:
     first = sha("data bob first")
     with populated.writer() as recorder:
@@ -58,7 +58,7 @@ def test_records_of_destroyed_data_are_forgotten_unless_a_request_named_them(
     assert (gone.sha256, left.sha256) == (first, sha("data bob second"))
 
 
-def test_a_request_keeps_its_records_in_order_and_once(populated: LineageStore) -> None:
+def test_a_request_keeps_its_records_in_order_and_once(populated: Store) -> None:
     named = [sha("b"), sha("a"), sha("b")]
     with populated.writer() as recorder:
         filed = recorder.receive(key("ada"), "gdpr-art-17", at(30), named)
@@ -71,7 +71,7 @@ def test_a_request_keeps_its_records_in_order_and_once(populated: LineageStore) 
     assert row == (2,)
 
 
-def test_who_withdrew_records_is_not_removed(populated: LineageStore) -> None:
+def test_who_withdrew_records_is_not_removed(populated: Store) -> None:
     with populated.writer() as recorder:
         request_id = recorder.receive(key("ada"), "x", at(30), [record("ada")]).request_id
         recorder.decide(request_id, "approved", "dpo", "identity proven", at(31))

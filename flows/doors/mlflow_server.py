@@ -1,0 +1,198 @@
+"""The door to an MLflow server that a team shares: the same versions, files and rows elsewhere.
+
+Everything that the server can do goes through it. It cannot destroy: it puts runs, models and
+versions into a bin, and says of the bin that nothing is there. Files are deleted through it; rows
+need its database (`stores.mlflow_database`). Without that nothing is called absent, so a request
+waits before `purged` and lists what is pending.
+"""
+
+import os
+
+# Read when mlflow is imported: a server that is down is told of in seconds, not in minutes.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+from flows.doors.mlflow import Mlflow
+from flows.doors.mlflow_database import NoDatabaseError, ServerDatabase
+from flows.doors.mlflow_model import write_model
+from flows.doors.mlflow_store import TAG_MODEL, Place, StoredModel, found
+from flows.serving.card import ModelCard
+
+
+class MlflowServer(Mlflow):
+    """The models of one workspace in the server at `url`, under one registered name."""
+
+    def __init__(self, root: Path, name: str, url: str, database: str | None) -> None:
+        super().__init__(root, name)
+        self.tracking_uri = url.rstrip("/")
+        self._database_url = database
+
+    def served_folder(self, number: int) -> Path:
+        """Return a copy of a version's unmasked model, as it was registered.
+
+        It lies among the things under way, which the next command that changes the workspace
+        sweeps.
+        """
+        model_id = self.version_tags(number)[TAG_MODEL]
+        folder = self._folder(StoredModel("mlflow-model", model_id, 0))
+        served = folder / "artifacts" / "served"
+        if not served.exists():
+            with self._store(f"fetch version {number} of {self.name}") as client:
+                model = client.get_logged_model(model_id)
+                folder.mkdir(parents=True, exist_ok=True)
+                files = self._artifacts(model.artifact_location)
+                files.download_artifacts("artifacts/served", str(folder))
+        return served
+
+    def is_absent(self, stored: StoredModel) -> bool:
+        """Look for an object again: True where no row of the database and no file names it.
+
+        Raises NoDatabaseError where the database is not known: the server does not tell.
+        """
+        with self._store(f"look for {stored.place} {stored.locator}") as client:
+            database = self._required_database()
+            if stored.place == "mlflow-registry":
+                return database.version_rows(self.name, int(stored.locator)) == 0
+            return not database.names(stored.locator) and not self._files(client, stored)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _is_there(self) -> bool:
+        return True
+
+    @property
+    def _remedy(self) -> str:
+        return (
+            f"check that {self.tracking_uri} (stores.mlflow) can be reached and lets you in "
+            "(MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD or MLFLOW_TRACKING_TOKEN), then "
+            "run the same command again; it goes on where it stopped."
+        )
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    @property
+    def _location(self) -> None:
+        """Wherever the server keeps files."""
+        return
+
+    def _write(
+        self,
+        client: MlflowClient,
+        model: LoggedModel,
+        served_dir: Path,
+        card: ModelCard,
+        run_id: str,
+    ) -> None:
+        folder = self.root / ".sift" / "tmp" / f"registering-{model.model_id}"
+        try:
+            location = model.artifact_location
+            write_model(folder, location, served_dir, card, run_id, model.model_id)
+            client.log_model_artifacts(model.model_id, str(folder))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _folder(self, stored: StoredModel) -> Path:
+        """Where a fetched copy lies."""
+        return self.root / ".sift" / "tmp" / "fetched" / stored.locator
+
+    def _stored(self, place: Place, locator: str) -> StoredModel:
+        with self._store(f"look for {place} {locator}") as client:
+            files = self._files(client, StoredModel(place, locator, 0))
+        return StoredModel(place, locator, sum(files.values()))
+
+    def _files(self, client: MlflowClient, stored: StoredModel) -> dict[str, int]:
+        """The files of a model or a run, whether it has a row or not: path → bytes."""
+        location = self._location_of(client, stored)
+        return _all_files(self._artifacts(location)) if location else {}
+
+    def _location_of(self, client: MlflowClient, stored: StoredModel) -> str | None:
+        """Where MLflow puts the files of a model or a run; None where we never made any."""
+        experiment = client.get_experiment_by_name(self.name)
+        if experiment is None or stored.place == "mlflow-registry":
+            return None
+        folder = "models/" if stored.place == "mlflow-model" else ""
+        return f"{experiment.artifact_location}/{folder}{stored.locator}/artifacts"
+
+    def _artifacts(self, location: str) -> ArtifactRepository:
+        return get_artifact_repository(
+            location, tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri
+        )
+
+    # -- destroying ------------------------------------------------------------------------------
+
+    def _destroy_version(self, number: int) -> None:
+        if self._database:
+            self._database.destroy_version(self.name, number)
+        elif found(self._client.get_model_version, self.name, str(number)):
+            self._client.delete_model_version(self.name, str(number))
+
+    def _destroy_model(self, client: MlflowClient, model_id: str) -> None:
+        self._delete_files(client, StoredModel("mlflow-model", model_id, 0))
+        if self._database:
+            super()._destroy_model(client, model_id)
+        elif found(client.get_logged_model, model_id):
+            client.delete_logged_model(model_id)
+
+    def _destroy_run(self, client: MlflowClient, run_id: str) -> None:
+        self._delete_files(client, StoredModel("mlflow-run", run_id, 0))
+        if self._database:
+            super()._destroy_run(client, run_id)
+        elif found(client.get_run, run_id):
+            client.delete_run(run_id)
+
+    def _delete_files(self, client: MlflowClient, stored: StoredModel) -> None:
+        # By itself: rows may be gone already, and a killed process left the files.
+        if self._files(client, stored):
+            self._artifacts(str(self._location_of(client, stored))).delete_artifacts()
+
+    def _rewrite_database(self) -> None:
+        if self._database:
+            self._database.vacuum()
+
+    def _binned_models(self, client: MlflowClient) -> list[LoggedModel]:
+        return super()._binned_models(client) if self._database else []
+
+    def _deleted_versions(self) -> list[int]:
+        return self._database.deleted_versions(self.name) if self._database else []
+
+    def _sql_store(self, client: MlflowClient) -> Any:
+        return self._required_database().store
+
+    @cached_property
+    def _database(self) -> ServerDatabase | None:
+        """The database behind the server, where we know it and it is that one."""
+        if self._database_url is None:
+            return None
+        database = ServerDatabase(self._database_url, self.tracking_uri)
+        database.require_of(self.name, self._experiment(self._client))
+        return database
+
+    def _required_database(self) -> ServerDatabase:
+        if self._database is None:
+            raise NoDatabaseError(
+                f"The files in {self.tracking_uri} are deleted. Rows that name them lie in its"
+                " bin, of which it tells nothing.",
+                remedy="set stores.mlflow_database, then run the same command again.",
+            )
+        return self._database
+
+
+def _all_files(repository: ArtifactRepository, folder: str | None = None) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for entry in repository.list_artifacts(folder):
+        if entry.is_dir:
+            found |= _all_files(repository, entry.path)
+        else:
+            found[entry.path] = entry.file_size or 0
+    return found
