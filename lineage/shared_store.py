@@ -101,10 +101,11 @@ class SharedLineageStore(Store):
         with self._turn(_ORCHESTRATING, 0.0, "is working on this model"):
             yield
 
-    def server_version(self) -> str:
-        """Return the version of the server. Raises LineageFileError where it cannot be reached."""
-        with self._postgres() as connection:
-            return str(connection.execute("SHOW server_version").fetchone()[0])
+    def check(self) -> str:
+        """Open the store and say what it is."""
+        with self.reader(), self._postgres() as connection:
+            (version,) = connection.execute("SHOW server_version").fetchone()
+        return f"PostgreSQL {version}, {len(schema.migrations())} migrations"
 
     # ---- inside ------------------------------------------------------------------------------
 

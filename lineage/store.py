@@ -95,6 +95,10 @@ class Store(ABC):
         Run it after `Recorder.mark_erased`. Raises as `writer` does.
         """
 
+    @abstractmethod
+    def check(self) -> str:
+        """Open the store and say what it is. Raises LineageError as `reader` does."""
+
     def orchestrating(self) -> AbstractContextManager[None]:
         """Be the only one who works on what this store tells of, on whatever machine.
 
@@ -146,6 +150,11 @@ class LineageStore(Store):
                 yield Reader(connection)
             except duckdb.Error as error:
                 raise self._unreadable(error) from error
+
+    def check(self) -> str:
+        """Open the file and say what it is."""
+        with self.reader():
+            return f"DuckDB {duckdb.__version__}, {len(schema.migrations())} migrations"
 
     def rewrite(self) -> None:
         """Write the file afresh from its live rows, so that erased values leave its bytes too.

@@ -179,6 +179,14 @@ class Dvc:
         with self._open("read where the remote is") as repo:
             return dict(repo.config["remote"][repo.config["core"]["remote"]])
 
+    def check_remote(self) -> str:
+        """Look into the remote and say what was found there. Raises DvcError as a purge would."""
+        with self._open("look into the remote") as repo:
+            remote = self._places(repo)["dvc-remote"]
+            count = sum(1 for _ in stored(remote))
+            kept = sum(1 for _ in hidden(remote))
+        return f"{count:,} objects" + (f", {kept:,} deleted ones kept as versions" if kept else "")
+
     def require_filled_remote(self) -> None:
         """Raise `DvcError` where the remote holds no object at all, or cannot be reached.
 
@@ -232,6 +240,7 @@ class Dvc:
                     elif md5.endswith(".dir"):
                         for entry in json.loads(odb.fs.cat_file(path)):
                             names.setdefault(entry["md5"], set()).add(entry["relpath"])
+                objects += [StoredObject(place, *row) for row in hidden(odb)]
             return Inventory(
                 tuple(sorted(objects)),
                 frozenset(self._live(repo)),

@@ -20,6 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 from flows.doors.mlflow import Mlflow
 from flows.doors.mlflow_database import NoDatabaseError, ServerDatabase
@@ -63,6 +65,14 @@ class MlflowServer(Mlflow):
             if stored.place == "mlflow-registry":
                 return database.version_rows(self.name, int(stored.locator)) == 0
             return not database.names(stored.locator) and not self._files(client, stored)
+
+    def check(self) -> str:
+        """Ask the server, and its database where that is known. Raises ModelStoreError."""
+        count = len(self.versions())
+        known = "its database answers" if self._database else "its database is not known"
+        with self._store("tell its version"):
+            answer = http_request(get_default_host_creds(self.tracking_uri), "/version", "GET")
+        return f"MLflow {answer.text.strip()}, {known}, {count} versions of {self.name}"
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -128,6 +129,10 @@ class ModelStore:
             and state_seq in (None, int(row.tags.get(TAG_SEQ, 0)))
         ]
         return registered_row(max(rows, key=lambda row: int(row.version))) if rows else None
+
+    def check(self) -> str:
+        """Ask the store and say what it is. Raises ModelStoreError where it does not answer."""
+        return f"MLflow {mlflow.__version__}, {len(self.versions())} versions of {self.name}"
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -91,3 +91,37 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"model:\n  name: caf\xe9\n")
     with pytest.raises(UsageError, match="is not YAML"):
         load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lineage", "postgresql://sift:secret@host/lineage"),
+        ("lineage", "postgresql://sift@host/lineage?password=secret"),
+        ("mlflow_database", "postgresql://sift:secret@host/mlflow"),
+        ("remote_endpoint", "https://id:secret@host"),
+    ],
+)
+def test_a_password_is_refused_and_not_repeated(tmp_path: Path, field: str, value: str) -> None:
+    others = {"mlflow": "https://host", "remote": "s3://bucket/prefix"}
+    with pytest.raises(UsageError, match=f"stores.{field}: a password does not belong") as refused:
+        write_settings(
+            template("params.yaml"), tmp_path / "p.yaml", {"stores": {**others, field: value}}
+        )
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("lineage", "mysql://host/lineage", "lineage"),
+        ("remote", "/a/folder", "remote"),
+        ("remote_endpoint", "https://host", "remote is null"),
+        ("mlflow_database", "postgresql://host/mlflow", "mlflow is null"),
+    ],
+)
+def test_a_store_that_could_not_be_one_is_refused(
+    tmp_path: Path, field: str, value: str, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        write_settings(TEMPLATE, tmp_path / "p.yaml", {"stores": {field: value}})

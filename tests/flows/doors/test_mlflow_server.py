@@ -122,6 +122,6 @@ def test_another_database_is_not_taken_for_the_servers(
 
 def test_a_server_that_is_gone_is_an_error_of_ours(served: Served) -> None:
     models = MlflowServer(served.root, "films", "http://127.0.0.1:9", None)
-    with pytest.raises(ModelStoreError, match="Connection refused|Max retries") as refused:
+    with pytest.raises(ModelStoreError, match="Max retries exceeded") as refused:
         register(models, served)
     assert "MLFLOW_TRACKING_TOKEN" in refused.value.remedy
