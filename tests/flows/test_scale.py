@@ -1,8 +1,8 @@
 """The whole platform of a team on one machine, with real parts: docs/scale.md and docs/stores.md.
 
 PostgreSQL under Prefect, MLflow and lineage; an S3 server under DVC and MLflow; three worker
-processes in folders of their own, one of them killed; two contributors who leave at once. It ends in
-the digests of one process that did everything alone.
+processes in folders of their own, one of them killed; two contributors who leave at once. It ends
+in the digests of one process that did everything alone.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from flows.merging import current_state
 from flows.verifying import verify
 from flows.workspace import Workspace
 from tests.flows.agents.workers import POOL, command, machines, make_pool, run, until
-from tests.flows.servers import S3, Postgres, environment, mlflow_server, prefect_server_on
+from tests.flows.servers import S3, Postgres, mlflow_server, prefect_server_on
 from tests.flows.traces import traces
 from tests.flows.workspaces import (
     add,
@@ -47,14 +47,13 @@ class Platform:
 
 @pytest.fixture
 def platform(postgres_server: Postgres, s3_server: S3) -> Iterator[Platform]:
-    """Databases and buckets of this test's own; both servers ask for their passwords."""
+    """Databases and buckets of this test's own. Passwords are in this process's environment."""
     for database in ("scale_prefect", "scale_mlflow", "scale_lineage"):
         postgres_server.create(database)
     bucket, artifacts = s3_server.create("scale-remote"), s3_server.create("scale-mlflow")
     own = {**postgres_server.environment, **s3_server.environment}
     rows = postgres_server.url("scale_mlflow", "postgresql+psycopg")
     with ExitStack() as stack:
-        stack.enter_context(environment(own))
         prefect = prefect_server_on(postgres_server.url("scale_prefect", "postgresql+asyncpg"))
         api = stack.enter_context(prefect)
         mlflow = stack.enter_context(mlflow_server(rows, artifacts))
