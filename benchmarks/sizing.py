@@ -30,7 +30,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "sizing.md"
 CONTRIBUTORS = (100, 1_000, 10_000, 100_000)
 BYTES_OF_MASK, BYTES_OF_MAGNITUDE, BYTES_OF_SUM, BYTES_OF_WEIGHT = 1 / 8, 2, 8, 4
-LINEAGE_FIRST, LINEAGE_LATER = 4_200, 980
+LINEAGE_FIRST, LINEAGE_LATER = 5_000, 1_000
 """Bytes of the lineage file per contributor: of the first version, and of each later one.
 
 Measured by `--lineage`; 10,000 contributors and 50 versions take 519 MB (docs/lineage.md).

@@ -253,6 +253,24 @@ def load_settings(path: Path) -> Settings:
     )
 
 
+def read_stores(path: Path) -> dict[str, Any]:
+    """Read the section `stores` of a YAML file, to go into params.yaml. Raises UsageError."""
+    try:
+        raw = YAML(typ="safe").load(path)
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}.",
+            remedy="mend it; docs/stores.md has an example.",
+        ) from error
+    stores = raw.get("stores") if isinstance(raw, dict) else None
+    if not isinstance(stores, dict) or raw.keys() != {"stores"}:
+        raise UsageError(
+            f"{path} is not one section `stores` with fields.",
+            remedy="write it as the example of docs/stores.md.",
+        )
+    return {str(name): value for name, value in stores.items()}
+
+
 def write_settings(template: Path, target: Path, changes: dict[str, dict[str, Any]]) -> None:
     """Copy `template` to `target` with some values changed; its comments stay.
 

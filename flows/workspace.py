@@ -3,6 +3,7 @@
 Nothing outside this folder is written, so deleting the folder deletes everything.
 """
 
+import hmac
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -114,8 +115,24 @@ class Workspace:
         create_secret(self.root)
         Keys(self.root).create()
         self.lineage.migrate()
+        self._require_unused()
         git.add([".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore", *_TEMPLATES])
         git.commit("Start the workspace")
+
+    def _require_unused(self) -> None:
+        """Raise UsageError where a shared store is another workspace's: opt-outs would mix them."""
+        stores = self.settings.stores
+        used = []
+        with self.lineage.reader() as reader:
+            if reader.contributors() or reader.current_state():
+                used.append(f"stores.lineage {stores.lineage}")
+        if stores.remote and not self.dvc.is_remote_empty():
+            used.append(f"stores.remote {stores.remote}")
+        if used:
+            raise UsageError(
+                f"{' and '.join(used)} holds another workspace.",
+                remedy="name an empty database and an unused prefix; nothing was made.",
+            )
 
     # ---- paths -------------------------------------------------------------------------------
 
@@ -234,7 +251,9 @@ class Workspace:
         if stores.mlflow:
             from flows.doors.mlflow_server import MlflowServer  # as above
 
-            return MlflowServer(self.root, name, stores.mlflow, stores.mlflow_database)
+            return MlflowServer(
+                self.root, name, stores.mlflow, stores.mlflow_database, self.identity
+            )
         from flows.doors.mlflow import Mlflow
 
         return Mlflow(self.root, name)
@@ -256,6 +275,12 @@ class Workspace:
     def key_of(self, external_id: str) -> str:
         """The contributor key of an id. Raises UsageError where it is not an id."""
         return contributor_key(read_secret(self.root), external_id)
+
+    @property
+    def identity(self) -> str:
+        """What tells this workspace, and copies of it, from others in a shared store: 32 hex."""
+        # No contributor's id has such a character, so this is nobody's key.
+        return hmac.new(read_secret(self.root), b"\0stores", "sha256").hexdigest()[:32]
 
     # ---- changing it -------------------------------------------------------------------------
 

@@ -26,9 +26,13 @@ def init(
     label: Annotated[
         list[str] | None, typer.Option(help="A class, once per class; none: a causal LM.")
     ] = None,
+    stores: Annotated[
+        Path | None, typer.Option(help="A YAML file that names shared stores: docs/stores.md.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a workspace: params.yaml, git, DVC, lineage store and the secret of contributor keys."""
+    from flows.settings import read_stores
     from flows.workspace import Workspace
 
     folder_name = (
@@ -39,6 +43,8 @@ def init(
         changes["base"]["source"] = str(Path(base).resolve()) if Path(base).exists() else base
     if label:
         changes["base"]["labels"] = list(label)
+    if stores:
+        changes["stores"] = read_stores(stores)
     place = Workspace.create(path, changes)
     if json:
         print_json({"workspace": place.root})

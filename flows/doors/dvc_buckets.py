@@ -73,3 +73,20 @@ def delete_versions(fs: Any, path: str) -> None:
                 " it, then run this again.",
             ) from error
     fs.fs.invalidate_cache(path)
+
+
+def abort_uploads(fs: Any, folder: str) -> None:
+    """Discard the parts of unfinished uploads, which no listing of objects shows."""
+    bucket, _, key = folder.partition("/")
+    while True:
+        page = fs.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        uploads = page.get("Uploads", ())
+        for upload in uploads:
+            fs.fs.call_s3(
+                "abort_multipart_upload",
+                Bucket=bucket,
+                Key=upload["Key"],
+                UploadId=upload["UploadId"],
+            )
+        if not uploads or not page.get("IsTruncated"):
+            return

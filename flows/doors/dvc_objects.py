@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Literal
 
 from flows import digests
-from flows.doors.dvc_buckets import delete_versions, is_bucket, versions
+from flows.doors.dvc_buckets import abort_uploads, delete_versions, is_bucket, versions
 from flows.doors.dvc_errors import DvcError
 
 Place = Literal["dvc-cache", "dvc-remote"]
@@ -91,6 +91,8 @@ def sweep(odb: Any) -> None:
     for path in files(odb.fs, odb.path):
         if path.endswith(".tmp"):
             remove(odb.fs, path)
+    if is_bucket(odb.fs):
+        abort_uploads(odb.fs, odb.path + "/")
 
 
 def remove(fs: Any, path: str) -> None:

@@ -121,12 +121,11 @@ class Mlflow(DestroyingStore):
         known = client.get_experiment_by_name(self.name)
         if known is not None:
             return str(known.experiment_id)
-        return str(client.create_experiment(self.name, artifact_location=self._location))
+        return self._make_experiment(client)
 
-    @property
-    def _location(self) -> str | None:
-        """Where a new experiment keeps its files."""
-        return self.artifacts.as_uri()
+    def _make_experiment(self, client: MlflowClient) -> str:
+        """Make the experiment that runs and models lie in; return its id."""
+        return str(client.create_experiment(self.name, artifact_location=self.artifacts.as_uri()))
 
     def _write(
         self,

@@ -26,17 +26,23 @@ from mlflow.utils.rest_utils import http_request
 from flows.doors.mlflow import Mlflow
 from flows.doors.mlflow_database import NoDatabaseError, ServerDatabase
 from flows.doors.mlflow_model import write_model
-from flows.doors.mlflow_store import TAG_MODEL, Place, StoredModel, found
+from flows.doors.mlflow_store import TAG_MODEL, ModelStoreError, Place, StoredModel, found
 from flows.serving.card import ModelCard
+
+_TAG_WORKSPACE = "sift.workspace"
 
 
 class MlflowServer(Mlflow):
     """The models of one workspace in the server at `url`, under one registered name."""
 
-    def __init__(self, root: Path, name: str, url: str, database: str | None) -> None:
+    def __init__(
+        self, root: Path, name: str, url: str, database: str | None, workspace: str
+    ) -> None:
+        """`workspace` tells us from others whose models are in the server."""
         super().__init__(root, name)
         self.tracking_uri = url.rstrip("/")
         self._database_url = database
+        self._workspace = workspace
 
     def served_folder(self, number: int) -> Path:
         """Return a copy of a version's unmasked model, as it was registered.
@@ -89,12 +95,19 @@ class MlflowServer(Mlflow):
 
     @cached_property
     def _client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+        client = MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+        known = client.get_experiment_by_name(self.name)
+        if known is not None and known.tags.get(_TAG_WORKSPACE) != self._workspace:
+            raise ModelStoreError(
+                f"The models called {self.name} in {self.tracking_uri} are another workspace's.",
+                remedy="choose another model.name in a new workspace: an opt-out here would reach"
+                " what is not ours.",
+            )
+        return client
 
-    @property
-    def _location(self) -> None:
-        """Wherever the server keeps files."""
-        return
+    def _make_experiment(self, client: MlflowClient) -> str:
+        """Make ours, wherever the server keeps files."""
+        return str(client.create_experiment(self.name, tags={_TAG_WORKSPACE: self._workspace}))
 
     def _write(
         self,

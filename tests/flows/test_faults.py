@@ -48,7 +48,7 @@ OPT_OUT = [
     Point("flows.purging:_forget_datasets", "after"),
     Point("flows.doors.dvc:Dvc.commit_stages", "after"),
     Point("flows.purging:record", "after"),
-    Point("flows.doors.dvc:_drop_runs", "after"),
+    Point("flows.doors.dvc_destroying:_drop_runs", "after"),
     Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-cache"),
     Point("flows.doors.mlflow:Mlflow._destroy_version", "after"),
     Point("flows.doors.mlflow_destroying:_destroy_model", "after"),

@@ -52,7 +52,7 @@ SWITCH = [
     Point(_DROPPED, "before"),
     Point("flows.doors.dvc:Dvc.commit_stages", "after"),
     Point("flows.doors.git:Git.commit", "after"),
-    Point("flows.doors.dvc:_drop_runs", "after"),
+    Point("flows.doors.dvc_destroying:_drop_runs", "after"),
     Point("flows.doors.dvc:Dvc.destroy", "after"),
 ]
 

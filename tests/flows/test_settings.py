@@ -5,7 +5,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.errors import UsageError
-from flows.settings import load_settings, write_settings
+from flows.settings import load_settings, read_stores, write_settings
 from flows.workspace import template
 
 TEMPLATE = template("params.yaml")
@@ -125,3 +125,20 @@ def test_a_store_that_could_not_be_one_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=why):
         write_settings(TEMPLATE, tmp_path / "p.yaml", {"stores": {field: value}})
+
+
+def test_shared_stores_are_read_from_a_file_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "stores.yaml"
+    path.write_text("stores:\n  remote: s3://bucket/films\n")
+    target = tmp_path / "params.yaml"
+    write_settings(TEMPLATE, target, {"stores": read_stores(path)})
+    assert load_settings(target).stores.remote == "s3://bucket/films"
+    assert comments(target) == comments(TEMPLATE)
+
+
+@pytest.mark.parametrize("text", ["remote: s3://bucket", "stores: s3://bucket", "- 1", "{", ""])
+def test_a_file_that_is_no_section_of_stores_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "stores.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"stores\.yaml"):
+        read_stores(path)

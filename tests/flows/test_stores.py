@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.auditing import CHECKS
+from flows.errors import UsageError
 from flows.purging import PendingError, pending
 from flows.stocktaking import Stock
 from flows.verifying import verify
@@ -135,6 +136,15 @@ def test_one_machine_at_a_time_changes_what_lineage_tells_of(team: Team, tmp_pat
         pass
     with other.lock():
         pass
+
+
+def test_stores_that_another_workspace_uses_are_refused_and_nothing_is_made(
+    team: Team, tmp_path: Path, tiny_classifier: Path
+) -> None:
+    theirs = team.place.settings.stores.model_dump()
+    with pytest.raises(UsageError, match=r"stores\.lineage .* and stores\.remote .* another"):
+        Workspace.create(tmp_path / "new", {**settings(tiny_classifier), "stores": theirs})
+    assert not (tmp_path / "new").exists()
 
 
 def test_no_password_and_no_key_is_written_anywhere_in_the_workspace(team: Team) -> None:

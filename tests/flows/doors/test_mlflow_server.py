@@ -16,7 +16,7 @@ from tests.flows.servers import S3, Postgres, mlflow_server
 
 pytestmark = pytest.mark.slow
 
-BUCKET, DATABASE = "mlflow-files", "mlflow_rows"
+BUCKET, DATABASE, US = "mlflow-files", "mlflow_rows", "ours"
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def server(postgres_server: Postgres, s3_server: S3) -> Iterator[str]:
 @pytest.fixture
 def models(server: str, served: Served, tmp_path: Path, postgres_server: Postgres) -> MlflowServer:
     name = tmp_path.name.replace("_", "-")[:60]
-    return MlflowServer(served.root, name, server, postgres_server.url(DATABASE))
+    return MlflowServer(served.root, name, server, postgres_server.url(DATABASE), US)
 
 
 def register(models: MlflowServer, served: Served, state_seq: int = 1) -> Registered:
@@ -91,7 +91,7 @@ def test_a_destroyed_version_leaves_no_row_and_no_object(
 def test_without_the_database_files_go_and_nothing_is_called_absent(
     models: MlflowServer, served: Served, s3_server: S3
 ) -> None:
-    bare = MlflowServer(models.root, models.name, models.tracking_uri, None)
+    bare = MlflowServer(models.root, models.name, models.tracking_uri, None, US)
     first = register(bare, served, 1)
     bare.set_champion(register(bare, served, 2).version)
     held = bare.holders([first.version])
@@ -111,7 +111,7 @@ def test_another_database_is_not_taken_for_the_servers(
 ) -> None:
     postgres_server.create("elsewhere")
     wrong = MlflowServer(
-        models.root, models.name, models.tracking_uri, postgres_server.url("elsewhere")
+        models.root, models.name, models.tracking_uri, postgres_server.url("elsewhere"), US
     )
     with pytest.raises(ModelStoreError, match="is not the database behind"):
         register(wrong, served)
@@ -121,7 +121,18 @@ def test_another_database_is_not_taken_for_the_servers(
 
 
 def test_a_server_that_is_gone_is_an_error_of_ours(served: Served) -> None:
-    models = MlflowServer(served.root, "films", "http://127.0.0.1:9", None)
+    models = MlflowServer(served.root, "films", "http://127.0.0.1:9", None, US)
     with pytest.raises(ModelStoreError, match="Max retries exceeded") as refused:
         register(models, served)
     assert "MLFLOW_TRACKING_TOKEN" in refused.value.remedy
+
+
+def test_another_workspaces_models_of_the_same_name_are_not_touched(
+    models: MlflowServer, served: Served
+) -> None:
+    register(models, served)
+    theirs = MlflowServer(models.root, models.name, models.tracking_uri, None, "theirs")
+    for use in (theirs.leftovers, lambda: register(theirs, served), theirs.champion):
+        with pytest.raises(ModelStoreError, match="another workspace's"):
+            use()
+    assert models.versions() == [1]

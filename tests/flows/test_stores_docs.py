@@ -1,0 +1,121 @@
+"""What docs/stores.md says to write and to run is what there is."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+from ruamel.yaml import YAML
+
+from flows.settings import StoresSettings
+from flows.stores import check_stores
+from flows.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tests.flows.servers import Postgres
+
+DOCS = (Path(__file__).parents[2] / "docs" / "stores.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", DOCS, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_names_every_setting_and_is_valid() -> None:
+    (example,) = blocks("yaml")
+    stores = YAML(typ="safe").load(example)["stores"]
+    assert StoresSettings.model_validate(stores)
+    assert stores.keys() == StoresSettings.model_fields.keys()
+
+
+def options(command: click.Command, arguments: list[str]) -> set[str]:
+    """The options among the arguments that a command does not know."""
+    known = {name for option in command.params for name in option.opts + option.secondary_opts}
+    return {one for one in arguments if one.startswith("--")} - known
+
+
+def test_mlflow_knows_the_options_of_its_line() -> None:
+    from mlflow.cli import server
+
+    (line,) = (block for block in blocks("bash") if block.startswith("mlflow server"))
+    assert options(server, shlex.split(line)) == set()
+
+
+def test_prefect_knows_the_variable_and_the_options_of_its_line() -> None:
+    import subprocess
+    import sys
+
+    from prefect.settings import Settings
+
+    (line,) = (block for block in blocks("bash") if "prefect server" in block)
+    variable, *command = shlex.split(line)
+    assert variable.startswith("PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://")
+    assert "connection_url" in type(Settings().server.database).model_fields
+    asked = [sys.executable, "-m", *command[:3], "--help"]
+    shown = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert all(option in shown for option in command if option.startswith("--"))
+
+
+def test_the_extras_of_its_installation_are_ours() -> None:
+    import tomllib
+
+    (line,) = (block for block in blocks("bash") if block.startswith("pip install"))
+    found = re.search(r"\.\[(.*)\]", line)
+    assert found is not None
+    extras = found[1].split(",")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert set(extras) <= project["optional-dependencies"].keys()
+    # Tests need what the extras bring.
+    for extra in extras:
+        packages = set(project["optional-dependencies"][extra])
+        assert packages <= set(project["optional-dependencies"]["dev"])
+
+
+def test_each_store_of_a_workspace_says_what_it_is(fresh: Workspace) -> None:
+    found = {one.store: one for one in check_stores(fresh)}
+    assert all(one.answered for one in found.values())
+    assert found["lineage"].found.startswith("DuckDB 1.")
+    assert found["remote"].found == "0 objects"
+    assert found["mlflow"].found.endswith("0 versions of films")
+    assert not (fresh.root / "mlflow.db").exists()
+    (fresh.root / "lineage.duckdb").write_bytes(b"no store")
+    (lost,) = (one for one in check_stores(fresh) if not one.answered)
+    assert lost.store == "lineage" and lost.remedy
+
+
+@pytest.mark.slow
+def test_an_auditor_reads_everything_and_writes_nothing(postgres_server: "Postgres") -> None:
+    import psycopg
+
+    from lineage import LineageWriteError, SharedLineageStore
+    from tests.flows.servers import PASSWORD
+    from tests.lineage.population import populate
+
+    before, after = blocks("sql")
+    url = postgres_server.create("films")
+    # The server's only other user of these tests is called sift already, and is its owner.
+    made = before.replace("CREATE ROLE sift LOGIN;\n", "").replace(
+        "LOGIN", f"LOGIN PASSWORD '{PASSWORD}'"
+    )
+    postgres_server.run(*filter(str.strip, made.split(";")), database="films")
+    store = SharedLineageStore(url)
+    store.migrate()
+    populate(store)
+    postgres_server.run(*filter(str.strip, after.split(";")), database="films")
+    auditor = SharedLineageStore(url.replace("sift@", "auditor@"))
+    (python,) = blocks("python")
+    found = re.search(r'reader\.sql\("(.*)"\)', python)
+    assert found is not None
+    with auditor.reader() as reader:
+        assert len(reader.sql(found[1]).rows) == 6
+        assert [one for found in reader.audit_findings().values() for one in found] == []
+    with pytest.raises((LineageWriteError, psycopg.Error)), auditor.writer() as recorder:
+        recorder.mark_erased(recorder.read.contributors()[0].contributor_key, store_time())
+
+
+def store_time() -> "object":
+    from tests.lineage.population import at
+
+    return at(30)
