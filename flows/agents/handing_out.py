@@ -133,9 +133,9 @@ class _Giver:
             yield from self._tick()
 
     def stop(self) -> None:
-        """Take back what is out: its agents are told, and its folders go."""
+        """Take back what is out: all folders go, and its agents are told."""
+        clear(self._staging)
         for handed in self._out:
-            withdraw(self._staging, handed.name)
             self._pool.cancel(handed.run)
         self._out = []
 
