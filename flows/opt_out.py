@@ -19,7 +19,6 @@ from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
 from flows.errors import UsageError
 from flows.lately import noted
-from flows.ledgers import unknown
 from flows.observing import observed
 from flows.progress import tracked
 from flows.purging import purge

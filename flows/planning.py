@@ -8,11 +8,11 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flows.agents.holding import AgentArea
 from flows.doors.dvc import BOTH
 from flows.errors import UsageError
 from flows.evaluating import aggregate
 from flows.holdings import (
-    AgentArea,
     DvcObjects,
     Files,
     Found,

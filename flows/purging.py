@@ -15,13 +15,13 @@ pending, and running it again goes on from there.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from flows.agents.holding import AgentArea
 from flows.decisions import require_permission
 from flows.doors.dvc import DvcError
 from flows.doors.mlflow import ModelStoreError
 from flows.doors.staging import StagingError
 from flows.errors import FlowError
 from flows.holdings import (
-    AgentArea,
     DvcObjects,
     Files,
     Found,

@@ -69,7 +69,7 @@ class Store(ABC):
             connection.commit()
 
     def upgrade(self) -> None:
-        """Migrate a store that an older release wrote; leave any other, and a missing one, as it is.
+        """Migrate a store that an older release wrote; leave any other, or none, as it is.
 
         Raises as `migrate` and `reader` do.
         """

@@ -87,6 +87,7 @@ class _HandedOut:
     open_: dict[str, Job]
     heard: float
     """When there last was a sign of progress, as `time.monotonic`."""
+    standing: str = ""
     taken: dict[str, Job] = field(default_factory=dict)
     again: list[Job] = field(default_factory=list)
     """Jobs whose results did not count."""
@@ -132,9 +133,9 @@ class _Giver:
             yield from self._tick()
 
     def stop(self) -> None:
-        """Take back what is out: its agents are told, and its folders go."""
+        """Take back what is out: all folders go, and its agents are told."""
+        clear(self._staging)
         for handed in self._out:
-            withdraw(self._staging, handed.name)
             self._pool.cancel(handed.run)
         self._out = []
 
@@ -157,8 +158,8 @@ class _Giver:
             standing = standings[handed.run]
             progress = list(self._collect(handed))
             yield from progress
-            if progress or standing.phase == "waiting":
-                handed.heard = time.monotonic()
+            if progress or standing.phase == "waiting" or standing.name != handed.standing:
+                handed.heard, handed.standing = time.monotonic(), standing.name
             if not handed.open_:
                 self._end(handed)
             elif standing.phase == "ended":

@@ -80,6 +80,7 @@ class PrefectPool:
     def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
         """Ask Prefect about all of them; a run that was deleted there has ended."""
         from prefect.client.schemas.filters import FlowRunFilter
+        from prefect.client.schemas.sorting import FlowRunSort
 
         ids = [UUID(run) for run in runs]
         if not ids:
@@ -90,7 +91,7 @@ class PrefectPool:
                 str(run.id): run
                 for start in range(0, len(ids), _PAGE)
                 for run in self._client.read_flow_runs(
-                    flow_run_filter=wanted, limit=_PAGE, offset=start
+                    flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=start
                 )
             }
         standings = {}
@@ -173,7 +174,13 @@ def _translated() -> Iterator[None]:
 
     try:
         yield
-    except (httpx.HTTPError, PrefectHTTPStatusError) as error:
+    except PrefectHTTPStatusError as error:
+        answer = error.response
+        raise PoolError(
+            f"The Prefect server refuses, status {answer.status_code}: {answer.text[:200]}",
+            remedy="see that it is of the version named in docs/scale.md, then run this again.",
+        ) from error
+    except httpx.HTTPError as error:
         raise PoolError(
             f"The Prefect server does not answer: {type(error).__name__}.",
             remedy="see that it runs and that PREFECT_API_URL names it, then run this again.",

@@ -47,7 +47,7 @@ def translated(root: Path, doing: str) -> Iterator[None]:
             "`git checkout HEAD -- FILE`; a remote needs its credentials and to be reached), then "
             "run this again.",
         ) from error
-    except _client_errors() as error:
+    except client_errors() as error:
         raise DvcError(
             f"DVC could not {doing} in {root}: the remote store answered"
             f" {type(error).__name__}: {' '.join(str(error).split())}",
@@ -56,7 +56,8 @@ def translated(root: Path, doing: str) -> Iterator[None]:
         ) from error
 
 
-def _client_errors() -> tuple[type[Exception], ...]:
+def client_errors() -> tuple[type[Exception], ...]:
+    """What the clients of remote stores raise, of those that are loaded."""
     return tuple(
         getattr(sys.modules[module], name)
         for module, names in _CLIENTS

@@ -140,6 +140,7 @@ class ModelStore:
         """Make MLflow's tables where there are none yet, so that a server finds them whole."""
         if not self.database.exists():
             self._make_database()
+
     def check(self) -> str:
         """Ask the store and say what it is. Raises ModelStoreError where it does not answer."""
         return f"MLflow {mlflow.__version__}, {len(self.versions())} versions of {self.name}"

@@ -24,6 +24,8 @@ from dvc.fs import get_cloud_fs
 from pydantic import BaseModel, ConfigDict
 
 from flows.doors.dvc import Dvc
+from flows.doors.dvc_buckets import delete_versions, is_bucket, versions
+from flows.doors.dvc_errors import client_errors
 from flows.errors import FlowError, UsageError
 
 AREA = "agents"
@@ -130,12 +132,28 @@ class Staging:
             self._fs.fs.invalidate_cache()
             return bool(self._fs.exists(self._path(path)))
 
+    def remains(self) -> dict[str, int]:
+        """As `list`, and what a bucket that keeps versions still has of what was deleted."""
+        if not is_bucket(self._fs):
+            return self.list()
+        with self._translated("list versions in it"):
+            found = {row.path: row.bytes for row in versions(self._fs, f"{self._root}/")}
+        return {"/".join(self._fs.relparts(path, self._root)): size for path, size in found.items()}
+
     def destroy(self, path: str) -> None:
-        """Delete an object or a folder with all below it; nothing where it is gone already."""
+        """Delete an object or a folder with all below it; nothing where it is gone already.
+
+        In a bucket that keeps versions, every version of each.
+        """
         target = self._path(path)
         with self._translated(f"delete {path}"):
             self._fs.fs.invalidate_cache()
-            if self._fs.exists(target):
+            if is_bucket(self._fs):
+                found = {row.path for row in versions(self._fs, target)}
+                for own in sorted(found):
+                    if own == target or own.startswith(f"{target}/"):
+                        delete_versions(self._fs, own)
+            elif self._fs.exists(target):
                 self._fs.rm(target, recursive=True)
 
     def _path(self, path: str) -> str:
@@ -156,7 +174,7 @@ class Staging:
     def _translated(self, doing: str, asked: type[OSError] | None = None) -> Iterator[None]:
         try:
             yield
-        except (DvcException, OSError) as error:
+        except (DvcException, OSError, *client_errors()) as error:
             if asked and isinstance(error, asked):
                 raise
             raise StagingError(

@@ -9,9 +9,9 @@ from flows.base import ensure_base
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.workspace import Workspace
 from tests.flows.agents.pools import Act, LocalPool, honest
-from tests.flows.workspaces import CONTRIBUTORS, Snapshot, make_workspace, reviews
+from tests.flows.workspaces import CONTRIBUTORS, TWINS, Snapshot, make_workspace, reviews
 
-NAMES = CONTRIBUTORS[:5]
+NAMES = (*CONTRIBUTORS[:3], *TWINS)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from flows.finetuning import jobs, pending
 from flows.workspace import Workspace
 from tests.flows.agents.conftest import NAMES, finetune_by, vectors_and_masks
 from tests.flows.agents.pools import Act, Errand, LocalPool, SilentError, honest
-from tests.flows.workspaces import CONTRIBUTORS, marker
+from tests.flows.workspaces import marker
 
 
 def staged(place: Workspace) -> dict[str, int]:
@@ -62,6 +62,9 @@ def test_agents_end_in_the_bytes_of_this_process_and_leave_nothing_staged(
     assert len(pool.errands) == 3
     assert staged(waiting) == {}
     assert list(waiting.temporary.iterdir()) == []
+    told = repr(pool.errands)  # all that Prefect hears
+    named = [(job.dataset.contributor_key, job.dataset.sha256) for job in jobs(waiting)]
+    assert not [word for words in [*named, NAMES] for word in words if word in told]
 
 
 def test_what_a_crashed_agent_finished_counts_and_the_rest_is_done_by_another(
@@ -108,6 +111,7 @@ def test_an_agent_that_comes_back_after_it_was_given_up_gives_nothing_back(
     assert vectors_and_masks(waiting) == before
 
 
+@pytest.mark.slow
 def test_an_agent_whose_assignment_goes_while_it_writes_takes_back_what_it_wrote(
     waiting: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +135,7 @@ def test_an_agent_whose_assignment_goes_while_it_writes_takes_back_what_it_wrote
     assert left == [{}]
 
 
+@pytest.mark.slow
 def test_whoever_no_agent_can_do_is_named_and_all_others_are_recorded(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
@@ -171,6 +176,7 @@ def test_an_agent_that_says_it_failed_says_so_by_the_name_of_an_error(waiting: W
     assert len(pending(waiting)) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_an_altered_base_model_is_noticed_by_agents_and_staged_afresh(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
@@ -187,6 +193,7 @@ def test_an_altered_base_model_is_noticed_by_agents_and_staged_afresh(
     assert vectors_and_masks(waiting) == made_here
 
 
+@pytest.mark.slow
 def test_altered_rows_are_noticed_before_anything_is_computed_from_them(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
@@ -241,14 +248,7 @@ def test_a_build_that_is_stopped_takes_back_what_is_out(waiting: Workspace) -> N
     assert staged(waiting) == {}
 
 
-def test_prefect_is_told_nothing_about_contributors(waiting: Workspace) -> None:
-    pool = finetune_by(waiting)
-    told = repr(pool.errands)
-    assert CONTRIBUTORS[0] not in told
-    assert not [job for job in jobs(waiting) if job.dataset.contributor_key in told]
-    assert not [job for job in jobs(waiting) if job.dataset.sha256 in told]
-
-
+@pytest.mark.slow
 def test_a_build_stops_where_all_agents_are_sick(waiting: Workspace) -> None:
     with_build(waiting, shard_size=1, attempts=2, in_flight=2)
 

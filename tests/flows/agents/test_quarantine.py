@@ -69,6 +69,7 @@ def test_what_does_not_count_is_quarantined_with_its_reason_and_done_again(
     assert staged(waiting) == {}
 
 
+@pytest.mark.slow
 def test_a_contributor_whose_results_never_count_stops_the_build_and_names_the_reason(
     waiting: Workspace,
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_contributor_whose_results_never_count_stops_the_build_and_names_the_r
     assert vectors_and_masks(waiting) == {}
 
 
+@pytest.mark.slow
 def test_a_spot_check_finds_a_valid_vector_of_another_training(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_spot_check_finds_a_valid_vector_of_another_training(
     assert vectors_and_masks(waiting) == made_here
 
 
+@pytest.mark.slow
 def test_without_a_spot_check_such_a_vector_counts_as_the_docs_say(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
@@ -96,6 +99,7 @@ def test_without_a_spot_check_such_a_vector_counts_as_the_docs_say(
     assert vectors_and_masks(waiting) != made_here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same_environment", [True, False])
 def test_a_shard_done_twice_with_other_bits_is_an_error_with_a_name(
     waiting: Workspace, monkeypatch: pytest.MonkeyPatch, same_environment: bool
@@ -127,6 +131,7 @@ def test_a_shard_done_twice_with_other_bits_is_an_error_with_a_name(
     assert {row.reason for row in quarantined(waiting)} == {"OtherBitsError"}
 
 
+@pytest.mark.slow
 def test_a_shard_done_twice_with_the_same_bits_changes_nothing(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
@@ -139,6 +144,7 @@ def test_a_shard_done_twice_with_the_same_bits_changes_nothing(
     assert quarantined(waiting) == []
 
 
+@pytest.mark.slow
 def test_an_opt_out_destroys_quarantined_bytes_of_all_and_what_agents_left_over(
     waiting: Workspace,
 ) -> None:

@@ -1,0 +1,180 @@
+"""What docs/scale.md and deploy/ tell people to write is valid, and every command in it exists."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import typer.main
+from ruamel.yaml import YAML
+
+from flows.cli import app as sift
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+DOCS = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+KUBERNETES = "1.34"
+PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
+
+
+def yaml(path: Path) -> list[Any]:
+    return list(YAML(typ="safe").load_all(path))
+
+
+def compose() -> dict[str, Any]:
+    (document,) = yaml(DEPLOY / "compose.yaml")
+    return dict(document)
+
+
+def lines() -> Iterator[list[str]]:
+    """Every command that the page, the files' heads and the services name."""
+    heads = "".join(path.read_text() for path in DEPLOY.rglob("*") if path.is_file())
+    found = "".join(re.findall(r"^```bash\n(.*?)^```$", DOCS, flags=re.M | re.S)).splitlines()
+    found += re.findall(r"^#   (.+)$", heads, flags=re.M)
+    found += re.findall(r"`((?:prefect|sift) [a-z-]+ [a-z][^`]*)`", DOCS)
+    for service in compose()["services"].values():
+        command = service.get("command", "")
+        text = command if isinstance(command, str) else shlex.join(command)
+        found += text.removeprefix('sh -c "').removesuffix('"').split(" && ")
+    for line in found:
+        words = [word for word in shlex.split(line) if not re.match(r"^[A-Z][A-Z0-9_]*=", word)]
+        if words[:1] == ["docker"] and "run" in words:
+            words = words[words.index("orchestrator") + 1 :] or words
+        if words:
+            yield words
+
+
+COMMANDS = {" ".join(words): words for words in lines()}
+
+
+def of(program: str) -> list[str]:
+    return [line for line, words in COMMANDS.items() if words[0] == program]
+
+
+@pytest.mark.parametrize("line", of("sift"))
+def test_every_sift_command_would_parse(line: str) -> None:
+    command: Any = typer.main.get_command(sift)
+    words = COMMANDS[line][1:]
+    while hasattr(command, "commands") and words:
+        command = command.commands[words.pop(0)]
+    command.make_context(line, words)
+
+
+@pytest.mark.parametrize("line", of("prefect"))
+def test_every_prefect_command_would_parse(line: str) -> None:
+    from prefect.cli._app import _app
+
+    _app.parse_args(COMMANDS[line][1:], print_error=False, exit_on_error=False)
+
+
+@pytest.mark.parametrize("line", of("mlflow"))
+def test_every_mlflow_command_would_parse(line: str) -> None:
+    from mlflow.cli import cli
+
+    group, words = cli, COMMANDS[line][1:]
+    group.commands[words[0]].make_context(words[0], words[1:])
+
+
+def test_no_other_program_is_named() -> None:
+    known = {"sift", "prefect", "mlflow", "kubectl", "docker", "export", "minio", "server", "sh"}
+    assert {words[0] for words in COMMANDS.values()} <= known
+    assert len(of("sift")) >= 5 and len(of("prefect")) >= 6 and of("mlflow")
+
+
+def test_the_compose_file_is_one_by_the_specification() -> None:
+    schema = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
+    # The specification names no `retries: 20` wrong and `x-…` right; `name` came after this schema.
+    document = {key: value for key, value in compose().items() if key != "name"}
+    jsonschema.Draft7Validator(schema).validate(document)
+
+
+def test_the_compose_file_refers_to_nothing_that_is_not_there() -> None:
+    document = compose()
+    services, volumes = document["services"], document["volumes"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= set(services), name
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in volumes, name
+    secrets = re.findall(r"PASSWORD|SECRET|ACCESS_KEY", (DEPLOY / "compose.yaml").read_text())
+    assert secrets
+    text = (DEPLOY / "compose.yaml").read_text()
+    for name, value in re.findall(r"^\s+(\w*(?:PASSWORD|KEY\w*|_USER)): (.+)$", text, flags=re.M):
+        assert value.startswith("${") or name == "POSTGRES_USER", "no secret stands in the file"
+
+
+def test_agents_and_servers_listen_on_loopback_of_the_host_alone() -> None:
+    ports = [port for s in compose()["services"].values() for port in s.get("ports", [])]
+    assert ports and all(port.startswith("127.0.0.1:") for port in ports)
+
+
+@pytest.mark.parametrize("number", range(len(yaml(DEPLOY / "kubernetes" / "agents.yaml"))))
+def test_every_kubernetes_object_is_valid(number: int) -> None:
+    document = yaml(DEPLOY / "kubernetes" / "agents.yaml")[number]
+    kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def template() -> dict[str, Any]:
+    path = DEPLOY / "kubernetes" / "base-job-template.json"
+    return dict(json.loads(path.read_text()))
+
+
+def test_the_base_job_template_uses_every_variable_and_no_other() -> None:
+    parts = template()
+    used = set(PLACEHOLDER.findall(json.dumps(parts["job_configuration"])))
+    variables = parts["variables"]["properties"]
+    assert used == set(variables)
+    for name, variable in variables.items():
+        assert variable["description"], name
+        jsonschema.validate(variable["default"], variable)
+
+
+def test_the_job_of_the_base_job_template_is_valid_when_filled_in() -> None:
+    parts = template()
+    filled = {n: v["default"] for n, v in parts["variables"]["properties"].items()}
+    filled |= {
+        "name": "finetune",
+        "command": ["prefect", "flow-run", "execute"],
+        "env": [{"name": "PREFECT_API_URL", "value": "http://x/api"}],
+    }
+
+    def fill(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: fill(own) for name, own in value.items()}
+        if isinstance(value, list):
+            return [fill(own) for own in value]
+        whole = PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
+        if whole:
+            return filled[whole[1]]
+        if isinstance(value, str):
+            return PLACEHOLDER.sub(lambda found: str(filled[found[1]]), value)
+        return value
+
+    job = fill(parts["job_configuration"]["job_manifest"])
+    kubernetes_validate.validate(job, KUBERNETES, strict=True)
+
+
+def test_the_image_holds_the_packages_that_the_wheel_is_made_of() -> None:
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    for package in ("sift_core", "lineage", "flows"):
+        assert f"COPY {package} {package}" in dockerfile
+    for name in re.findall(r"COPY ((?:[\w.]+ )+)\./", dockerfile)[0].split():
+        assert (ROOT / name).is_file()
+
+
+def test_every_reason_for_quarantine_is_explained() -> None:
+    from flows.agents.errors import QuarantinedError
+
+    named = set(re.findall(r"^\| `(\w+Error)` \|", DOCS, flags=re.M))
+    assert named == {kind.__name__ for kind in QuarantinedError.__subclasses__()}
+
+
+def test_every_setting_of_build_is_shown() -> None:
+    from flows.settings import BuildSettings
+
+    shown = set(re.findall(r"^  (\w+): ", DOCS, flags=re.M))
+    assert shown == set(BuildSettings.model_fields)
