@@ -68,7 +68,7 @@ _WATCHED = {
         "sift_core:Mask.to_bytes",
         "sift_core:linear_digest",
         "sift_core:sha256_of",
-        "flows.finetuning:md5_of",
+        "flows.finetuned:md5_of",
     ),
     "files to disk": ("sift_core:write_atomically",),
     "datasets": (

@@ -34,10 +34,14 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True)
 class FolderLedger:
-    """A folder; made when it is written to, where `within` exists: that may be a disk."""
+    """A folder; made when it is written to, where `within` exists: that may be a disk.
+
+    With `only_to_write`, a missing `within` has no notes, and is an error for who writes one.
+    """
 
     folder: Path
     within: Path | None = None
+    only_to_write: bool = False
 
     @property
     def where(self) -> str:
@@ -46,7 +50,8 @@ class FolderLedger:
 
     def names(self) -> set[str]:
         """The notes in the folder."""
-        self._require()
+        if not self.only_to_write:
+            self._require()
         paths = self.folder.iterdir() if self.folder.is_dir() else ()
         return {path.name for path in paths if is_file_name(path.name)}
 

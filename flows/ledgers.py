@@ -154,9 +154,12 @@ def _remote(workspace: Workspace) -> Ledger:
         return RemoteLedger(workspace)
     # Read without DVC, whose import takes a second that most commands do not need.
     folder = (workspace.root / ".dvc" / url).resolve()
-    if not folder.is_relative_to(workspace.root) and not folder.is_dir():
-        return FolderLedger(folder / FOLDER / own_folder(workspace.root), within=folder)
-    return FolderLedger(folder / FOLDER / own_folder(workspace.root))
+    own = folder / FOLDER / own_folder(workspace.root)
+    if not folder.is_relative_to(workspace.root):
+        return FolderLedger(own, within=folder)
+    # DVC makes it at the first push. Gone after that, it is away, and must not be made anew.
+    pushed = (workspace.root / ".sift" / "pushed-to").is_file()
+    return FolderLedger(own, within=folder if pushed else None, only_to_write=True)
 
 
 def _remote_url(root: Path) -> str:

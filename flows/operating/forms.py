@@ -28,6 +28,7 @@ CheckName = Literal[
     "records",
     "dvc",
     "mlflow",
+    "departures",
     "reports",
     "exactness",
 ]

@@ -41,7 +41,7 @@ def _mlflow_migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             (made / "root").write_text(str(store.root))
             return
         draft = store.root / ".sift" / "tmp" / "made"
-        draft.mkdir(parents=True)
+        draft.mkdir(parents=True, exist_ok=True)  # of one that was killed
         shutil.copyfile(made / "mlflow.db", draft / "mlflow.db")
         move_store(draft, Path((made / "root").read_text()), store.root)
         (draft / "mlflow.db").replace(store.database)

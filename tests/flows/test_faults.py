@@ -52,7 +52,7 @@ OPT_OUT = [
     Point("flows.doors.dvc_destroying:_drop_runs", "after"),
     Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-cache"),
     Point("flows.doors.mlflow:Mlflow._destroy_version", "after"),
-    Point("flows.doors.mlflow_destroying:_destroy_model", "after"),
+    Point("flows.doors.mlflow_destroying:DestroyingStore._destroy_model", "after"),
     Point("flows.doors.mlflow:Mlflow.destroy", "after"),
     Point("flows.doors.dvc:Dvc.push", "after"),
     Point("flows.purging:push", "after"),
@@ -74,7 +74,7 @@ OFTEN = [
     if point.function == _RECORDED
     or point.function.startswith(("flows.purging:_", "flows.purging:record", "flows.purging:push"))
     or (point.function, point.when) == ("flows.removal:make_current", "after")
-    or point.function.endswith(("Mlflow.register", ":_destroy_model", "LineageStore.rewrite"))
+    or point.function.endswith(("Mlflow.register", "._destroy_model", "LineageStore.rewrite"))
 ]
 """Each step's work is done and not recorded, each place is purged, and the narrowest gaps."""
 BUILD = [

@@ -25,7 +25,7 @@ from tests.flows.openlineage_spec import (
     require_official,
 )
 from tests.flows.test_build import change
-from tests.flows.workspaces import CONTRIBUTORS
+from tests.flows.workspaces import CONTRIBUTORS, request
 
 Event = dict[str, Any]
 
@@ -194,7 +194,8 @@ def test_an_endpoint_gets_what_the_file_has(
 ) -> None:
     url, received = endpoint
     place = change(fresh, "transport: {}", f"transport: {{type: http, url: '{url}'}}")
-    with observed(place, "work", ["opt-out-0001"]):
+    filed = request(place, "ann")
+    with observed(place, "work", [filed.request_id]):
         pass
     assert received == events(place)
     assert [event["eventType"] for event in received] == ["START", "COMPLETE"]

@@ -94,11 +94,11 @@ def test_every_pip_line_installs_from_the_pins_what_the_project_has() -> None:
         for line in block.splitlines()
         if line.startswith("pip ")
     ]
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         *command, what = shlex.split(line)
         assert command == ["pip", "install", "--constraint", "constraints.txt", "--editable"]
-        assert what in (".", ".[dev]")
+        assert what in (".", ".[dev]", ".[postgres,s3]")
     assert (ROOT / "constraints.txt").is_file()
 
 
