@@ -9,8 +9,9 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## the main job on a real model and real reviews, then one opt-out
 	$(BIN)/sift demo demo-workspace
 
+# Three workers on two cores: servers take seconds to start, and nothing runs meanwhile.
 test: $(READY)  ## the default tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the slow tests: minutes each
 	$(BIN)/python -m pytest -m slow

@@ -94,6 +94,7 @@ def test_an_opt_out_that_dies_while_others_wait_ends_the_same(
     assert vector_files(masks_only) == []
 
 
+@pytest.mark.slow
 def test_a_build_that_dies_again_and_again_ends_the_same(
     masks_only: Workspace,
     tmp_path: Path,

@@ -122,6 +122,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_scoring_takes_the_memory_of_a_few_tensors(causal_folder: Path, tmp_path: Path) -> None:
     """34 million parameters, 134 MB; the largest tensor has 4 MB."""
     wide = tiny.wide_causal(tmp_path / "wide", hidden=512, layers=8)
