@@ -139,7 +139,7 @@ def _references(stock: Stock) -> Iterable[Finding]:
         yield Finding(
             where=f"{table}.{column}",
             found=f"{value} is not in {missing_in}.",
-            remedy="restore lineage.duckdb from a backup.",
+            remedy="restore the lineage store from a backup.",
         )
 
 

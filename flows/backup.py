@@ -27,7 +27,9 @@ from lineage.certificate_digest import file_sha256
 
 _MADE_AGAIN = (".sift/tmp", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
 _HOSTILE = (".sift/quarantine",)
-_LEFT_OUT = (*_MADE_AGAIN, *_HOSTILE, ".dvc/config.local", "mlflow.db-wal", "mlflow.db-shm")
+_RUNNING_HERE = (".sift/services.json", ".sift/services.lock")
+_OF_MLFLOW = ("mlflow.db-wal", "mlflow.db-shm")
+_LEFT_OUT = (*_MADE_AGAIN, *_HOSTILE, *_RUNNING_HERE, *_OF_MLFLOW, ".dvc/config.local")
 _ROOM = 1.01
 """A tar is this much larger than what is in it, and its manifest."""
 
@@ -58,11 +60,7 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
     require_text("name", by, MAX_NAME_LENGTH)
     now = datetime.now(UTC)
     target = _target(workspace, target, now)
-    if not (workspace.root / "lineage.duckdb").is_file():
-        raise UsageError(
-            "The lineage store of this workspace is no file in it.",
-            remedy="back up a shared store by its own means, such as pg_dump, at the same moment.",
-        )
+    _require_own_stores(workspace)
     with workspace.lock():
         require_nobody_back(workspace)
         with workspace.lineage.reader() as reader:
@@ -101,6 +99,18 @@ def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) 
     with workspace.lineage.writer() as recorder:
         recorder.mark_backup_destroyed(backup_id, by, datetime.now(UTC))
         return next(row for row in recorder.read.backups() if row.backup_id == backup_id)
+
+
+def _require_own_stores(workspace: Workspace) -> None:
+    """Raise UsageError where lineage or models lie elsewhere: this would be half of a backup."""
+    stores = workspace.settings.stores
+    shared = [name for name in ("lineage", "mlflow") if getattr(stores, name)]
+    if shared:
+        raise UsageError(
+            f"This workspace shares stores.{' and stores.'.join(shared)}, not files in it.",
+            remedy="back shared stores up by their own means, such as pg_dump, and the folder "
+            "with them, at one moment at which nobody builds or removes.",
+        )
 
 
 def _target(workspace: Workspace, target: Path, now: datetime) -> Path:

@@ -75,7 +75,7 @@ def _broken(workspace: Workspace, name: str, what: str) -> EvidenceError:
     path = workspace.reports / name / CERTIFICATE
     return EvidenceError(
         f"The certificate of {name} {what}.",
-        remedy=f"restore {path} or lineage.duckdb, whichever was changed, from a backup.",
+        remedy=f"restore {path} or the lineage store, whichever was changed, from a backup.",
     )
 
 

@@ -29,7 +29,7 @@ def _lineage(workspace: Workspace) -> Found:
         yield (
             "failed",
             f"{lost} references lead nowhere.",
-            "restore lineage.duckdb from a backup; `sift audit` names them.",
+            "restore the lineage store from a backup; `sift audit` names them.",
         )
     if not broken and not lost:
         found_well = f"opens; {entries} entries in its audit log account for every row."

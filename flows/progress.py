@@ -34,13 +34,14 @@ def listening(listener: Listener) -> Iterator[None]:
 
 def tracked(what: str, items: Iterable[Item], total: int) -> Iterator[Item]:
     """Iterate, telling listeners after each item that it is done."""
-    _tell(what, 0, total)
+    tell(what, 0, total)
     for done, item in enumerate(items, start=1):
         yield item
-        _tell(what, done, total)
+        tell(what, done, total)
 
 
-def _tell(what: str, done: int, total: int) -> None:
+def tell(what: str, done: int, total: int) -> None:
+    """Tell all listeners."""
     for listener in _listeners.get():
         listener(what, done, total)
 

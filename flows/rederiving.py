@@ -145,7 +145,7 @@ def is_here(workspace: Workspace, row: VectorRecord) -> bool:
     return path.is_file() and sift_core.file_sha256(path) == row.vector_sha256
 
 
-_RESTORE_LINEAGE = "restore lineage.duckdb from a backup, a digest in it was altered"
+_RESTORE_LINEAGE = "restore the lineage store from a backup, a digest in it was altered"
 _UNREPEATED = Difference(
     "repetition",
     "nothing that lineage records of the environment differs, so the arithmetic does not repeat",

@@ -62,7 +62,7 @@ class Stock:
             yield Finding(
                 where=f"contributor {row.contributor_key}",
                 found="the id in this row is not the one that the key was made from.",
-                remedy="restore lineage.duckdb from a backup: the id was altered.",
+                remedy="restore the lineage store from a backup: the id was altered.",
             )
 
     def _is_key_of(self, key: str, external_id: str) -> bool:
@@ -89,7 +89,7 @@ class Stock:
                 yield Finding(
                     where=f"dataset_records {row.contributor_key} {row.sha256[:16]}…",
                     found="the hashes of records are not those of the rows in the file.",
-                    remedy="restore lineage.duckdb from a backup: the row was altered.",
+                    remedy="restore the lineage store from a backup: the row was altered.",
                 )
 
     # ---- disk --------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def report_findings(stock: Stock) -> Iterator[Finding]:
             yield Finding(
                 where=f"reports/{folder.name}",
                 found="lineage has no such request: it may be older than the report.",
-                remedy="restore lineage.duckdb from a newer backup.",
+                remedy="restore the lineage store from a newer backup.",
             )
 
 

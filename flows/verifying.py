@@ -188,7 +188,7 @@ def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Membe
     if list(lanes) != recorded:
         raise ExactnessError(
             f"the linear digest of the merge is {list(lanes)}, lineage recorded {recorded}.",
-            remedy="restore lineage.duckdb from a backup: a digest in it was altered.",
+            remedy="restore the lineage store from a backup: a digest in it was altered.",
         )
     for member in tracked("Reading masks", members, len(members)):
         sift_core.require_mask(stored_mask(workspace, member), kind)

@@ -16,7 +16,7 @@ from lineage.statements import Connection, run, run_text
 
 _SHOWN = 10
 """Rows of a table that are named one by one; the others are counted."""
-_RESTORE = "restore lineage.duckdb from a backup that passes `sift audit`"
+_RESTORE = "restore the lineage store from a backup that passes `sift audit`"
 _ASK = f"{_RESTORE}; until then do not rely on what lineage says."
 
 

@@ -19,7 +19,7 @@ from sift_core.mask import Mask
 from sift_core.merge import MergeState
 from sift_core.removal_audit import AuditRows, Probe, Relearning, RemovalAudit, audit_removal
 from sift_core.serve import masked_weights, served_weights, weights_sha256
-from sift_core.serve_files import served_file, served_folder, served_from, served_sha256
+from sift_core.serve_files import served_folder, served_from, served_sha256
 from sift_core.serve_lazily import LazilyServed
 from sift_core.signs import SignVector
 from sift_core.stored import StoredMask, StoredState, StoredVector, require_mask, shapes_in
@@ -80,7 +80,6 @@ __all__ = [
     "read_vector",
     "rebuilt_sha256",
     "require_mask",
-    "served_file",
     "served_folder",
     "served_from",
     "served_sha256",

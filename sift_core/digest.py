@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sift_core.counter import words
 
 LANES = 2
-_HALF, _LOW_HALF, _ODD = np.uint64(32), np.uint64(2**32 - 1), np.uint64(1)
+_HALF, _LOW_HALF, _BOTH_ODD = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**32 + 1)
 _CHUNK = 1 << 16
 """Entries at a time: 1 MiB of coefficients, which stays in cache."""
 
@@ -50,8 +50,9 @@ def digest_of_rows(name: str, start: int, rows: NDArray[np.int64], seed: int) ->
     for first in range(0, rows.shape[1], _CHUNK):
         chunk = unsigned[:, first : first + _CHUNK]
         drawn = words("digest", seed, name, start + first, chunk.shape[1])
+        drawn |= _BOTH_ODD
         for lane, half in enumerate((drawn & _LOW_HALF, drawn >> _HALF)):
-            lanes[:, lane] += np.einsum("ri,i->r", chunk, half | _ODD)
+            lanes[:, lane] += np.einsum("ri,i->r", chunk, half)
     return lanes
 
 

@@ -6,7 +6,7 @@ A reader sees the old bytes or the new ones, never a part.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def draft(folder: Path) -> Iterator["Draft"]:
 
 
 class Draft:
-    """A file that is written front to back, in pieces, before it has its name."""
+    """A file that is written in pieces, mostly front to back, before it has its name."""
 
     def __init__(self, handle: int, path: Path) -> None:
         self._handle = handle
@@ -77,31 +77,36 @@ class Draft:
 
         Now and then what was written is flushed, so that the disk is at work while more is made.
         """
-        start = self.size
-        while self.size < start + len(data):
-            self.size += os.write(self._handle, data[self.size - start :])
-        if len(self._found) != len(data):
-            self._found = bytearray(len(data))
-        found: object = self._found
-        read = os.preadv(self._handle, [self._found], start)
-        if read != len(data) or found != data:
-            raise OSError(f"{self._path} does not give back what was written to it.")
+        self.overwrite(self.size, data)
+        self.size += len(data)
         if self.size - self._flushed >= _FLUSH_EVERY:
             os.fdatasync(self._handle)
             self._flushed = self.size
 
-    def copy(self, source: Path) -> None:
-        """Append the bytes of another file. Raises OSError."""
-        with source.open("rb") as file:
-            while data := file.read(_COPY):
-                self.write(data)
-
-    def overwrite(self, start: int, data: memoryview) -> None:
-        """Replace bytes that were written, read them back, compare. Raises OSError."""
-        if os.pwrite(self._handle, data, start) != len(data) or (
-            os.pread(self._handle, len(data), start) != data
-        ):
+    def overwrite(self, start: int, data: bytes | memoryview) -> None:
+        """Put bytes at a place, read them back, compare. Raises OSError."""
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._handle, data[written:], start + written)
+        if len(self._found) != len(data):
+            self._found = bytearray(len(data))
+        # Compared as bytearray, which is quick; a memoryview compares byte by byte.
+        found: object = self._found
+        if os.preadv(self._handle, [self._found], start) != len(data) or found != data:
             raise OSError(f"{self._path} does not give back what was written to it.")
+
+    def copy(self, source: Path, left_out: Iterable[tuple[int, int]] = ()) -> None:
+        """Append the bytes of another file but those from `start` to `stop` of each pair.
+
+        Room is left for these: `overwrite` fills it. Raises OSError.
+        """
+        begin, ends = self.size, source.stat().st_size
+        with source.open("rb") as file:
+            for start, stop in (*sorted(left_out), (ends, ends)):
+                file.seek(self.size - begin)
+                while data := file.read(min(_COPY, start - (self.size - begin))):
+                    self.write(data)
+                self.size = begin + stop
 
     def keep(self, path: Path) -> None:
         """Flush all to disk and give the file its name, in place of what had that name."""

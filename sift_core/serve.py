@@ -45,8 +45,12 @@ def served_entries(
     if members == 0:
         return base.clone()
     # One array of float64, changed in place: a new one for each operation takes longer than it.
-    served = torch.from_numpy(sums).double().mul_(grid.scale()).div_(members)
-    return served.add_(base).float().to(base.dtype)
+    # NumPy's, because torch would wake its threads for every piece, and they spin in between.
+    served = sums.astype(np.float64)
+    served *= grid.scale()
+    served /= members
+    served += base.detach().float().numpy()
+    return torch.from_numpy(served.astype(np.float32)).to(base.dtype)
 
 
 def masked_weights(
@@ -77,6 +81,8 @@ def weights_line(name: str, dtype: torch.dtype, shape: Sequence[int]) -> bytes:
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, not copied."""
+    if not tensor.numel():  # an array without entries may have a stride of 0, which no view takes
+        return memoryview(b"")
     return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 

@@ -2,25 +2,18 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from sift_core.blocks import Block, Piece
-from sift_core.canonical import plain_head
+from sift_core.blocks import Piece
 from sift_core.errors import MismatchError
-from sift_core.files import Draft, draft
+from sift_core.files import draft
 from sift_core.kind import Kind
 from sift_core.serve import SERVED, Weights, bytes_of, served_entries, weights_line
-from sift_core.stored import MaskReader, StoredMask, StoredState
+from sift_core.stored import MaskReader, StoredMask, StoredState, state_blocks
 from sift_core.stored_weights import StoredWeights
-from sift_core.update import updated_blocks
-
-_METADATA = {"format": "pt"}
-"""What Hugging Face writes and wants to read in a file of weights."""
 
 
 def served_from(
@@ -49,11 +42,11 @@ def served_pieces(
     AlteredError, CodecError, MismatchError.
     """
     reader = None if mask is None else MaskReader(mask, kind)
-    for block, rows in updated_blocks(kind, state, (), ()):
+    for block, sums in state_blocks(kind, state):
         moved = None if reader is None else torch.from_numpy(reader.take(block))
         for piece, span in block.spans():
             entries = entries_of(base, piece)
-            served = served_entries(entries, rows[0, span], kind.grid, members)
+            served = served_entries(entries, sums[span], kind.grid, members)
             yield piece, served if moved is None else torch.where(moved[span], served, entries)
     if reader is not None:
         reader.finish()
@@ -91,11 +84,12 @@ def served_folder(
     the trained ones. Raises AlteredError, CodecError, MismatchError, OSError.
     """
     require_same_shapes(base, kind)
+    trained = [base.places[name] for name in kind.shapes]
     digest = WeightsDigest(kind.shapes)
     with ExitStack() as stack:
         drafts = {path: stack.enter_context(draft(folder)) for path in base.files}
         for path, file in drafts.items():
-            file.copy(path)
+            file.copy(path, [place.span for place in trained if place.path == path])
         for piece, served in served_pieces(kind, state, base, members, mask):
             digest.take(piece, served)
             place = base.places[piece.name]
@@ -134,53 +128,6 @@ class WeightsDigest:
     def sha256(self) -> str:
         """Of what was taken so far."""
         return self._hash.hexdigest()
-
-
-@contextmanager
-def served_file(
-    path: Path, kind: Kind, base: Mapping[str, torch.Tensor], members: int
-) -> Iterator["ServedFile"]:
-    """A safetensors file of the trained parameters, for blocks of new sums to be given to.
-
-    It has its name only when what happens within has come to its end. Raises MismatchError where
-    the base has other parameters than the merge, or not in float32.
-    """
-    found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in base.items()}
-    if found != {name: (torch.float32, tuple(shape)) for name, shape in kind.shapes.items()}:
-        raise MismatchError(
-            "The base's trainable parameters are not those of the merge, in float32.",
-            remedy="use the base model that the workspace was built on.",
-        )
-    with draft(path.parent) as file:
-        yield ServedFile(file, kind, base, members)
-        file.keep(path)
-
-
-class ServedFile:
-    """Takes the blocks of a merge state in order; `update_state` can give them while it writes."""
-
-    def __init__(
-        self, file: Draft, kind: Kind, base: Mapping[str, torch.Tensor], members: int
-    ) -> None:
-        self._file = file
-        self._kind = kind
-        self._base = base
-        self._members = members
-        self._digest = WeightsDigest(kind.shapes)
-        file.write(plain_head(np.float32, kind.shapes, _METADATA))
-
-    def take(self, block: Block, rows: NDArray[np.int64]) -> None:
-        """Write the weights that belong to the sums `rows[0]`."""
-        for piece, span in block.spans():
-            entries = entries_of(self._base, piece)
-            served = served_entries(entries, rows[0, span], self._kind.grid, self._members)
-            self._digest.take(piece, served)
-            self._file.write(bytes_of(served))
-
-    @property
-    def weights_sha256(self) -> str:
-        """`weights_sha256` of what was written."""
-        return self._digest.sha256
 
 
 def entries_of(weights: Mapping[str, torch.Tensor], piece: Piece) -> torch.Tensor:

@@ -20,6 +20,7 @@ from sift_core.canonical import altered, broken
 from sift_core.errors import CodecError, MismatchError
 from sift_core.grid import INTEGER_OF, LARGEST_MAGNITUDE
 from sift_core.kind import Kind, shapes_of, unexpected
+from sift_core.merge import require_in_range
 
 _CHUNK = 1 << 22
 
@@ -127,9 +128,11 @@ class StateReader:
             _require_head(self._file, kind.head_of_state())
 
     def take(self, block: Block) -> NDArray[np.int64]:
-        """The sums of the next block, int64 of shape (entries,)."""
+        """The sums of the next block, int64 of shape (entries,). Raises GridOverflowError."""
         with self._file.explained():
-            return self._file.take(block.entries * 8).view("<i8")
+            sums = self._file.take(block.entries * 8).view("<i8")
+        require_sums_in_range(block, sums)
+        return sums
 
     def finish(self) -> None:
         """Raise AlteredError or CodecError unless all of the file is what it should be."""
@@ -211,6 +214,24 @@ class VectorReader:
         """Raise AlteredError or CodecError unless all of both files is what it should be."""
         self._mask.finish()
         self._vector.finish()
+
+
+def state_blocks(kind: Kind, state: StoredState) -> Iterator[tuple[Block, NDArray[np.int64]]]:
+    """The sums of a merge-state file, block by block: int64 of shape (entries of the block,).
+
+    They count only when the iterator has come to its end: then the file was as recorded. Raises
+    AlteredError, CodecError, MismatchError, GridOverflowError.
+    """
+    reader = StateReader(state, kind)
+    for block in blocks(kind.shapes):
+        yield block, reader.take(block)
+    reader.finish()
+
+
+def require_sums_in_range(block: Block, sums: NDArray[np.int64]) -> None:
+    """Raise GridOverflowError, which names the parameter, where a sum of a block is too large."""
+    for piece, span in block.spans():
+        require_in_range(piece.name, sums[span])
 
 
 def require_mask(stored: StoredMask, kind: Kind) -> None:

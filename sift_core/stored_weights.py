@@ -49,6 +49,11 @@ class Place:
         """How many bytes it takes."""
         return prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its first byte in the file, and the one after its last."""
+        return self.offset, self.offset + self.size
+
 
 class StoredWeights(Mapping[str, torch.Tensor]):
     """All tensors of a folder of safetensors files, or of one such file, by name.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import cycle, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -29,18 +29,22 @@ from sift_core.files import draft
 from sift_core.grid import LARGEST_INTEGER
 from sift_core.kind import Kind
 from sift_core.lane import Lane
-from sift_core.merge import LARGEST_SUM, require_in_range
+from sift_core.merge import LARGEST_SUM
 from sift_core.signs import SignVector
-from sift_core.stored import StateReader, StoredState, StoredVector, VectorReader
+from sift_core.stored import (
+    StateReader,
+    StoredState,
+    StoredVector,
+    VectorReader,
+    require_sums_in_range,
+    state_blocks,
+)
 
 _WORKERS = min(4, os.cpu_count() or 1)
 """Threads that add vectors up; each holds one block of sums."""
 
 Watch = Callable[[list[Block]], Iterable[Block]]
 """Passes blocks on, and sees thereby how far the work is."""
-
-Taker = Callable[[Block, NDArray[np.int64]], None]
-"""Does something with the new sums and the change of each block."""
 
 
 class Hasher(Protocol):
@@ -71,37 +75,34 @@ def update_state(
     digest_seed: int,
     folder: Path,
     hashers: Sequence[Hasher] = (),
-    takers: Sequence[Taker] = (),
     watch: Watch = iter,
 ) -> UpdatedState:
     """Write the merge state that is `before` (None: the empty sum) and the vectors make.
 
     The file has its name only when every input was the bytes recorded for it, in canonical form,
-    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes, `takers`
-    each block with its new sums and change (`updated_blocks`), beside the rest of the work.
+    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes beside
+    the rest of the work.
     Cost is O(entries) for the state and for each vector that is named, whoever else is a member.
     Raises AlteredError, CodecError, MismatchError, GridOverflowError, OSError.
     """
     head = kind.head_of_state()
     sha256 = hashlib.sha256()
-    digests = [_Digests(digest_seed) for _ in range(_WORKERS)]
+    digests = _Digests(digest_seed)
     with draft(folder) as file:
         with ExitStack() as stack:
             writers = (sha256.update, *(hasher.update for hasher in hashers), file.write)
             lanes = [stack.enter_context(Lane(writer)) for writer in writers]
-            taking = [stack.enter_context(Lane(taker)) for taker in takers]
-            digesting = cycle([stack.enter_context(Lane(digest.take)) for digest in digests])
+            digesting = stack.enter_context(Lane(digests.take))
             for lane in lanes:
                 lane.put(head)
             for block, rows in updated_blocks(kind, before, add, subtract, watch):
-                for lane in (next(digesting), *taking):
-                    lane.put(block, rows)
+                digesting.put(block, rows)
                 for lane in lanes:
                     lane.put(rows[0].view(np.uint8).data)
         path = folder / f"{sha256.hexdigest()}.safetensors"
         file.keep(path)
-    after, change = np.stack([digest.lanes for digest in digests]).sum(axis=0)
-    return UpdatedState(path, path.stem, file.size, as_integers(after), as_integers(change))
+    after, change = (as_integers(lanes) for lanes in digests.lanes)
+    return UpdatedState(path, path.stem, file.size, after, change)
 
 
 def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = iter) -> str:
@@ -117,9 +118,9 @@ def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = i
 
 def stored_digest(kind: Kind, state: StoredState, seed: int) -> tuple[int, ...]:
     """The linear digest of a merge-state file. Raises AlteredError, CodecError, MismatchError."""
-    digest = _Digests(seed)
-    for block, rows in updated_blocks(kind, state, (), ()):
-        digest.take(block, rows)
+    digest = _Digests(seed, rows=1)
+    for block, sums in state_blocks(kind, state):
+        digest.take(block, sums.reshape(1, -1))
     return as_integers(digest.lanes[0])
 
 
@@ -165,19 +166,22 @@ def updated_blocks(
     state = None if before is None else StateReader(before, kind)
     readers = [(VectorReader(vector, kind), 1) for vector in add]
     readers += [(VectorReader(vector, kind), -1) for vector in subtract]
-    shards = [readers[first::_WORKERS] for first in range(min(_WORKERS, len(readers)))]
+    shards = [readers[first::_WORKERS] for first in range(min(_WORKERS, len(readers) or 1))]
     with ThreadPoolExecutor(_WORKERS) as pool:
+        side_by_side = pool.map if len(shards) > 1 else map  # one alone is quicker without a thread
         for block in watch(list(blocks(kind.shapes))):
-            rows = np.zeros((2, block.entries), np.int64)
+            rows = np.empty((2, block.entries), np.int64)
             sums, change = rows
-            for total in pool.map(_total, shards, repeat(block)):
+            # The first shard adds up in place, the others beside it.
+            places = [change, *(np.empty_like(change) for _ in shards[1:])]
+            for total in [*side_by_side(_total, shards, repeat(block), places)][1:]:
                 change += total
             change *= _signs(block, kind.sign_seed)
-            if state is not None:
-                sums += state.take(block)
-                _require_in_range(block, sums)
-            sums += change
-            _require_in_range(block, sums)
+            if state is None:
+                sums[:] = change
+            else:
+                np.add(state.take(block), change, out=sums)
+            require_sums_in_range(block, sums)
             yield block, rows
     if state is not None:
         state.finish()
@@ -185,13 +189,16 @@ def updated_blocks(
         reader.finish()
 
 
-def _total(readers: Sequence[tuple[VectorReader, int]], block: Block) -> NDArray[np.int64]:
-    """Σ ±|τ| over some vectors for one block."""
-    total = torch.zeros(block.entries, dtype=torch.int64)
+def _total(
+    readers: Sequence[tuple[VectorReader, int]], block: Block, place: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Σ ±|τ| over some vectors for one block, in `place`."""
+    place[:] = 0
+    total = torch.from_numpy(place)
     for reader, direction in readers:
         where, integers = reader.take(block)
         total.index_add_(0, torch.from_numpy(where), torch.from_numpy(integers), alpha=direction)
-    return total.numpy()
+    return place
 
 
 def _signs(block: Block, seed: int) -> NDArray[np.int8]:
@@ -201,17 +208,12 @@ def _signs(block: Block, seed: int) -> NDArray[np.int8]:
     return np.concatenate(positive).view(np.int8) * np.int8(2) - np.int8(1)
 
 
-def _require_in_range(block: Block, sums: NDArray[np.int64]) -> None:
-    for piece, span in block.spans():
-        require_in_range(piece.name, sums[span])
-
-
 class _Digests:
-    """The linear digests of the new sums and of the change, for the blocks of one lane."""
+    """The linear digests of some tensors that come block by block: new sums, say, and change."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rows: int = 2) -> None:
         self._seed = seed
-        self.lanes = np.zeros((2, LANES), np.uint64)
+        self.lanes = np.zeros((rows, LANES), np.uint64)
 
     def take(self, block: Block, rows: NDArray[np.int64]) -> None:
         """Add one block."""

@@ -6,10 +6,16 @@ The same calls as `flows` makes, without lineage, DVC and MLflow around them.
 from collections.abc import Iterable
 from pathlib import Path
 
-import safetensors.torch as st
-
 from benchmarks.cost.stage import DIGEST_SEED, Stage
-from sift_core import UpdatedState, linear_digest, read_state, served_file, update_state
+from sift_core import (
+    StoredState,
+    StoredWeights,
+    UpdatedState,
+    linear_digest,
+    read_state,
+    served_folder,
+    update_state,
+)
 
 Lanes = tuple[int, ...]
 
@@ -19,20 +25,14 @@ def opt_out(stage: Stage, leaving: int, members: int, before: Lanes, target: Pat
 
     `before` is the digest of the state as lineage has it; S − τ must have the difference.
     """
-    base = st.load(stage.base.read_bytes())
-    with served_file(target / "served.safetensors", stage.kind, base, members - 1) as served:
-        new = update_state(
-            stage.kind,
-            stage.state(members),
-            [],
-            [stage.stored(leaving)],
-            DIGEST_SEED,
-            target,
-            takers=[served.take],
-        )
-        expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
-        if list(new.digest) != expected:
-            raise AssertionError("The digest of S − τ is not the difference of the digests.")
+    new = update_state(
+        stage.kind, stage.state(members), [], [stage.stored(leaving)], DIGEST_SEED, target
+    )
+    expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
+    if list(new.digest) != expected:
+        raise AssertionError("The digest of S − τ is not the difference of the digests.")
+    state = StoredState(new.path, new.sha256)
+    served_folder(target, StoredWeights(stage.base), stage.kind, state, members - 1)
     return new
 
 

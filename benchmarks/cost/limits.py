@@ -53,11 +53,11 @@ def figures(bench: Bench) -> list[Figure]:
 
 def opt_outs(stage: Stage, members: int, rounds: int) -> list[Pair]:
     """An opt-out and the yardstick, in turn."""
-    target = stage.fresh("limit")
     before = recorded_digest(stage, members)
     inputs = [stage.mask(0), stage.vector(0), stage.state_file(members), stage.base]
     pairs = []
     for _ in range(rounds):
+        target = stage.fresh("limit")
         forget(inputs)
         _, ours = measured(opt_out, stage, 0, members, before, target)
         pairs.append((ours, plain(inputs, _size(target), target)))
@@ -66,11 +66,11 @@ def opt_outs(stage: Stage, members: int, rounds: int) -> list[Pair]:
 
 def rebuilds(stage: Stage, rounds: int) -> list[Pair]:
     """A rebuild from all distinct vectors and the yardstick, in turn."""
-    target = stage.fresh("limit")
     members = range(stage.distinct)
     inputs = stage.files(members)
     pairs = []
     for _ in range(rounds):
+        target = stage.fresh("limit")
         forget(inputs)
         _, ours = measured(rebuild, stage, members, target)
         pairs.append((ours, plain(inputs, _size(target), target)))

@@ -56,14 +56,14 @@ def figures(bench: Bench) -> list[Figure]:
 def removals(stage: Stage, counts: list[int], rounds: int) -> dict[int, list[Usage]]:
     """Remove member 0 from states of so many members, in turn; the usages by count.
 
-    A first turn that is not counted fills the page cache.
+    A first turn that is not counted fills the page cache. What is written has a new name, as in
+    an opt-out: to replace a file is to free it, too.
     """
-    target = stage.fresh("removal")
     before: dict[int, Lanes] = {n: recorded_digest(stage, n) for n in counts}
     usages: dict[int, list[Usage]] = {n: [] for n in counts}
     for turn in range(rounds + 1):
         for n in counts:
-            _, usage = measured(opt_out, stage, 0, n, before[n], target)
+            _, usage = measured(opt_out, stage, 0, n, before[n], stage.fresh("removal"))
             if turn or rounds == 1:
                 usages[n].append(usage)
     return usages

@@ -9,7 +9,7 @@ What is missing is handed out again.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import SystemRandom
@@ -18,10 +18,11 @@ from uuid import uuid4
 import sift_core
 from flows.agents.agent import InputAlteredError
 from flows.agents.area import clear, put_base, withdraw
+from flows.agents.attendance import Attendance
 from flows.agents.checking import Expected
 from flows.agents.errors import AgentsFailedError
 from flows.agents.forms import MANIFEST_BYTES, Assignment, BaseFile
-from flows.agents.pool import Pool
+from flows.agents.pool import Pool, Standing
 from flows.agents.receiving import Receiver, task_of
 from flows.base import base_record, load_base
 from flows.doors.staging import RemoteAddress, Staging
@@ -93,6 +94,10 @@ class _HandedOut:
     """Jobs whose results did not count."""
 
 
+def _all_wait(standings: Collection[Standing]) -> bool:
+    return bool(standings) and all(one.phase == "waiting" for one in standings)
+
+
 class _Giver:
     """Hands out, waits, hands out again."""
 
@@ -111,6 +116,7 @@ class _Giver:
         self._staging = staging
         self._remote = remote
         self._pool = pool
+        self._attendance = Attendance(pool)
         self._receiver = receiver
         self._base_id = base_id
         self._tick_seconds = tick_seconds
@@ -171,6 +177,7 @@ class _Giver:
                 self._pool.give_up(handed.run, f"Lost: {why}.")
                 self._lose(handed, why)
         self._receiver.settle()
+        self._attendance.look(all_wait=_all_wait(standings.values()))
 
     def _hand_out(self, shard: Sequence[Job]) -> _HandedOut:
         """Stage the rows, then the assignment, and have it run."""

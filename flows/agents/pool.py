@@ -28,6 +28,11 @@ class Standing:
 class Pool(Protocol):
     """Whoever runs assignments."""
 
+    name: str
+
+    def is_attended(self) -> bool:
+        """Whether a worker is there to take runs."""
+
     def start(self, remote: RemoteAddress, assignment: str, sha256: str, size: int) -> str:
         """Have an assignment of `size` contributors carried out; the run's id."""
 
@@ -49,6 +54,7 @@ class PrefectPool:
         from prefect.exceptions import ObjectNotFound
 
         _require_server()
+        self.name = name
         self._client = get_client(sync_client=True)
         self._tags = ["sift", "finetune", *([f"build {build_run}"] if build_run else [])]
         with _translated():
@@ -107,6 +113,13 @@ class PrefectPool:
                 phase = "waiting"
             standings[run_id] = Standing(phase, state.name or state.type.value, state.message or "")
         return standings
+
+    def is_attended(self) -> bool:
+        """Ask Prefect which workers have lately told that they are there."""
+        from flows.doors.prefect_workers import online_workers
+
+        with _translated():
+            return bool(online_workers(self._client, self.name))
 
     def give_up(self, run: str, why: str) -> None:
         """Set the run to Crashed, whatever its agent goes on to say."""

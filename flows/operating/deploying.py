@@ -91,15 +91,13 @@ def worker_is_online(address: str, pool: str, name: str) -> bool:
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    path = {"work_pool_name": pool}
+    from flows.doors.prefect_workers import online_workers
+
     with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
         try:
-            found = client.request(
-                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params=path, json={}
-            )
+            return name in online_workers(client, pool)
         except (PrefectHTTPStatusError, httpx.TransportError):  # no such pool yet
             return False
-    return any(row["name"] == name and row["status"] == "ONLINE" for row in found.json())
 
 
 def mark_crashed(address: str, pool: str) -> None:

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from flows.backup import destroy_backup, make_backup
 from flows.backup_archive import BackupError
@@ -139,8 +140,11 @@ def test_a_built_workspace_comes_back_and_works(masks_only: Workspace, tmp_path:
 def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
     fresh: Workspace, tmp_path: Path
 ) -> None:
-    made = make_backup(fresh, tmp_path / "monday.sift")
     before = tree(fresh.root)
+    services = fresh.root / ".sift" / "services.json"
+    services.write_text("[]")  # of processes of this machine: no business of a restored workspace
+    made = make_backup(fresh, tmp_path / "monday.sift")
+    services.unlink()
 
     done = restore(made.file, tmp_path / "restored")
 
@@ -156,7 +160,7 @@ def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
 
 @pytest.mark.slow
 def test_a_lineage_store_alone_that_is_put_back_resurrects_nobody(with_vectors: Workspace) -> None:
-    """What our own remedies say: restore lineage.duckdb from a backup."""
+    """What our own remedies say: restore the lineage store from a backup."""
     kept = with_vectors.root.with_name("kept.duckdb")
     shutil.copyfile(with_vectors.root / "lineage.duckdb", kept)
     leave(with_vectors)
@@ -308,6 +312,26 @@ def test_requests_of_one_day_about_different_things_are_noted_apart(fresh: Works
     others = all_of_it.model_copy(update={"records": ("b" * 64,)})
 
     assert len({one.file_name for one in (all_of_it, some, others)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("stores", "named"),
+    [
+        ({"lineage": "postgresql://team@127.0.0.1/lineage"}, r"stores\.lineage, not"),
+        ({"mlflow": "http://127.0.0.1:5001"}, r"stores\.mlflow, not"),
+    ],
+)
+def test_half_of_a_workspace_is_no_backup(
+    fresh: Workspace, tmp_path: Path, stores: dict[str, str], named: str
+) -> None:
+    params = YAML().load(fresh.root / "params.yaml")
+    params["stores"].update(stores)
+    YAML().dump(params, fresh.root / "params.yaml")
+
+    with pytest.raises(UsageError, match=named):
+        make_backup(Workspace.open(fresh.root), tmp_path / "monday.sift")
+
+    assert not list(tmp_path.glob("monday*"))
 
 
 def test_backups_are_known_until_they_are_destroyed(fresh: Workspace, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from sift_core import (
     SignVector,
     StoredState,
     StoredVector,
+    StoredWeights,
     TaskVector,
     file_sha256,
     linear_digest,
     masked_weights,
-    served_file,
+    served_folder,
     served_weights,
     sha256_of,
     update_state,
@@ -157,15 +158,16 @@ def test_an_opt_out_on_yesterdays_files(golden_json: GoldenJson, tmp_path: Path)
     )
     kind = Kind(SHAPES, GRID, SEED)
     before = StoredState(files["merge"], digests["merge"])
-    base = load_file(GOLDENS / "base.safetensors")
-    with served_file(tmp_path / "served", kind, base, 2) as served:
-        written = update_state(kind, before, [], [leaving], 0, tmp_path, takers=[served.take])
+    base = StoredWeights(GOLDENS / "base.safetensors")
+    written = update_state(kind, before, [], [leaving], 0, tmp_path)
+    state = StoredState(written.path, written.sha256)
+    served = served_folder(tmp_path / "served", base, kind, state, 2)
     found = {
         "state": written.sha256,
         "digest": [str(lane) for lane in written.digest],
         "change": [str(lane) for lane in written.change],
-        "served weights": served.weights_sha256,
-        "served file": file_sha256(tmp_path / "served"),
+        "served weights": served,
+        "served file": file_sha256(tmp_path / "served" / "base.safetensors"),
     }
     golden_json("opt-out", found)
     assert written.path.read_bytes() == (

@@ -6,23 +6,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
 
 from sift_core import (
     Kind,
     MergeState,
     TaskVector,
-    file_sha256,
-    served_file,
     served_from,
     served_weights,
-    update_state,
     weights_sha256,
 )
 from sift_core import blocks as blocks_module
 from sift_core.errors import AlteredError, MismatchError
 from tests.sift_core.builders import GRID, SEED, SHAPES, base_weights, vector, vectors
-from tests.sift_core.on_disk import in_one_folder, stored, stored_state
+from tests.sift_core.on_disk import in_one_folder, stored_state
 
 KIND = Kind(SHAPES, GRID, SEED)
 BASE = base_weights()
@@ -54,31 +50,6 @@ def test_without_members_a_copy_of_the_base_is_served(tmp_path: Path) -> None:
     assert weights_sha256(base) == weights_sha256(BASE)
 
 
-@pytest.mark.parametrize("entries", [64, 1 << 18])
-def test_an_update_writes_served_weights_beside_the_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int
-) -> None:
-    monkeypatch.setattr(blocks_module, "_ENTRIES", entries)
-    before = stored_state(tmp_path, rebuild([vector(1), vector(2)]))
-    path = tmp_path / "served" / "model.safetensors"
-    with served_file(path, KIND, BASE, 1) as served:
-        written = update_state(
-            KIND,
-            before,
-            [],
-            [stored(tmp_path, vector(1))],
-            0,
-            tmp_path / "merge",
-            [],
-            [served.take],
-        )
-    expected = served_weights(BASE, rebuild([vector(2)]), 1)
-    assert written.path.read_bytes() == rebuild([vector(2)]).to_bytes()
-    assert served.weights_sha256 == weights_sha256(expected) == weights_sha256(load_file(path))
-    save_file(expected, tmp_path / "theirs", metadata={"format": "pt"})
-    assert file_sha256(path) == file_sha256(tmp_path / "theirs")
-
-
 def test_of_an_altered_state_nothing_is_served(tmp_path: Path) -> None:
     state = stored_state(tmp_path, rebuild([vector(1)]))
     data = bytearray(state.path.read_bytes())
@@ -86,10 +57,6 @@ def test_of_an_altered_state_nothing_is_served(tmp_path: Path) -> None:
     state.path.write_bytes(data)
     with pytest.raises(AlteredError, match="lineage recorded"):
         served_from(KIND, state, BASE, 1)
-    path = tmp_path / "served" / "model.safetensors"
-    with pytest.raises(AlteredError), served_file(path, KIND, BASE, 1) as served:
-        update_state(KIND, state, [], [], 0, tmp_path / "merge", [], [served.take])
-    assert list(path.parent.iterdir()) == []
 
 
 def test_another_base_is_refused(tmp_path: Path) -> None:
@@ -98,10 +65,3 @@ def test_another_base_is_refused(tmp_path: Path) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in less.items()}
     with pytest.raises(MismatchError, match=r"layer\.0\.bias"):
         served_from(Kind(shapes, GRID, SEED), state, less, 1)
-    halves = {name: tensor.half() for name, tensor in BASE.items()}
-    for base in (less, halves):
-        with (
-            pytest.raises(MismatchError, match="float32"),
-            served_file(tmp_path / "served" / "w", KIND, base, 1),
-        ):
-            pass

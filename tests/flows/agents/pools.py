@@ -45,6 +45,7 @@ class LocalPool:
     errands: list[Errand] = field(default_factory=list)
     given_up: dict[str, str] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
+    name: str = "here"
     _standings: dict[str, Standing] = field(default_factory=dict)
 
     def start(self, remote: RemoteAddress, assignment: str, sha256: str, size: int) -> str:
@@ -65,6 +66,9 @@ class LocalPool:
 
     def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
         return {run: self._standings[run] for run in runs}
+
+    def is_attended(self) -> bool:
+        return True
 
     def give_up(self, run: str, why: str) -> None:
         self.given_up[run] = why
