@@ -42,11 +42,21 @@ class Service(BaseModel):
         """The process, None where it has ended, also where its number is another's by now."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) <= _SAME_START_SECONDS
             alive = process.status() != psutil.STATUS_ZOMBIE
+            return process if self._is(process) and alive else None
         except psutil.NoSuchProcess:
             return None
-        return process if same and alive else None
+
+    @property
+    def number_is_anothers(self) -> bool:
+        """Whether the system has given the number to another process since."""
+        try:
+            return not self._is(psutil.Process(self.pid))
+        except psutil.NoSuchProcess:
+            return False
+
+    def _is(self, process: psutil.Process) -> bool:
+        return abs(process.create_time() - self.started) <= _SAME_START_SECONDS
 
 
 _RECORDS = TypeAdapter(tuple[Service, ...])

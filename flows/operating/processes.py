@@ -119,9 +119,10 @@ def stop(service: Service) -> bool:
 def sweep(service: Service) -> None:
     """End what a service left behind that was killed and could not stop it itself.
 
-    Only while nobody has its number: then the session of that number can only be its own.
+    Only while nobody else has its number: then the session of that number can only be its own. It
+    may have the number itself: a process that nobody waits for stays, dead, under some containers.
     """
-    if psutil.pid_exists(service.pid):
+    if service.process is not None or service.number_is_anothers:
         return
     for one in _of_session(service.pid):
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -62,7 +62,8 @@ def test_stopping_ends_what_does_not_listen_and_what_it_started(
     assert not stop(service)
 
 
-def test_what_a_killed_service_left_behind_is_swept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reaped", [True, False])
+def test_what_a_killed_service_left_behind_is_swept(tmp_path: Path, reaped: bool) -> None:
     service = launch(tmp_path, STUBBORN)
     until = time.monotonic() + 60
     while not (said := service.log.read_text()) and time.monotonic() < until:
@@ -72,7 +73,7 @@ def test_what_a_killed_service_left_behind_is_swept(tmp_path: Path) -> None:
     sweep(service)
     assert leader.is_running() and child.is_running(), "it runs, so nothing of it is left behind"
     leader.kill()
-    leader.wait(timeout=30)
+    os.waitid(os.P_PID, leader.pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
     sweep(service)
     psutil.wait_procs([child], timeout=30)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
