@@ -56,7 +56,7 @@ class Service(BaseModel):
             return False
 
     def _is(self, process: psutil.Process) -> bool:
-        return abs(process.create_time() - self.started) <= _SAME_START_SECONDS
+        return bool(abs(process.create_time() - self.started) <= _SAME_START_SECONDS)
 
 
 _RECORDS = TypeAdapter(tuple[Service, ...])
