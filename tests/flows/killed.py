@@ -31,14 +31,21 @@ class Point:
     def __str__(self) -> str:
         return f"{self.when} {self.function.partition(':')[2]} {self.of}".strip()
 
-    def arm(self) -> None:
-        """Make this process die there."""
+    def __post_init__(self) -> None:
+        self._found()  # a name that is no function any more is an error where it is written
+
+    def _found(self) -> tuple[Any, str, Callable[..., Any]]:
+        """The module or class, the name of the function in it, and the function."""
         module, _, path = self.function.partition(":")
         owner: Any = importlib.import_module(module)
         *parents, name = path.split(".")
         for parent in parents:
             owner = getattr(owner, parent)
-        work = getattr(owner, name)
+        return owner, name, getattr(owner, name)
+
+    def arm(self) -> None:
+        """Make this process die there."""
+        owner, name, work = self._found()
 
         def deadly(*arguments: Any, **named: Any) -> Any:
             here = self.of in repr((arguments, named))

@@ -199,7 +199,7 @@ TOGETHER = [
     Point("flows.doors.mlflow:Mlflow.destroy", "after"),
     Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-remote"),
     Point("flows.removal:Removal.done", "before", "purged"),
-    Point("flows.opt_out:write_report", "after"),
+    Point("flows.certifying:write_report", "after"),
     Point("flows.removal:Removal.done", "before", "reported"),
 ]
 
