@@ -1,6 +1,5 @@
 """A real Prefect server, real workers in folders of their own, one of them killed in the middle."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from flows.workspace import Workspace
 from tests.flows.agents.workers import POOL, command, machines, make_pool, run, until
 from tests.flows.servers import prefect_server_on
 from tests.flows.traces import traces
-from tests.flows.workspaces import build_plainly, make_workspace, marker, request, reviews
+from tests.flows.workspaces import add, build_plainly, marker, request, reviews, settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -32,13 +31,11 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def workspace(root: Path, source: Path, **build: object) -> Workspace:
     """The workspace of everybody; these settings of `build` are in its params.yaml."""
-    place = make_workspace(root, source, map(reviews, NAMES))
-    text = (root / "params.yaml").read_text()
-    for name, value in build.items():
-        (before,) = (line for line in text.splitlines() if line.startswith(f"  {name}: "))
-        text = text.replace(before, f"  {name}: {json.dumps(value)}")
-    (root / "params.yaml").write_text(text)
-    return Workspace.open(place.root)
+    changes = settings(source)
+    place = Workspace.create(root, changes | {"build": changes["build"] | build})
+    for rows in map(reviews, NAMES):
+        add(place, rows)
+    return place
 
 
 def test_three_machines_one_of_them_killed_end_in_the_state_of_one_process(
