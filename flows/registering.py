@@ -1,5 +1,6 @@
 """A merge state becomes a registered model version, then the champion, then a commit."""
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from flows.anchors import with_anchor
 from flows.base import base_id, require_base
 from flows.errors import FlowError, UsageError
 from flows.ledgers import require_nobody_back
+from flows.logs import event
 from flows.serving.card import MaskRef, ModelCard
 from flows.texts import (
     MAX_NAME_LENGTH,
@@ -119,8 +121,20 @@ def push(workspace: Workspace) -> None:
 
 
 def _track(workspace: Workspace) -> None:
+    _mend(workspace)
     workspace.dvc.add("data")
     workspace.dvc.commit_stages()
+
+
+def _mend(workspace: Workspace) -> None:
+    """Put the record back as of the last commit where a killed process cut it off.
+
+    What was new in it is recorded again by whoever calls this.
+    """
+    for name in workspace.dvc.mend():
+        event("dvc.record_mended", level=logging.WARNING, found=f"{name} was cut off")
+        if not workspace.git.restore(name):
+            (workspace.root / name).unlink()
 
 
 def _commit_digests(workspace: Workspace, message: str) -> str:

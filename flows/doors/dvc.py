@@ -19,7 +19,8 @@ from dvc.ignore import init as init_dvcignore
 
 from flows.doors.dvc_config import Remote, configure
 from flows.doors.dvc_destroying import DestroyingRepository
-from flows.doors.dvc_errors import DvcBusyError, DvcError, LiveObjectError, some
+from flows.doors.dvc_errors import DvcBusyError, DvcError, LiveObjectError, some, translated
+from flows.doors.dvc_mending import broken_records, drop_broken_lock_list
 from flows.doors.dvc_objects import (
     BOTH,
     Inventory,
@@ -65,6 +66,15 @@ class Dvc(DestroyingRepository):
 
     # -- recording ---------------------------------------------------------------------------
 
+    def mend(self) -> list[str]:
+        """Make recording possible again after a killed process; the files that must come from git.
+
+        They are `dvc.lock` or `.dvc` files, relative to the root, that DVC could not read.
+        """
+        with translated(self.root, "see what a killed process left"):
+            drop_broken_lock_list(self.root / ".dvc")
+            return list(broken_records(self.root))
+
     def add(self, *paths: str) -> None:
         """Track files or folders, relative to the root: their content goes to the cache.
 
@@ -106,6 +116,9 @@ class Dvc(DestroyingRepository):
         object is neither in the cache nor in the remote.
         """
         with self._open("push") as repo:
+            # What was gathered for a push of this record before is taken for whole, and a killed
+            # process gathered half of it.
+            repo.drop_data_index()
             sent = int(repo.push())
             remote = self._places(repo)["dvc-remote"]
             missing = self._live(repo) - {md5 for md5, _ in stored(remote)}
@@ -119,6 +132,7 @@ class Dvc(DestroyingRepository):
     def pull(self) -> None:
         """Fetch what the current record needs and the cache lacks, and write the files."""
         with self._open("pull") as repo:
+            repo.drop_data_index()  # as for a push
             repo.pull()
 
     # -- objects -----------------------------------------------------------------------------

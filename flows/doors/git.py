@@ -109,6 +109,13 @@ class Git:
         """Return the files under a path, relative to the root, that git keeps."""
         return _git(self.root, "--literal-pathspecs", "ls-files", "--", path).splitlines()
 
+    def restore(self, path: str) -> bool:
+        """Put a file back as the current commit has it; False where that has none."""
+        if not _git(self.root, "--literal-pathspecs", "ls-tree", "--name-only", "HEAD", "--", path):
+            return False
+        _git(self.root, "--literal-pathspecs", "checkout", "--quiet", "HEAD", "--", path)
+        return True
+
     def is_clean(self) -> bool:
         """Say whether nothing is changed, staged or new; ignored files do not count."""
         return not _git(self.root, "status", "--porcelain", "--untracked-files=normal")

@@ -205,6 +205,17 @@ def test_a_build_that_dies_once_ends_the_same(
     require_tidy(built, versions=[1, 2])
 
 
+def test_what_dvc_had_half_written_when_it_died_comes_back(
+    built: Workspace, without_leaver: bytes
+) -> None:
+    """DVC writes these files in place."""
+    request(built, LEAVER)
+    for name in ("dvc.lock", "data.dvc", ".dvc/tmp/rwlock"):
+        (built.root / name).write_bytes(b"")
+    opt_out_plainly(built.root)
+    require_left(built, without_leaver)
+
+
 def test_a_build_in_the_middle_of_an_opt_out_does_not_bring_the_leaver_back(
     built: Workspace, without_leaver: bytes
 ) -> None:

@@ -5,7 +5,9 @@ import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import dvc_data.index.collect
 import dvc_objects.fs.local
 import pytest
 from dvc.repo import Repo
@@ -225,6 +227,31 @@ def test_a_damaged_lock_file_names_the_way_back(workspace: Workspace) -> None:
         workspace.dvc.commit_stages()
 
 
+@pytest.mark.parametrize(
+    "left", [b"", b"\n", b"schema: '2.0'\nstages:\n  finetune:\n    outs:\n    - pa"]
+)
+def test_a_record_that_a_kill_cut_off_is_found(workspace: Workspace, left: bytes) -> None:
+    workspace.build(PEOPLE)
+    workspace.record()
+    assert workspace.dvc.mend() == []
+    for name in ("data.dvc", "dvc.lock"):
+        (workspace.root / name).write_bytes(left)
+    assert workspace.dvc.mend() == ["data.dvc", "dvc.lock"]
+
+
+@pytest.mark.parametrize("left", [b"", b'{"write": {"/wor'])
+def test_a_list_of_locks_that_a_kill_cut_off_is_dropped(workspace: Workspace, left: bytes) -> None:
+    workspace.build(PEOPLE)
+    workspace.record()
+    whole = workspace.root / ".dvc" / "tmp" / "rwlock"
+    before = whole.read_bytes()
+    assert workspace.dvc.mend() == [] and whole.read_bytes() == before
+    whole.write_bytes(left)
+    assert workspace.dvc.mend() == []
+    workspace.record()
+    assert workspace.dvc.status() == {}
+
+
 def test_damaged_settings_are_an_error_and_a_users_own_are_kept(workspace: Workspace) -> None:
     local = workspace.root / ".dvc" / "config.local"
     mine = "[core]\nsite_cache_dir = /old/place\n['remote \"storage\"']\npassword = päss\n"
@@ -264,6 +291,33 @@ def test_push_fills_the_remote_and_pull_brings_all_back(workspace: Workspace) ->
         shutil.rmtree(workspace.root / folder)
     workspace.dvc.pull()
     assert {p: p.read_bytes() for p in before} == before
+    assert workspace.dvc.status() == {}
+
+
+def test_a_push_that_was_killed_while_it_gathered_is_made_whole(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC takes what it gathered for a push of the same record before for all there is."""
+    calls = []
+
+    def dying(*arguments: Any, **named: Any) -> None:
+        if calls:
+            raise OSError(errno.EINTR, "killed")
+        calls.append(gather(*arguments, **named))
+
+    workspace.build(PEOPLE)
+    workspace.dvc.add("base", "data")
+    workspace.dvc.commit_stages()
+    gather = dvc_data.index.collect._collect_from_index
+    with monkeypatch.context() as patch:
+        patch.setattr(dvc_data.index.collect, "_collect_from_index", dying)
+        with pytest.raises(DvcError, match="killed"):
+            workspace.dvc.push()
+
+    workspace.dvc.push()
+
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    workspace.dvc.pull()
     assert workspace.dvc.status() == {}
 
 

@@ -47,6 +47,20 @@ def test_only_what_was_added_is_committed(git: Git) -> None:
     assert git.is_clean()
 
 
+def test_a_file_is_put_back_as_the_commit_has_it_and_no_other(git: Git) -> None:
+    for name in ("a", "b"):
+        (git.root / name).write_text("1")
+    git.add(["a", "b"])
+    git.commit("first")
+    for name in ("a", "b", "new"):
+        (git.root / name).write_text("2")
+
+    assert git.restore("a")
+    assert not git.restore("new")
+
+    assert [(git.root / name).read_text() for name in ("a", "b", "new")] == ["1", "2", "2"]
+
+
 def test_a_removed_file_is_staged_as_removed(git: Git) -> None:
     (git.root / "a").write_text("1")
     git.add(["a"])
