@@ -63,6 +63,6 @@ def test_a_real_build_is_measured_whole() -> None:
 
     assert measured.loads == 1
     assert measured.calls["training"] == 3 * 6 * 1
-    assert measured.calls["lineage"] < 40
+    assert measured.calls["lineage"] < 60, "of a build, whoever its contributors are"
     assert {*ORCHESTRATION, "training", "merge", "verify", "evaluate"} <= measured.seconds.keys()
     assert all(seconds >= 0 for seconds in measured.seconds.values())
