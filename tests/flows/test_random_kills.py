@@ -1,6 +1,9 @@
 """Killed at any moment, however often: the same final bytes, and nothing left lying about."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,49 +19,89 @@ from tests.flows.test_faults import (
     with_newcomer,  # noqa: F401  a fixture
     without_leaver,  # noqa: F401  a fixture
 )
-from tests.flows.workspaces import add, build_plainly, opt_out_plainly, request, reviews
+from tests.flows.workspaces import (
+    Snapshot,
+    add,
+    build_plainly,
+    opt_out_plainly,
+    request,
+    reviews,
+)
 
 KILLS = 10
 ROUNDS = range(11)
-LONGEST = 4.0
-"""Seconds that the work takes when it is not killed: moments are drawn from these."""
 
 landed: list[int] = []
-"""How many kills of each life found the work alive: a few come when it has just ended."""
+"""How many kills of each life found the work alive."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-def interrupt(work: Callable[[Path], None], place: Workspace, seed: int) -> None:
-    """Start the work again and again, each time killed at a moment drawn from its whole length."""
-    moments = np.random.default_rng(seed).uniform(0.1, LONGEST, KILLS)
-    landed.append(sum(killed_after(work, place.root, moment) for moment in moments))
-    assert landed[-1] > 0
+@dataclass
+class Life:
+    """Work that can be begun afresh, done in a process, and looked at when it has ended."""
+
+    begin: Callable[[], Workspace]
+    work: Callable[[Path], None]
+    require_ended: Callable[[Workspace], None]
+
+    @cached_property
+    def seconds(self) -> float:
+        """What the work takes on this machine when nobody kills it."""
+        place, started = self.begin(), time.monotonic()
+        assert not killed_after(self.work, place.root, 600)
+        return time.monotonic() - started
+
+    def live(self, seed: int) -> None:
+        """Kill the work again and again, at moments drawn from its whole length, then let it end.
+
+        Where it ends before its moment it begins afresh, until KILLS have found it alive.
+        """
+        random = np.random.default_rng(seed)
+        place, alive = self.begin(), 0
+        while alive < KILLS:
+            if killed_after(self.work, place.root, random.uniform(0.1, self.seconds)):
+                alive += 1
+            else:
+                self.require_ended(place)
+                place = self.begin()
+        self.work(place.root)
+        self.require_ended(place)
+        landed.append(alive)
+
+
+@pytest.fixture(scope="module")
+def leaving(_built: Snapshot, without_leaver: bytes) -> Life:  # noqa: F811
+    def begin() -> Workspace:
+        place = _built.restore()
+        request(place, LEAVER)
+        return place
+
+    return Life(begin, opt_out_plainly, lambda place: require_left(place, without_leaver))
+
+
+@pytest.fixture(scope="module")
+def joining(_built: Snapshot, with_newcomer: bytes) -> Life:  # noqa: F811
+    def begin() -> Workspace:
+        place = _built.restore()
+        add(place, reviews("newcomer"))
+        return place
+
+    def require_built(place: Workspace) -> None:
+        assert merge_bytes(place) == with_newcomer
+        require_tidy(place, versions=[1, 2])
+
+    return Life(begin, build_plainly, require_built)
 
 
 @pytest.mark.parametrize("seed", ROUNDS)
-def test_an_opt_out_killed_at_random_times_ends_the_same(
-    built: Workspace,
-    without_leaver: bytes,  # noqa: F811
-    seed: int,
-) -> None:
-    request(built, LEAVER)
-    interrupt(opt_out_plainly, built, seed)
-    opt_out_plainly(built.root)
-    require_left(built, without_leaver)
+def test_an_opt_out_killed_at_random_times_ends_the_same(leaving: Life, seed: int) -> None:
+    leaving.live(seed)
 
 
 @pytest.mark.parametrize("seed", ROUNDS)
-def test_a_build_killed_at_random_times_ends_the_same(
-    built: Workspace,
-    with_newcomer: bytes,  # noqa: F811
-    seed: int,
-) -> None:
-    add(built, reviews("newcomer"))
-    interrupt(build_plainly, built, seed)
-    build_plainly(built.root)
-    assert merge_bytes(built) == with_newcomer
-    require_tidy(built, versions=[1, 2])
+def test_a_build_killed_at_random_times_ends_the_same(joining: Life, seed: int) -> None:
+    joining.live(seed)
 
 
 def test_two_hundred_kills_found_their_work_alive() -> None:
