@@ -43,7 +43,10 @@ class Life:
 
     begin: Callable[[], Workspace]
     work: Callable[[Path], None]
+    merge: bytes
+    """What it ends in."""
     require_ended: Callable[[Workspace], None]
+    """All else that there is to look at, which takes longer than the work."""
 
     @cached_property
     def seconds(self) -> float:
@@ -63,7 +66,7 @@ class Life:
             if killed_after(self.work, place.root, random.uniform(0.1, self.seconds)):
                 alive += 1
             else:
-                self.require_ended(place)
+                assert merge_bytes(place) == self.merge
                 place = self.begin()
         self.work(place.root)
         self.require_ended(place)
@@ -77,7 +80,10 @@ def leaving(_built: Snapshot, without_leaver: bytes) -> Life:  # noqa: F811
         request(place, LEAVER)
         return place
 
-    return Life(begin, opt_out_plainly, lambda place: require_left(place, without_leaver))
+    def require_gone(place: Workspace) -> None:
+        require_left(place, without_leaver)
+
+    return Life(begin, opt_out_plainly, without_leaver, require_gone)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +97,7 @@ def joining(_built: Snapshot, with_newcomer: bytes) -> Life:  # noqa: F811
         assert merge_bytes(place) == with_newcomer
         require_tidy(place, versions=[1, 2])
 
-    return Life(begin, build_plainly, require_built)
+    return Life(begin, build_plainly, with_newcomer, require_built)
 
 
 @pytest.mark.parametrize("seed", ROUNDS)
