@@ -51,9 +51,12 @@ class Life:
     @cached_property
     def seconds(self) -> float:
         """What the work takes on this machine when nobody kills it."""
-        place, started = self.begin(), time.monotonic()
-        assert not killed_after(self.work, place.root, 600)
-        return time.monotonic() - started
+        taken = []
+        for _ in range(2):  # the first starts the fork server, too
+            place, started = self.begin(), time.monotonic()
+            assert not killed_after(self.work, place.root, 600)
+            taken.append(time.monotonic() - started)
+        return min(taken)
 
     def live(self, seed: int) -> None:
         """Kill the work again and again, at moments drawn from its whole length, then let it end.
