@@ -55,7 +55,8 @@ def test_only_the_doors_talk_to_the_stores() -> None:
     """The model file is run by MLflow itself; everything else goes through a door."""
     parts = ("", "_store", "_model", "_destroying", "_server", "_database")
     mlflow = {f"doors/mlflow{part}.py" for part in parts}
-    dvc = {f"doors/dvc{part}.py" for part in ("", "_destroying", "_errors", "_repository")}
+    parts = ("", "_destroying", "_errors", "_mending", "_repository")
+    dvc = {f"doors/dvc{part}.py" for part in parts}
     doors = {"doors/openlineage.py", "doors/staging.py"}
     at_the_door = {*doors, "serving/model.py", *dvc, *mlflow}
     found = {
