@@ -69,6 +69,22 @@ def test_what_somebody_deleted_before_is_found_among_the_versions(
     assert not any(b"of Alice" in body for body in s3_server.contents(bucket).values())
 
 
+def test_notes_lie_beside_the_objects_of_a_bucket_too(
+    workspace: Workspace, bucket: str, s3_server: S3
+) -> None:
+    workspace.build(PEOPLE)
+    workspace.record()
+    before = workspace.dvc.inventory().objects
+    for text in (b"one", b"another"):
+        workspace.dvc.write_note("departures/own", "a.departure", text)
+
+    assert workspace.dvc.note_names("departures/own") == ["a.departure"]
+    assert workspace.dvc.note_names("departures/of others") == []
+    assert workspace.dvc.read_note("departures/own", "a.departure") == b"another"
+    assert any("our models/departures/own/a.departure" in key for key in s3_server.contents(bucket))
+    assert workspace.dvc.inventory().objects == before
+
+
 def test_a_server_that_is_gone_is_an_error_of_ours(workspace: Workspace) -> None:
     workspace.dvc = Dvc(workspace.root, Remote("s3://bucket/prefix", "http://127.0.0.1:9"))
     workspace.build(PEOPLE)
