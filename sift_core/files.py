@@ -106,6 +106,8 @@ class Draft:
                 file.seek(self.size - begin)
                 while data := file.read(min(_COPY, start - (self.size - begin))):
                     self.write(data)
+                if self.size != begin + start:
+                    raise OSError(f"{source} was cut off while it was copied.")
                 self.size = begin + stop
 
     def keep(self, path: Path) -> None:

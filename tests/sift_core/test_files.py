@@ -18,6 +18,7 @@ from sift_core import (
     write_atomically,
 )
 from sift_core.errors import AlteredError, CodecError, MismatchError
+from sift_core.files import draft
 from tests.sift_core.builders import GRID, SEED, SHAPES, vector
 from tests.sift_core.on_disk import stored, stored_file
 
@@ -62,6 +63,26 @@ def test_a_file_can_be_replaced_and_is_readable_by_others(tmp_path: Path) -> Non
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_copy_leaves_out_is_filled_later_and_the_rest_is_the_source(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(range(100)))
+    with draft(tmp_path) as file:
+        file.copy(source, [(90, 100), (10, 20), (20, 21)])
+        for start, stop in ((10, 21), (90, 100)):
+            file.overwrite(start, b"n" * (stop - start))
+        file.keep(tmp_path / "copy")
+    kept = bytes(range(10)) + b"n" * 11 + bytes(range(21, 90)) + b"n" * 10
+    assert (tmp_path / "copy").read_bytes() == kept
+
+
+def test_a_source_that_ends_too_early_is_no_copy_with_a_hole(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(50))
+    with draft(tmp_path) as file, pytest.raises(OSError, match="cut off"):
+        file.copy(source, [(60, 70)])
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
