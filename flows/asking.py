@@ -13,11 +13,13 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput, delete_flow_run_input
 from pydantic import Field
 
+from flows.deadlines import due
 from flows.decisions import NotApprovedError, approve, obstacle, reject
 from flows.errors import FlowError
 from flows.forgetting import rewrite_prefect_store
 from flows.planning import plan
 from flows.texts import MAX_NAME_LENGTH, MAX_REASON_LENGTH
+from flows.times import shown, zone
 from flows.workspace import Workspace
 from lineage import LineageError
 
@@ -101,13 +103,13 @@ def _description(workspace: Workspace, request_id: str, waiting: FlowError, comp
     found = plan(workspace, request_id)
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
-        due = reader.deadlines(request_id)
+    place = zone(workspace.settings.policy.time_zone)
     places = sorted({one.place for one in found.objects})
     lines = [
         f"**{complaint}**" if complaint else waiting.facts,
-        f"Contributor `{found.contributor_key}`, received "
-        f"{request.received_at:%Y-%m-%d}, {request.jurisdiction or 'no jurisdiction recorded'}.",
-        *(f"{row.kind}: due {row.due_at:%Y-%m-%d}, {row.standing}." for row in due),
+        f"Contributor `{found.contributor_key}`, received {shown(request.received_at, place)}, "
+        f"{request.jurisdiction or 'no jurisdiction recorded'}.",
+        *(f"{row.kind}: due by {row.by}, {row.standing}." for row in due(workspace, request_id)),
         f"Approving destroys {len(found.objects)} objects, {found.bytes} bytes, in "
         f"{', '.join(places) or 'no place'}. This cannot be undone. Object by object: "
         f"`sift opt-out plan {request_id}`.",

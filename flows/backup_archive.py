@@ -16,11 +16,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.errors import FlowError, UsageError
 from lineage.certificate_digest import sha256_of
 from lineage.records import Sha256
+from lineage.times import Utc
 
 MANIFEST = "manifest.json"
 _OBJECTS = "objects/"
@@ -60,7 +61,7 @@ class Manifest(_Part):
     backup_id: str
     workspace: str
     """The absolute path it was made of: MLflow's rows name it."""
-    made_at: AwareDatetime
+    made_at: Utc
     code_version: str
     folders: tuple[Folder, ...]
     files: tuple[File, ...]

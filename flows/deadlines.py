@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from flows.errors import FlowError
+from flows.times import shown, zone
 from flows.workspace import Workspace
 from lineage import DeadlineKind, DeadlineStatus
 
@@ -22,14 +23,23 @@ class DeadlineError(FlowError):
 
 @dataclass(frozen=True)
 class Due:
-    """One deadline as the policy sees it; `days_left` is None once it is met."""
+    """One deadline as the policy sees it; `days_left` is None once it is met.
+
+    `due_at` is in UTC, `time_zone` the policy's: its day ends then.
+    """
 
     request_id: str
     jurisdiction: str | None
     kind: DeadlineKind
     due_at: datetime
+    time_zone: str
     days_left: int | None
     standing: Standing
+
+    @property
+    def by(self) -> str:
+        """The last minute, as people there read it: `2026-12-08 23:59 Europe/Berlin`."""
+        return shown(self.due_at, zone(self.time_zone))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON and tables."""
@@ -43,14 +53,16 @@ def due(workspace: Workspace, request_id: str | None = None, soon: int | None = 
     """
     with workspace.lineage.reader() as reader:
         rows = reader.deadlines(request_id)
+    policy = workspace.settings.policy
     if soon is None:
-        soon = workspace.settings.policy.due_soon_days
+        soon = policy.due_soon_days
     return [
         Due(
             request_id=row.request_id,
             jurisdiction=row.jurisdiction,
             kind=row.kind,
             due_at=row.due_at,
+            time_zone=policy.time_zone,
             days_left=row.days_left,
             standing=_standing(row, soon),
         )
@@ -65,7 +77,7 @@ def require_on_time(rows: Sequence[Due]) -> None:
         first = urgent[0]
         raise DeadlineError(
             f"{len(urgent)} deadline{'s' if len(urgent) > 1 else ''} overdue or due soon, first: "
-            f"{first.kind} {first.request_id} by {first.due_at:%Y-%m-%d}.",
+            f"{first.kind} {first.request_id} by {first.by}.",
             remedy=f"see `sift opt-out status {first.request_id}`: acknowledge, extend, approve "
             "and run, or reject it.",
         )

@@ -12,7 +12,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.errors import FlowError
 from flows.identity import read_secret
@@ -22,6 +22,7 @@ from lineage.certificate import AuditHead
 from lineage.certificate_digest import sha256_of
 from lineage.opt_out import APPROVED
 from lineage.records import ContributorKey, Sha256
+from lineage.times import Utc
 
 FORMAT = "sift-departure/1"
 _NAME = re.compile(r"[0-9a-f]{32}-[0-9]{8}T[0-9]{12}Z-(all|[0-9a-f]{16})\.departure")
@@ -38,7 +39,7 @@ class Approval(BaseModel):
 
     actor: str
     reason: str
-    decided_at: AwareDatetime
+    decided_at: Utc
 
 
 class Departure(BaseModel):
@@ -52,7 +53,7 @@ class Departure(BaseModel):
     basis: str
     jurisdiction: str | None
     filed_by: str | None
-    received_at: AwareDatetime
+    received_at: Utc
     approvals: tuple[Approval, ...]
     audit_head: AuditHead
 

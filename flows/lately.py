@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.errors import FlowError
 from flows.workspace import Workspace
+from lineage.times import Utc
 
 Job = Literal["build", "opt-out", "audit"]
 JOBS: tuple[Job, ...] = ("build", "opt-out", "audit")
@@ -24,7 +25,7 @@ class Ran(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ended_at: AwareDatetime
+    ended_at: Utc
     seconds: float
     passed: bool
 

@@ -1,16 +1,18 @@
 """What the policy in `params.yaml` means for one request: dates, persons, places to send to.
 
-Pure: settings and moments in, dates out. Days are counted in UTC. A deadline is the end of its day,
-and one that falls on a weekend is not moved: earlier is safe under every law.
+Pure: settings and moments in, moments out. Days are those of `policy.time_zone`, the place where
+requests are answered. A deadline is the end of its day, and one that falls on a weekend is not
+moved: earlier is safe under every law.
 """
 
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 
 import numpy as np
 from dateutil.relativedelta import relativedelta
 
 from flows.errors import UsageError
 from flows.settings import JurisdictionSettings, Period, PolicySettings
+from flows.times import day_in, end_of, zone
 from lineage import DeadlineKind
 from lineage.opt_out import ApprovalRule
 
@@ -52,12 +54,13 @@ def extended_answer(policy: PolicySettings, jurisdiction: str, received_at: date
             f"Under {jurisdiction} the answer cannot be put off.",
             remedy="answer in time; policy.jurisdictions in params.yaml says what each law allows.",
         )
-    first = _after(policy, received_at.astimezone(UTC).date(), law.answer)
+    place = zone(policy.time_zone)
+    first = _after(policy, day_in(place, received_at), law.answer)
     if law.answer.endswith(("month", "months")) and law.extension.endswith(("month", "months")):
         # One month and two months are three months: 31 January, then 30 April and not 28.
         months = _number(law.answer) + _number(law.extension)
         return _end(policy, received_at, f"{months} months")
-    return _end_of(_after(policy, first, law.extension))
+    return end_of(_after(policy, first, law.extension), place)
 
 
 def kept_until(policy: PolicySettings, ended_at: datetime) -> datetime:
@@ -76,11 +79,8 @@ def _law(policy: PolicySettings, name: str) -> JurisdictionSettings:
 
 
 def _end(policy: PolicySettings, start: datetime, period: Period) -> datetime:
-    return _end_of(_after(policy, start.astimezone(UTC).date(), period))
-
-
-def _end_of(day: date) -> datetime:
-    return datetime.combine(day, time(23, 59, 59), UTC)
+    place = zone(policy.time_zone)
+    return end_of(_after(policy, day_in(place, start), period), place)
 
 
 def _after(policy: PolicySettings, start: date, period: Period) -> date:

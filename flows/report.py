@@ -6,9 +6,10 @@ read a report. The contributor is named by keyed hash alone. Times are UTC.
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lineage.records import ContributorKey, Sha256
+from lineage.times import Utc
 
 FORMAT: Final = "opt-out-report/2"
 
@@ -24,7 +25,7 @@ class Moment(_Part):
     """A step and when it was done."""
 
     step: str
-    at: AwareDatetime
+    at: Utc
 
 
 class Deadline(_Part):
@@ -32,8 +33,8 @@ class Deadline(_Part):
 
     law: str | None
     kind: str
-    due_at: AwareDatetime
-    met_at: AwareDatetime | None
+    due_at: Utc
+    met_at: Utc | None
     standing: str
 
 
@@ -43,7 +44,7 @@ class Decision(_Part):
     decision: str
     actor: str
     reason: str
-    decided_at: AwareDatetime
+    decided_at: Utc
 
 
 class Recipient(_Part):
@@ -53,7 +54,7 @@ class Recipient(_Part):
     purpose: str | None
     model: str
     version: int
-    disclosed_at: AwareDatetime
+    disclosed_at: Utc
 
 
 class Found(_Part):
@@ -169,15 +170,15 @@ class Destroyed(_Part):
     kind: str
     locator: str
     bytes: int | None
-    destroyed_at: AwareDatetime | None
-    absent_at: AwareDatetime | None
+    destroyed_at: Utc | None
+    absent_at: Utc | None
 
 
 class Dropped(_Part):
     """A task vector that was deleted once merged, since the workspace keeps masks only."""
 
     vector_sha256: Sha256
-    at: AwareDatetime
+    at: Utc
 
 
 class Report(_Part):
@@ -189,8 +190,8 @@ class Report(_Part):
     records: Annotated[int, Field(ge=1)] | None
     """How many records were withdrawn; null: the contributor with all data."""
     basis: str
-    received_at: AwareDatetime
-    written_at: AwareDatetime
+    received_at: Utc
+    written_at: Utc
     model: str
     verdict: str
     timeline: list[Moment]

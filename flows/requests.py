@@ -18,6 +18,7 @@ from flows.texts import (
     require_person,
     require_text,
 )
+from flows.times import require_past, shown, zone
 from flows.withdrawal import require_withdrawable
 from flows.workspace import Workspace
 from lineage import OptOutNotice, OptOutRequest
@@ -36,9 +37,10 @@ def receive(
     """File an opt-out request: of a contributor, or of the records with these hashes.
 
     `filed_by` is who files it here (None: the login name), `received_at` when it came in (None:
-    now); deadlines count from there. Raises UsageError for an unknown contributor, record or
-    jurisdiction, for a request that is open or done already, for no basis, and where too few rows
-    would be left; then nothing has changed.
+    now); deadlines count from there. A clock that is up to five minutes ahead of ours means now.
+    Raises UsageError for an unknown contributor, record or jurisdiction, for a request that is open
+    or done already, for no basis, for a future receipt, and where too few rows would be left; then
+    nothing has changed.
     """
     key = workspace.key_of(external_id)
     return _file(
@@ -99,12 +101,7 @@ def _file(
     require_nameless([external_id] if external_id else [], basis, by)
     policy = workspace.settings.policy
     law = jurisdiction_of(policy, basis, jurisdiction)
-    received = received_at or now
-    if received > now:
-        raise UsageError(
-            f"The request would be received in the future, {received:%Y-%m-%d %H:%M} UTC.",
-            remedy="give the time at which it came in; nothing was filed.",
-        )
+    received = require_past(received_at or now, now)
     with workspace.lock():
         _require_requestable(workspace, key, shown, received)
         if records is not None:
@@ -140,7 +137,8 @@ def _require_requestable(workspace: Workspace, key: str, shown: str, received: d
         raise UsageError(
             f"Contributor {shown!r} came back by new consent on "
             f"{consents[-1].given_at:%Y-%m-%d %H:%M} UTC, after this request.",
-            remedy="ask them: a request from after that day stands.",
+            remedy="ask them: a request from after that moment stands, where --received says its "
+            "time with the offset, and not only its day.",
         )
 
 
@@ -158,18 +156,19 @@ def extend(workspace: Workspace, request_id: str, by: str, reason: str) -> datet
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
         due = {row.kind: row for row in reader.deadlines(request_id)}
+    policy = workspace.settings.policy
+    place = zone(policy.time_zone)
     if "extended answer" in due:
         raise UsageError(
-            f"{request_id} was put off already, to {due['extended answer'].due_at:%Y-%m-%d}.",
+            f"{request_id} was put off already, to {shown(due['extended answer'].due_at, place)}.",
             remedy="answer by then: the law knows one extension.",
         )
     if "answer" in due and due["answer"].standing == "overdue":
         raise UsageError(
-            f"The answer to {request_id} was due on {due['answer'].due_at:%Y-%m-%d}: it can no "
-            "longer be put off.",
+            f"The answer to {request_id} was due by {shown(due['answer'].due_at, place)}: it can "
+            "no longer be put off.",
             remedy=f"answer at once: `sift opt-out run {request_id}`.",
         )
-    policy = workspace.settings.policy
     law = request.jurisdiction or policy.jurisdiction
     later = extended_answer(policy, law, request.received_at)
     _notify(workspace, request_id, "extended", by, reason, later)

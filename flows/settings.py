@@ -1,6 +1,5 @@
 """`params.yaml` as types: what a workspace was told to do."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -17,6 +16,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.errors import UsageError
+from flows.times import zone
+from lineage.times import Day
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -182,7 +183,13 @@ class OpenLineageSettings(_Section):
     """In the words of OpenLineage's client, such as {type: http, url: ...}; empty: nowhere."""
 
 
-Period = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3} (business days?|days?|months?)$")]
+def _known_zone(name: str) -> str:
+    zone(name)
+    return name
+
+
+TimeZone = Annotated[str, Field(max_length=100), AfterValidator(_known_zone)]
+Period = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2} (business days?|days?|months?)$")]
 """A span of the calendar, such as `10 business days`, `45 days` or `1 month`."""
 
 
@@ -210,7 +217,9 @@ class PolicySettings(_Section):
             acknowledge="10 business days", answer="45 days", extension="45 days"
         ),
     }
-    holidays: tuple[date, ...] = ()
+    time_zone: TimeZone = "UTC"
+    """The place whose days count."""
+    holidays: tuple[Day, ...] = ()
     due_soon_days: Annotated[int, Field(ge=0, le=365)] = 7
     approvers: tuple[Name, ...] = ()
     persons: Literal[1, 2] = 1

@@ -18,8 +18,9 @@ import duckdb
 
 from lineage.audit_rows import AuditedTable, audited_tables
 from lineage.errors import LineageWriteError
-from lineage.records import Json, Record, Sha256, Text, Utc
+from lineage.records import Json, Record, Sha256, Text
 from lineage.statements import Connection, Database, as_json, query, run, run_text
+from lineage.times import Utc
 
 # ruff: noqa: S608
 # Every name put into SQL text below comes from the database's own catalogue.

@@ -30,8 +30,8 @@ from lineage.records import (
     Sequence32,
     Sha256,
     Text,
-    Utc,
 )
+from lineage.times import Utc
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "urn:sift-masks:opt-out-certificate:1"

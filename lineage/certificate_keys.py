@@ -29,7 +29,8 @@ from lineage.certificate_envelope import (
     parse,
     unsealed,
 )
-from lineage.records import Count, Sequence32, Sha256, Text, Utc
+from lineage.records import Count, Sequence32, Sha256, Text
+from lineage.times import Utc
 
 PREDICATE: Final = "urn:sift-masks:key-record:1"
 

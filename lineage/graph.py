@@ -17,8 +17,8 @@ from lineage.records import (
     Record,
     TaskVector,
     Text,
-    Utc,
 )
+from lineage.times import Utc
 
 Kind = Literal[
     "contributor", "dataset", "finetuning", "vector and mask", "merge state", "model version"

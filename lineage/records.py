@@ -5,12 +5,10 @@ become UTC. Whatever a column cannot hold is refused here, before any SQL is wri
 """
 
 import json
-from datetime import UTC
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,6 +21,7 @@ from pydantic import (
 
 from lineage import opt_out
 from lineage.errors import LineageRecordError
+from lineage.times import Utc
 
 
 def _without_nul(text: str) -> str:
@@ -68,7 +67,6 @@ DecimalLane = Annotated[
 ]
 """A lane as text: JSON's numbers do not hold 64 bits everywhere."""
 DecimalDigest = Annotated[tuple[DecimalLane, ...], Field(min_length=1)]
-Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 Records = Annotated[tuple[Sha256, ...], BeforeValidator(_in_order)]
 """Different records by their SHA-256, in order."""
 Json = Annotated[dict[str, JsonValue], AfterValidator(_plain_json)]

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from lineage.records import ContributorKey, Record, Row, Sequence32, Sha256, Text, Utc
+from lineage.records import ContributorKey, Record, Row, Sequence32, Sha256, Text
+from lineage.times import Utc
 
 Decision = Literal["approved", "rejected"]
 DeadlineKind = Literal["acknowledge", "answer", "extended answer"]

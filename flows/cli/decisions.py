@@ -97,13 +97,16 @@ def extend(
 ) -> None:
     """Record that whoever withdraws was told why the answer takes longer; the later deadline."""
     from flows.requests import extend as record
+    from flows.times import shown, zone
     from flows.workspace import Workspace
 
-    later = record(Workspace.open(workspace), request_id, by, reason)
+    place = Workspace.open(workspace)
+    later = record(place, request_id, by, reason)
     if json:
         print_json({"request_id": request_id, "extended_by": by, "due_at": later})
         return
-    say(f"{request_id}: to be answered by {later:%Y-%m-%d}.")
+    by_when = shown(later, zone(place.settings.policy.time_zone))
+    say(f"{request_id}: to be answered by {by_when}.")
 
 
 @app.command(epilog=example("sift opt-out hold tully --by 'Jo Counsel' --reason 'case 7'"))

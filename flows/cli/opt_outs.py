@@ -1,6 +1,5 @@
 """`sift opt-out`: requests to leave, and honouring them."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ app = group("File opt-out requests, decide on them, and honour them exactly.")
     epilog=example(
         "sift opt-out request tully --basis gdpr-art-17",
         "sift opt-out request tully --basis ccpa-1798.105 --received 2026-11-20",
+        "sift opt-out request tully --basis gdpr-art-17 --received 2026-11-21T01:00:00+09:00",
         "sift opt-out request tully --basis gdpr-art-17 --records withdrawn.txt",
     )
 )
@@ -33,8 +33,12 @@ def request(
         typer.Option(help="The law whose deadlines count; without it, that of the basis."),
     ] = None,
     received: Annotated[
-        datetime | None,
-        typer.Option(help="When it came in, in UTC; without it, now. Deadlines count from here."),
+        str | None,
+        typer.Option(
+            metavar="DAY|MOMENT",
+            help="When it came in: a day of policy.time_zone, or a moment with its offset from "
+            "UTC; without it, now. Deadlines count from here.",
+        ),
     ] = None,
     by: Annotated[
         str | None, typer.Option(help="Who files it; without it, the login name.")
@@ -46,10 +50,12 @@ def request(
     from flows.cli.request_tables import deadline_lines
     from flows.deadlines import due
     from flows.requests import receive
+    from flows.times import read_received, zone
     from flows.withdrawal import read_hashes
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
+    time_zone = zone(place.settings.policy.time_zone)
     filed = receive(
         place,
         contributor,
@@ -57,7 +63,7 @@ def request(
         None if records is None else read_hashes(records),
         jurisdiction=jurisdiction,
         filed_by=by,
-        received_at=received and received.replace(tzinfo=UTC),
+        received_at=received and read_received(received, time_zone),
     )
     deadlines = due(place, filed.request_id)
     if json:

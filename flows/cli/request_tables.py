@@ -18,8 +18,8 @@ _COLOURS = {"overdue": "bold red", "due soon": "yellow", "open": "green", "late"
 
 
 def deadline_lines(rows: Sequence[Due]) -> list[str]:
-    """Such as `To acknowledge by 2026-12-08 (ccpa).`"""
-    return [f"To {_what(row)} by {row.due_at:%Y-%m-%d} ({row.jurisdiction})." for row in rows]
+    """Such as `To acknowledge by 2026-12-08 23:59 UTC (ccpa).`"""
+    return [f"To {_what(row)} by {row.by} ({row.jurisdiction})." for row in rows]
 
 
 def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
@@ -28,7 +28,7 @@ def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
     table.add_column("request", no_wrap=True)
     table.add_column("withdraws", no_wrap=True)
     table.add_column("basis", overflow="fold")
-    for name in ("received", "state"):
+    for name in ("received (UTC)", "state"):
         table.add_column(name, no_wrap=True)
     table.add_column("days left", justify="right", no_wrap=True)
     for row in rows:
@@ -117,7 +117,7 @@ def _print_in_full(row: Standing) -> None:
         print_table(
             "Deadlines",
             ["what", "law", "due", "standing"],
-            [(one.kind, one.jurisdiction, one.due_at, one.standing) for one in row.deadlines],
+            [(one.kind, one.jurisdiction, one.by, one.standing) for one in row.deadlines],
             right=4,
         )
     if row.pending:

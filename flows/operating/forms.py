@@ -5,13 +5,13 @@ it refuses, it does not store. No field takes a contributor's id, since Prefect'
 to erase from; a contributor is named by key, or by the number of a request that was filed.
 """
 
-from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.identity import KEY_LENGTH
 from flows.texts import MAX_NAME_LENGTH
+from lineage.times import Day
 
 RequestNumber = Annotated[str, Field(pattern=r"^opt-out-[0-9]{4,9}$")]
 RecordHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,10 +73,11 @@ class OptOutForm(_Form):
         title="New request: law",
         description="Whose deadlines count. Others than these: `sift opt-out request`.",
     )
-    received_on: date | None = Field(
+    received_on: Day | None = Field(
         default=None,
         title="New request: received on",
-        description="The day it came in, UTC; empty: today. Deadlines count from here.",
+        description="The day it came in, of the zone that policy.time_zone in params.yaml names; "
+        "empty: now. Deadlines count from here.",
     )
     records: list[RecordHash] = Field(
         default=[],
@@ -90,12 +91,6 @@ class OptOutForm(_Form):
         description="Who files it. Not the contributor's name; empty: the worker's login name.",
         max_length=MAX_NAME_LENGTH,
     )
-
-    @property
-    def received_at(self) -> datetime | None:
-        """The first moment of the day it came in, None: now."""
-        day = self.received_on
-        return None if day is None else datetime.combine(day, time(), UTC)
 
 
 class ProcessForm(_Form):

@@ -34,9 +34,9 @@ SELECT
     kind,
     due_at,
     met_at,
-    -- now() carries a zone; this way it is UTC without an extension.
+    -- Whole days, so that no place's midnight matters: a deadline is the last second of a day.
     CASE WHEN met_at IS NULL
-        THEN date_diff('day', make_timestamp(epoch_us(now())), due_at)
+        THEN floor((epoch_us(due_at) - epoch_us(now())) / 86400e6)::BIGINT
     END AS days_left,
     CASE
         WHEN met_at <= due_at THEN 'met'
@@ -51,5 +51,5 @@ COMMENT ON COLUMN opt_out_deadlines.jurisdiction IS 'the law that sets the deadl
 COMMENT ON COLUMN opt_out_deadlines.kind IS 'acknowledge, answer, or extended answer in its place';
 COMMENT ON COLUMN opt_out_deadlines.due_at IS 'the last moment in time';
 COMMENT ON COLUMN opt_out_deadlines.met_at IS 'when it was done; NULL until then';
-COMMENT ON COLUMN opt_out_deadlines.days_left IS 'calendar days until then, 0 on the day itself, below 0 afterwards; NULL once done';
+COMMENT ON COLUMN opt_out_deadlines.days_left IS 'whole days until then, 0 on the last day, below 0 afterwards; NULL once done';
 COMMENT ON COLUMN opt_out_deadlines.standing IS 'met: done in time; late: done after it; open: still time; overdue: not done and past';

@@ -89,7 +89,10 @@ def test_deadlines_are_open_overdue_met_or_late(populated: Store) -> None:
         request_id = file(recorder, when=now - timedelta(days=50))
         recorder.set_deadlines(
             request_id,
-            [("acknowledge", now - timedelta(days=40)), ("answer", now + timedelta(days=3))],
+            [
+                ("acknowledge", now - timedelta(days=39.5)),
+                ("answer", now + timedelta(days=3.5)),
+            ],
         )
     assert deadlines(populated, request_id) == {
         "acknowledge": ("overdue", -40),

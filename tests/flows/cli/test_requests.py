@@ -65,5 +65,5 @@ def test_a_request_is_followed_from_receipt_to_its_end(fresh: Workspace, sift: S
 def test_days_left_have_the_colour_of_their_urgency(
     standing: Standing, days: int | None, shown: str
 ) -> None:
-    row = Due("opt-out-0001", "gdpr", "extended answer", datetime.now(UTC), days, standing)
+    row = Due("opt-out-0001", "gdpr", "extended answer", datetime.now(UTC), "UTC", days, standing)
     assert _days(row) == shown
