@@ -63,7 +63,7 @@ def request(
         None if records is None else read_hashes(records),
         jurisdiction=jurisdiction,
         filed_by=by,
-        received_at=received and read_received(received, time_zone),
+        received_at=None if received is None else read_received(received, time_zone),
     )
     deadlines = due(place, filed.request_id)
     if json:

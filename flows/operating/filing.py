@@ -68,7 +68,7 @@ def replace_form(form: OptOutForm) -> None:
 def _file(workspace: Workspace, form: OptOutForm) -> str:
     """File the request, or find the one that a killed run has filed."""
     records = form.records or None
-    place = zone(workspace.settings.policy.time_zone)
+    day, place = form.received_on, zone(workspace.settings.policy.time_zone)
     with workspace.lineage.reader() as reader:
         for request in reader.standing_requests(form.contributor_key):
             same = sorted(request.records or ()) == sorted(form.records)
@@ -81,5 +81,5 @@ def _file(workspace: Workspace, form: OptOutForm) -> str:
         records,
         jurisdiction=None if form.law == "as the basis says" else form.law,
         filed_by=form.filed_by.strip() or login_name(),
-        received_at=form.received_on and begin_of(form.received_on, place),
+        received_at=None if day is None else begin_of(day, place),
     ).request_id

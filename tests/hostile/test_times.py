@@ -324,7 +324,7 @@ def test_the_command_converts_and_says_in_which_zone_a_deadline_ends(
     root = tmp_path / "workspace"
     make_workspace(root, tiny_classifier, [reviews("ann")])
     asked = ["opt-out", "request", "ann", "--basis", "gdpr-art-17", "--workspace", str(root)]
-    for wrong in ("20261120", "2026-11-21T01:00:00", "2099-01-01", "1970-08-23"):
+    for wrong in ("20261120", "2026-11-21T01:00:00", "2099-01-01", "1970-08-23", ""):
         refused = CliRunner().invoke(app, [*asked, "--received", wrong])
         assert isinstance(refused.exception, UsageError), refused.output
     params = root / "params.yaml"

@@ -104,7 +104,7 @@ def test_deadlines_are_open_overdue_met_or_late(populated: Store) -> None:
         )
         assert recorder.notify(notice) is True
         assert recorder.notify(notice) is False
-        recorder.set_deadlines(request_id, [("extended answer", now + timedelta(days=60))])
+        recorder.set_deadlines(request_id, [("extended answer", now + timedelta(days=60.5))])
         recorder.set_deadlines(request_id, [("extended answer", now + timedelta(days=99))])
     assert deadlines(populated, request_id) == {
         "acknowledge": ("late", None),
