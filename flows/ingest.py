@@ -3,7 +3,6 @@
 Everything is checked before anything is written; a refused file changes nothing.
 """
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.digests import md5_of
+from flows.digests import DigestKey, md5_of
 from flows.errors import FlowError, UsageError
 from flows.identity import normal_id
 from flows.readers import read_rows
 from flows.readmitting import require_not_withdrawn, returning
-from flows.rows import LabelledRow, Row, canonical_json, parse_row, record_json, record_sha256
+from flows.rows import (
+    LabelledRow,
+    Row,
+    canonical_json,
+    parse_row,
+    record_json,
+    stored_bytes,
+    stored_rows,
+)
 from flows.settings import Settings
 from flows.texts import (
     MAX_NAME_LENGTH,
@@ -46,21 +53,21 @@ class Dataset:
     test: list[dict[str, Any]] = field(default_factory=list)
     task: Literal["classification", "generation"] = "generation"
 
-    def to_bytes(self) -> bytes:
-        """The stored file: JSON Lines, keys sorted, training rows first."""
+    def to_bytes(self, digests: DigestKey) -> bytes:
+        """The stored file: the salt, then JSON Lines, keys sorted, training rows first."""
         rows = [{"split": "train", **row} for row in self.train]
         rows += [{"split": "test", **row} for row in self.test]
-        return "".join(canonical_json(row) + "\n" for row in rows).encode()
+        lines = "".join(canonical_json(row) + "\n" for row in rows).encode()
+        return stored_bytes(digests.salt(self.key, lines), lines)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
         """All stored rows, training rows first. Rows of one group keep the order they came in."""
         return [*self.train, *self.test]
 
-    @property
-    def records(self) -> set[str]:
-        """The hash of every record."""
-        return {record_sha256(row) for row in self.rows}
+    def records(self, digests: DigestKey) -> set[str]:
+        """The keyed hash of every record."""
+        return {digests.record(self.key, record_json(row)) for row in self.rows}
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,8 @@ def add_contributors(
         back = returning(datasets, standing, waiting) if rejoin is not None else set()
         for dataset in datasets:
             if dataset.key not in back:
-                require_not_withdrawn(dataset, standing[dataset.key])
+                records = dataset.records(workspace.digests)
+                require_not_withdrawn(dataset.external_id, records, standing[dataset.key])
         plan = [(dataset, _status(workspace, dataset, current, replace)) for dataset in datasets]
         _store(
             workspace,
@@ -167,8 +175,7 @@ def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
             "contributor's rows.",
         )
     dataset = Dataset("", record.contributor_key, task=record.task)
-    for line in data.decode().splitlines():
-        row = json.loads(line)
+    for row in stored_rows(data):
         (dataset.train if row.pop("split") == "train" else dataset.test).append(row)
     return dataset
 
@@ -246,7 +253,7 @@ def _status(
     stored = current.get(dataset.key)
     if stored is None:
         return "added"
-    data = dataset.to_bytes()
+    data = dataset.to_bytes(workspace.digests)
     if stored == sha256_of(data):
         path = workspace.data_file(dataset.key, stored)
         return "unchanged" if path.is_file() and path.read_bytes() == data else "restored"
@@ -275,33 +282,32 @@ def _store(
     now = datetime.now(UTC)
     with workspace.scratch("data") as scratch:
         for dataset, _ in plan:
-            write_atomically(scratch / dataset.key, dataset.to_bytes())
+            write_atomically(scratch / dataset.key, dataset.to_bytes(workspace.digests))
         with workspace.lineage.writer() as recorder:
             for key, by, reference in consents:
                 recorder.consent(key, by, reference, now)
             for dataset, status in plan:
                 if status != "restored":
-                    record_dataset(recorder, dataset, current.get(dataset.key), now)
+                    record_dataset(recorder, dataset, workspace.digests, current.get(dataset.key))
         for dataset, _ in plan:
-            target = workspace.data_file(dataset.key, sha256_of(dataset.to_bytes()))
+            data = dataset.to_bytes(workspace.digests)
+            target = workspace.data_file(dataset.key, sha256_of(data))
             (scratch / dataset.key).replace(target)
 
 
 def record_dataset(
-    recorder: Recorder, dataset: Dataset, supersedes: str | None, now: datetime
+    recorder: Recorder, dataset: Dataset, digests: DigestKey, supersedes: str | None
 ) -> None:
     """Record a contributor's current dataset, in place of the one with SHA-256 `supersedes`."""
-    data = dataset.to_bytes()
-    sha256 = sha256_of(data)
+    data, now = dataset.to_bytes(digests), datetime.now(UTC)
+    sha256, records = sha256_of(data), tuple(dataset.records(digests))
     if supersedes is None:
         recorder.add(
             Contributor(contributor_key=dataset.key, external_id=dataset.external_id, added_at=now)
         )
     else:
         recorder.supersede_dataset(dataset.key, supersedes, now)
-    recorder.add(
-        DatasetRecords(contributor_key=dataset.key, sha256=sha256, records=tuple(dataset.records))
-    )
+    recorder.add(DatasetRecords(contributor_key=dataset.key, sha256=sha256, records=records))
     recorder.add(
         DatasetVersion(
             contributor_key=dataset.key,

@@ -18,18 +18,20 @@ class WithdrawnRecordsError(UsageError):
     """Rows that were withdrawn come in again."""
 
 
-def require_not_withdrawn(dataset: "Dataset", requests: Sequence[OptOutRequest]) -> None:
+def require_not_withdrawn(
+    external_id: str, records: Collection[str], requests: Sequence[OptOutRequest]
+) -> None:
     """An opt-out stands from the moment it was received, whether it was run yet or not."""
     for request in requests:
         if request.records is None:
             raise UsageError(
-                f"Contributor {dataset.external_id!r} opted out.",
+                f"Contributor {external_id!r} opted out.",
                 remedy="leave their rows out; where they have consented anew, say so: `sift "
                 "contributors add --rejoin REFERENCE FILE`.",
             )
-        if again := sorted(dataset.records.intersection(request.records)):
+        if again := sorted(set(records).intersection(request.records)):
             raise WithdrawnRecordsError(
-                f"Contributor {dataset.external_id!r} withdrew {len(again)} of these records "
+                f"Contributor {external_id!r} withdrew {len(again)} of these records "
                 f"({request.request_id}), first {again[0]}.",
                 remedy="leave these rows out: a withdrawal is final. Nothing was added.",
             )

@@ -15,7 +15,7 @@ from flows.merging import current_state_or_none
 from flows.registering import promote, register
 from flows.removal import Removal
 from flows.removal_audit import as_details, audit_opt_outs, require_passed
-from flows.rows import record_sha256
+from flows.rows import record_json
 from flows.verifying import verify_state
 from lineage import DatasetVersion, Evaluation
 from lineage import MergeState as StateRecord
@@ -102,7 +102,12 @@ def _withdrawn(removal: Removal) -> Dataset | None:
         rows = reader.member_datasets(impact.states[-1].state_seq)
     record = next(row for row in rows if row.contributor_key == removal.key)
     whole, records = load_dataset(removal.workspace, record), removal.request.records
-    train = [row for row in whole.train if records is None or record_sha256(row) in records]
+    digests = removal.workspace.digests
+    train = [
+        row
+        for row in whole.train
+        if records is None or digests.record(removal.key, record_json(row)) in records
+    ]
     return replace(whole, train=train) if train and whole.test else None
 
 

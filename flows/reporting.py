@@ -64,8 +64,8 @@ NOT_CLAIMED = (
     "Model servers that were running: they hold what they loaded until they are restarted.",
     "The operating system's free disk blocks.",
     "git history keeps digests and a keyed hash of the contributor, never rows, vectors or the "
-    "name. Lineage keeps the same, and the hashes of single records that a request named, by which "
-    "they are refused if they come in again.",
+    "name. Lineage keeps the same, and the keyed hashes of single records that a request named, by "
+    "which they are refused if they come in again.",
     "This is evidence of a procedure that can be run again, not a proof about weights.",
 )
 _DONE_AGAIN = (

@@ -1,8 +1,8 @@
 """What a row of a contributor's file may look like, its one stored form, and the record it names.
 
 A *record* is what a stored row says: what the model reads and learns. `split` and `item` say where
-the row stands, not what it is. A record's hash is the SHA-256 of its canonical JSON; it depends on
-nothing else, so whoever has the text can name the record.
+the row stands, not what it is. A record is named by a digest of its canonical JSON under the
+workspace's key (`flows/digests.py`): a plain one of a short text could be guessed.
 """
 
 import json
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from sift_core import Classification, Example, Generation, sha256_of
+from sift_core import Classification, Example, Generation
 
 MAX_CHARACTERS = 1_000_000
 """Of one field: far beyond what any model reads."""
@@ -145,9 +145,23 @@ def record_json(stored: dict[str, Any]) -> str:
     return canonical_json({name: own for name, own in stored.items() if name not in where})
 
 
-def record_sha256(stored: dict[str, Any]) -> str:
-    """The hash that names a stored row's record."""
-    return sha256_of(record_json(stored).encode())
+def stored_bytes(salt: str, rows: bytes) -> bytes:
+    """A stored dataset: the salt, on a line of its own, and the rows."""
+    return canonical_json({"salt": salt}).encode() + b"\n" + rows
+
+
+def stored_rows(data: bytes) -> list[dict[str, Any]]:
+    """The rows of a stored dataset: one a line, ended by a line feed and by nothing else.
+
+    The file of a release before salts begins with its first row.
+    """
+    lines = [json.loads(line) for line in data.split(b"\n") if line]
+    return lines[1:] if is_salted(data) else lines
+
+
+def is_salted(data: bytes) -> bool:
+    """Whether a stored dataset begins with a salt."""
+    return data.startswith(b'{"salt":')
 
 
 def preview(stored: dict[str, Any]) -> str:

@@ -6,14 +6,13 @@ come; a contributor whose withdrawn records are in the merge is finetuned once m
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.errors import UsageError
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import Dataset, load_dataset, record_dataset, split_rows
 from flows.keeping import lost, restore
-from flows.rows import record_sha256
+from flows.rows import record_json
 from flows.workspace import Workspace
 from lineage import DatasetVersion, TaskVector
 from sift_core import sha256_of, write_atomically
@@ -94,10 +93,10 @@ def replace_dataset(workspace: Workspace, key: str, records: Collection[str]) ->
     if holding is None:
         return
     left = _without(workspace, holding, key, records)
-    data = left.to_bytes()
+    data = left.to_bytes(workspace.digests)
     write_atomically(workspace.data_file(key, sha256_of(data)), data)
     with workspace.lineage.writer() as recorder:
-        record_dataset(recorder, left, holding.sha256, datetime.now(UTC))
+        record_dataset(recorder, left, workspace.digests, holding.sha256)
 
 
 def finetune_again(workspace: Workspace, key: str) -> TaskVector:
@@ -121,9 +120,10 @@ def _without(
     workspace: Workspace, record: DatasetVersion, name: str, records: Collection[str]
 ) -> Dataset:
     """What is left of a dataset. Raises UsageError where that is too little to be one."""
-    settings = workspace.settings.data
+    settings, digests = workspace.settings.data, workspace.digests
     rows = load_dataset(workspace, record).rows
-    left = [row for row in rows if record_sha256(row) not in records]
+    key = record.contributor_key
+    left = [row for row in rows if digests.record(key, record_json(row)) not in records]
     if not left:
         raise UsageError(f"These are all records of contributor {name!r}.", remedy=_WHOLE)
     if len(left) < settings.min_rows:
@@ -133,6 +133,6 @@ def _without(
             remedy=_WHOLE,
         )
     try:
-        return split_rows(name, record.contributor_key, left, settings.held_out)
+        return split_rows(name, key, left, settings.held_out)
     except UsageError as error:
         raise UsageError(f"Of what would be left: {error.facts}", remedy=_WHOLE) from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from flows.digests import artifact_name
+from flows.digests import DigestKey, artifact_name
 from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
@@ -280,6 +280,11 @@ class Workspace:
     def key_of(self, external_id: str) -> str:
         """The contributor key of an id. Raises UsageError where it is not an id."""
         return contributor_key(read_secret(self.root), external_id)
+
+    @cached_property
+    def digests(self) -> DigestKey:
+        """What digests of contributors' texts are made with here."""
+        return DigestKey.of(read_secret(self.root))
 
     @property
     def identity(self) -> str:

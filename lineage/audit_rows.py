@@ -5,8 +5,8 @@ table, then name and value of each column that is not NULL, by name. So a column
 version adds changes no digest as long as it is NULL. Values are written as DuckDB casts them to
 text, a DOUBLE as its 64 bits, a TIMESTAMP as microseconds since 1970.
 
-What must be forgotten one day has no digest, since a name or a short text could be guessed and
-tried: the columns in `FORGOTTEN`. `sift audit` checks these against the files and the secret of the
+What must be forgotten one day has no digest, since a name could be guessed and tried: the columns
+in `FORGOTTEN`. `sift audit` checks these against the files and the secret of the
 workspace instead.
 """
 

@@ -5,7 +5,6 @@ and vector in memory only: nothing of them is ever on its disk, so a killed agen
 there. The base model, which is public, is kept between assignments.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from flows.environment import environment
 from flows.errors import FlowError
 from flows.finetuning import finetune_rows, quick_collections
 from flows.progress import tracked
+from flows.rows import stored_rows
 from flows.settings import MethodSettings
 from sift_core import BaseModel
 
@@ -167,8 +167,7 @@ def _rows(staging: Staging, assignment: str, task: Task) -> list[dict[str, Any]]
     except FileNotFoundError:
         raise _withdrawn(assignment) from None
     _require_same(sift_core.sha256_of(data), task.dataset_sha256, path)
-    rows = [json.loads(line) for line in data.decode().splitlines()]
-    return [row for row in rows if row.pop("split") == "train"]
+    return [row for row in stored_rows(data) if row.pop("split") == "train"]
 
 
 def _require_same(found: str, wanted: str, path: str) -> None:

@@ -149,7 +149,7 @@ def records(
 ) -> None:
     """List one contributor's records by hash, to name them in `sift opt-out request --records`."""
     from flows.ingest import load_dataset
-    from flows.rows import preview, record_sha256
+    from flows.rows import preview, record_json
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
@@ -158,7 +158,11 @@ def records(
         current = [row for row in reader.current_datasets() if row.contributor_key == key]
     datasets = [load_dataset(place, row) for row in current]
     rows = [
-        {"record": record_sha256(row), "split": split, "preview": _shortened(preview(row))}
+        {
+            "record": place.digests.record(key, record_json(row)),
+            "split": split,
+            "preview": _shortened(preview(row)),
+        }
         for dataset in datasets
         for split, own in (("train", dataset.train), ("held out", dataset.test))
         for row in own

@@ -206,7 +206,7 @@ def test_a_restored_copy_of_the_folder_is_caught_up_by_the_next_build(
 def test_records_that_were_withdrawn_after_the_backup_are_withdrawn_again(
     with_vectors: Workspace, tmp_path: Path
 ) -> None:
-    gone = [record(row) for row in reviews(LEAVER)[:3]]
+    gone = [record(with_vectors, row) for row in reviews(LEAVER)[:3]]
     made = make_backup(with_vectors, tmp_path / "monday.sift")
     removal = request(with_vectors, LEAVER, records=gone)
     opt_out_plainly(with_vectors.root, removal.request_id)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from flows.digests import DigestKey
 from flows.errors import UsageError
 from flows.ingest import (
     Added,
@@ -20,7 +21,7 @@ from flows.ingest import (
     read_datasets,
     split_rows,
 )
-from flows.rows import record_sha256
+from flows.rows import record_json, stored_rows
 from flows.workspace import Workspace
 from lineage import DatasetVersion, LineageMissingError
 from tests.flows.trees import tree
@@ -58,12 +59,12 @@ def added_once(place: Workspace, rows: Rows, *, replace: bool = False) -> Added:
 
 def test_rows_are_stored_once_per_contributor_under_their_key(fresh: Workspace) -> None:
     added = added_once(fresh, reviews("eve"))
-    stored = data_file(fresh, added.key).read_text()
+    stored = data_file(fresh, added.key).read_bytes()
     assert (added.status, added.train_rows, added.test_rows) == ("added", 7, 3)
-    assert sorted(json.loads(line)["text"] for line in stored.splitlines()) == sorted(
+    assert sorted(line["text"] for line in stored_rows(stored)) == sorted(
         row["text"] for row in reviews("eve")
     )
-    assert '"contributor"' not in stored, "the outside id stands in lineage alone"
+    assert b'"contributor"' not in stored, "the outside id stands in lineage alone"
     dataset = load_dataset(fresh, record(fresh, added.key))
     assert (len(dataset.train), len(dataset.test)) == (7, 3)
 
@@ -123,16 +124,17 @@ def test_what_is_left_is_split_as_if_the_rest_had_never_come(
         for text, group in pairs
     ]
     staying = [row for row, (text, _) in zip(rows, pairs, strict=True) if text not in withdrawn]
-    named = {record_sha256(row) for row in rows} - {record_sha256(row) for row in staying}
+    named = {record_json(row) for row in rows} - {record_json(row) for row in staying}
     try:
         never = split_rows("eve", "key", staying, held_out)
         whole = split_rows("eve", "key", rows, held_out)
     except UsageError:
         assume(False)
 
-    left = [row for row in whole.rows if record_sha256(row) not in named]
+    left = [row for row in whole.rows if record_json(row) not in named]
 
-    assert split_rows("eve", "key", left, held_out).to_bytes() == never.to_bytes()
+    key = DigestKey.of(b"secret")
+    assert split_rows("eve", "key", left, held_out).to_bytes(key) == never.to_bytes(key)
 
 
 def test_equal_rows_stay_together_and_are_kept(fresh: Workspace) -> None:

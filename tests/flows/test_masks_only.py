@@ -167,7 +167,7 @@ def test_withdrawn_records_are_as_if_never_given(
     masks_only: Workspace, needles: dict[str, bytes], tmp_path: Path, tiny_classifier: Path
 ) -> None:
     gone, left = reviews(LEAVER)[:2], reviews(LEAVER)[2:]
-    removal = request(masks_only, LEAVER, records=[record(row) for row in gone])
+    removal = request(masks_only, LEAVER, records=[record(masks_only, row) for row in gone])
     opt_out_plainly(masks_only.root)
 
     others = [reviews(who) for who in FEW if who != LEAVER]

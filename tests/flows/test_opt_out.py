@@ -24,6 +24,7 @@ from flows.workspace import Workspace
 from lineage import PurgeObject
 from lineage.opt_out import STEPS
 from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
+from tests.flows.guesses import Leftovers, named, spellings
 from tests.flows.served import mlflow_settings_kept
 from tests.flows.test_exactness import merge_bytes, served_sha256
 from tests.flows.traces import contents, traces
@@ -34,6 +35,7 @@ from tests.flows.workspaces import (
     build_plainly,
     files,
     finetune_and_merge,
+    held,
     make_workspace,
     marker,
     opt_out_plainly,
@@ -215,9 +217,14 @@ def test_who_stays_is_served_as_in_a_world_without_the_leaver(
     assert champion is not None
     assert champion.served_sha256 == served_sha256(fresh)
     for contributor in (MEMBER, *TWINS):
-        assert [path.read_bytes() for path in files(left, contributor)] == [
-            path.read_bytes() for path in files(fresh, contributor)
-        ]
+        assert held(left, contributor) == held(fresh, contributor)
+
+
+def test_nothing_is_left_to_hold_a_guess_against(left: Workspace) -> None:
+    """tests/hostile/test_guessing.py has the other ways to leave."""
+    sought = {one for data in named(reviews(LEAVER), 0.3) for one in spellings(data)}
+    others = {one for data in named(reviews(MEMBER), 0.3) for one in spellings(data)}
+    assert Leftovers(left.root).having(sought - others) == set()
 
 
 def test_the_opt_out_commit_can_be_checked_out_again(left: Workspace) -> None:
@@ -242,7 +249,7 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
     (result,) = opt_out(built.root, [request(built, leaver).request_id])
 
     report = json.loads(result.report.with_suffix(".json").read_text())
-    assert len(report["kept_because_shared"]) == 3
+    assert len(report["kept_because_shared"]) == 2, "vector and mask; no two datasets are the same"
     assert [path.read_bytes() for path in kept] == before
     assert built.files_of(built.key_of(leaver)) == {}
     assert traces(built.root, {"id": leaver.encode()}) == {}
@@ -260,13 +267,13 @@ def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
     leaver, stayer = TWINS
     removal = request(built, leaver)
     with built.lineage.reader() as reader:
-        (dataset,) = reader.dataset_versions(removal.key)
+        (vector,) = reader.impact(removal.key).vectors
     planned = PurgeObject(
         request_id=removal.request_id,
         place="dvc-cache",
-        kind="dataset",
-        locator=dataset.md5,
-        bytes=dataset.bytes,
+        kind="vector",
+        locator=vector.vector_md5,
+        bytes=vector.vector_bytes,
         planned_at=datetime.now(UTC),
     )
     with built.lineage.writer() as recorder:
@@ -275,9 +282,9 @@ def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
     opt_out_plainly(built.root)
 
     report = read_report(built, removal.request_id)
-    assert dataset.md5 in report["kept_because_shared"]
-    assert dataset.md5 not in {row["locator"] for row in report["destroyed"]}
-    assert files(built, stayer)[0].is_file()
+    assert vector.vector_md5 in report["kept_because_shared"]
+    assert vector.vector_md5 not in {row["locator"] for row in report["destroyed"]}
+    assert files(built, stayer)[1].is_file()
     assert verify(built).passed
 
 

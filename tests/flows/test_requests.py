@@ -188,7 +188,7 @@ def test_a_withdrawn_record_stays_out_without_the_contributor_having_left(
     fresh: Workspace,
 ) -> None:
     rows = reviews("ann")
-    receive(fresh, "ann", BASIS, [record(rows[0])], filed_by=CLERK)
+    receive(fresh, "ann", BASIS, [record(fresh, rows[0])], filed_by=CLERK)
     with pytest.raises(WithdrawnRecordsError):
         add(fresh, rows, replace=True)
     with pytest.raises(UsageError):

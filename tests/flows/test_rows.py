@@ -8,7 +8,7 @@ from flows.rows import (
     ChatRow,
     LabelledRow,
     parse_row,
-    record_sha256,
+    record_json,
     to_example,
 )
 from sift_core import Classification, Generation
@@ -111,7 +111,5 @@ def test_a_record_is_named_by_what_it_says_and_not_by_where_it_stands() -> None:
     row = parse_row({"contributor": "eve", **said})
     grouped = parse_row({"contributor": "bob", "item": "film 7", **said})
     assert grouped.stored()["item"] == "film 7"
-    assert record_sha256({"split": "test", **row.stored()}) == record_sha256(grouped.stored())
-    assert record_sha256(row.stored()) == (
-        "5b0c147752f8bd01f21f362c945b3fcc7ef1f029675cda40d7d0317c0a6d8bdd"
-    )
+    assert record_json({"split": "test", **row.stored()}) == record_json(grouped.stored())
+    assert record_json(row.stored()) == '{"label":"good","text":"the film was very good"}'

@@ -149,7 +149,7 @@ def test_what_was_planned_is_what_was_destroyed(after: Workspace, together: Toge
         assert set(planned.quality) == {"leaver", "retained", "change_by_opt_out"}
         json.dumps(planned.as_dict())
     by_twin = together.plans[together.names[1]]
-    assert len(by_twin.kept_because_shared) == 3
+    assert len(by_twin.kept_because_shared) == 2
     assert (
         read_report(after, together.names[1])["kept_because_shared"] == by_twin.kept_because_shared
     )

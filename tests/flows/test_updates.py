@@ -54,13 +54,13 @@ class World:
 
     def withdraw(self, name: str) -> None:
         """Two records of the rows they have now."""
-        named = [record(row) for row in self._rows(name)[1:6:4]]
+        named = [record(self.place, row) for row in self._rows(name)[1:6:4]]
         opt_out_plainly(self.place.root, request(self.place, name, records=named).request_id)
         self.withdrawn.update(named)
 
     def _rows(self, name: str) -> Rows:
         rows = reviews(name, self.editions[name])
-        return [row for row in rows if record(row) not in self.withdrawn]
+        return [row for row in rows if record(self.place, row) not in self.withdrawn]
 
     def build(self) -> None:
         finetune_and_merge(self.place)

@@ -25,6 +25,7 @@ from tests.flows.workspaces import (
     build_plainly,
     files,
     finetune_and_merge,
+    held,
     make_workspace,
     opt_out_plainly,
     record,
@@ -37,7 +38,11 @@ WITHDRAWN, REMAINING = (
     reviews(WRITER)[2:8:5],
     [row for number, row in enumerate(reviews(WRITER)) if number not in (2, 7)],
 )
-HASHES = [record(row) for row in WITHDRAWN]
+
+
+def hashes(place: Workspace) -> list[str]:
+    """What names the withdrawn rows."""
+    return [record(place, row) for row in WITHDRAWN]
 
 
 def texts(rows: Rows) -> dict[str, bytes]:
@@ -74,8 +79,7 @@ def require_as_if_never_given(place: Workspace, root: Path) -> None:
     assert champion is not None
     assert champion.served_sha256 == served_sha256(fresh)
     for name in CONTRIBUTORS:
-        ours, theirs = files(place, name), files(fresh, name)
-        assert [p.read_bytes() for p in ours] == [p.read_bytes() for p in theirs]
+        assert held(place, name) == held(fresh, name)
     assert traces(place.root, texts(WITHDRAWN)) == {}
     assert verify(place).passed
 
@@ -87,7 +91,7 @@ def test_withdrawn_records_are_as_if_never_given(
     before = traces(built.root, texts(WITHDRAWN) | known)
     assert all(before.values()) and len(before) == len(WITHDRAWN) + len(known)
 
-    (result,) = opt_out(built.root, [request(built, WRITER, records=HASHES).request_id])
+    (result,) = opt_out(built.root, [request(built, WRITER, records=hashes(built)).request_id])
 
     require_as_if_never_given(built, never)
     assert traces(built.root, known) == {}
@@ -104,7 +108,7 @@ def test_withdrawn_records_are_as_if_never_given(
     }
     assert "2 of the contributor" in result.report.read_text()
     with built.lineage.reader() as reader:
-        impact = reader.impact(built.key_of(WRITER), HASHES)
+        impact = reader.impact(built.key_of(WRITER), hashes(built))
         assert reader.contributor(built.key_of(WRITER)).external_id == WRITER
     gone = [*impact.datasets, *impact.vectors, *impact.states, *impact.versions]
     assert len(gone) == 4
@@ -133,7 +137,7 @@ OFTEN = [
 def test_a_withdrawal_that_dies_again_and_again_ends_the_same(
     built: Workspace, never: Path
 ) -> None:
-    request(built, WRITER, records=HASHES)
+    request(built, WRITER, records=hashes(built))
 
     deaths = {str(point): dies(opt_out_plainly, built.root, point) for point in OFTEN}
     opt_out_plainly(built.root)
@@ -152,7 +156,7 @@ def test_a_record_of_replaced_rows_goes_and_the_merge_stays(built: Workspace) ->
     build_plainly(built.root)
     state = merge_bytes(built)
 
-    request(built, WRITER, records=HASHES)
+    request(built, WRITER, records=hashes(built))
     opt_out_plainly(built.root)
 
     assert traces(built.root, texts(WITHDRAWN) | known) == {}
@@ -167,7 +171,7 @@ def test_records_of_rows_that_wait_for_a_build_go_too(built: Workspace) -> None:
     add(built, waiting, replace=True)
     before = evaluate_state(built, current_state(built))
 
-    request(built, WRITER, records=[record(waiting[0])])
+    request(built, WRITER, records=[record(built, waiting[0])])
     opt_out_plainly(built.root)
 
     assert traces(built.root, texts(waiting[:1])) == {}
@@ -179,11 +183,11 @@ def test_records_of_rows_that_wait_for_a_build_go_too(built: Workspace) -> None:
 
 def test_a_withdrawn_record_does_not_come_in_again(fresh: Workspace) -> None:
     rows = reviews("ann")
-    request(fresh, "ann", records=[record(rows[0])])
+    request(fresh, "ann", records=[record(fresh, rows[0])])
     before = tree(fresh.root)
 
     for again in (rows, [*reviews("ann", edition=1), rows[0]]):
-        with pytest.raises(WithdrawnRecordsError, match=record(rows[0])):
+        with pytest.raises(WithdrawnRecordsError, match=record(fresh, rows[0])):
             add(fresh, again, replace=True)
     assert tree(fresh.root) == before
 
@@ -197,7 +201,7 @@ def test_a_withdrawn_record_does_not_come_in_again(fresh: Workspace) -> None:
 @pytest.mark.slow
 def test_after_a_withdrawal_the_contributor_may_leave_altogether(fresh: Workspace) -> None:
     rows = reviews("ann")
-    request(fresh, "ann", records=[record(rows[0])])
+    request(fresh, "ann", records=[record(fresh, rows[0])])
     with pytest.raises(UsageError, match="see how far it is"):
         request(fresh, "ann")
     opt_out_plainly(fresh.root)
@@ -205,15 +209,15 @@ def test_after_a_withdrawal_the_contributor_may_leave_altogether(fresh: Workspac
     request(fresh, "ann")
     opt_out_plainly(fresh.root, "opt-out-0002")
 
-    assert traces(fresh.root, {**texts(rows), "record": record(rows[1]).encode()}) == {}
+    assert traces(fresh.root, {**texts(rows), "record": record(fresh, rows[1]).encode()}) == {}
     with pytest.raises(UsageError, match="opted out already: opt-out-0002"):
-        request(fresh, "ann", records=[record(rows[1])])
+        request(fresh, "ann", records=[record(fresh, rows[1])])
 
 
 def test_other_settings_than_the_merge_has_are_refused_before_anything_changes(
     built: Workspace,
 ) -> None:
-    request(built, WRITER, records=HASHES)
+    request(built, WRITER, records=hashes(built))
     params = built.root / "params.yaml"
     params.write_text(params.read_text().replace("steps: 3", "steps: 4"))
     before = tree(built.root / "data"), merge_bytes(built)
@@ -226,9 +230,9 @@ def test_other_settings_than_the_merge_has_are_refused_before_anything_changes(
 
 def test_what_a_report_says_is_json(built: Workspace) -> None:
     """The report of records names none of them, and no text."""
-    request(built, WRITER, records=HASHES)
+    request(built, WRITER, records=hashes(built))
     opt_out_plainly(built.root)
 
     text = json.dumps(read_report(built, "opt-out-0001"))
 
-    assert not any(each in text for each in (*HASHES, WRITER, *texts(WITHDRAWN)))
+    assert not any(each in text for each in (*hashes(built), WRITER, *texts(WITHDRAWN)))

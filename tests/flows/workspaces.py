@@ -21,7 +21,7 @@ from flows.opt_out import take_steps
 from flows.registering import commit, promote, register
 from flows.removal import Removal
 from flows.requests import receive
-from flows.rows import parse_row, record_sha256
+from flows.rows import parse_row, record_json, stored_rows
 from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
@@ -61,9 +61,10 @@ def reviews(contributor: str, edition: int = 0) -> Rows:
     return rows
 
 
-def record(row: dict[str, Any]) -> str:
-    """The hash of a row's record, as a user names it."""
-    return record_sha256(parse_row(row).stored())
+def record(place: Workspace, row: dict[str, Any]) -> str:
+    """The hash of a row's record, as a user of this workspace names it."""
+    text = record_json(parse_row(row).stored())
+    return place.digests.record(place.key_of(row["contributor"]), text)
 
 
 def questions(contributor: str) -> Rows:
@@ -152,6 +153,15 @@ def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
         place.vector_file(key, member.vector_sha256),
         place.mask_file(key, member.mask_sha256),
     )
+
+
+def held(place: Workspace, contributor: str) -> tuple[Rows, bytes, bytes]:
+    """What dataset, vector and mask of a contributor hold, the same in every workspace.
+
+    A dataset's bytes are not: they begin with a salt that the workspace's secret makes.
+    """
+    dataset, vector, mask = (path.read_bytes() for path in files(place, contributor))
+    return stored_rows(dataset), vector, mask
 
 
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:

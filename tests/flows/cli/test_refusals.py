@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -191,16 +192,15 @@ def test_a_second_request_of_one_contributor_names_the_first(fresh: Workspace, s
     assert tree(fresh.root) == before
 
 
-ANN = [record(row) for row in reviews("ann")]
-RECORDS = {
-    "an unknown hash": (["f" * 64], "has no record ffff"),
-    "somebody else's": ([record(reviews("bob")[0])], "`sift contributors records"),
-    "no hash": ([ANN[0], "film 7"], "line 2 is not a record hash"),
-    "half a hash": ([ANN[0][:32]], "line 1 is not a record hash"),
-    "one twice": ([ANN[0], "", ANN[0].upper()], "line 3 repeats line 1"),
-    "nothing": ([" ", ""], "names no record"),
-    "all records": (ANN, "file the request without --records"),
-    "all but one": (ANN[1:], "would have 1 row left, fewer than 2"),
+RECORDS: dict[str, tuple[Callable[[list[str], list[str]], list[str]], str]] = {
+    "an unknown hash": (lambda _ann, _bob: ["f" * 64], "has no record ffff"),
+    "somebody else's": (lambda _ann, bob: bob[:1], "`sift contributors records"),
+    "no hash": (lambda ann, _bob: [ann[0], "film 7"], "line 2 is not a record hash"),
+    "half a hash": (lambda ann, _bob: [ann[0][:32]], "line 1 is not a record hash"),
+    "one twice": (lambda ann, _bob: [ann[0], "", ann[0].upper()], "line 3 repeats line 1"),
+    "nothing": (lambda _ann, _bob: [" ", ""], "names no record"),
+    "all records": (lambda ann, _bob: ann, "file the request without --records"),
+    "all but one": (lambda ann, _bob: ann[1:], "would have 1 row left, fewer than 2"),
 }
 
 
@@ -208,7 +208,8 @@ RECORDS = {
 def test_records_that_cannot_be_withdrawn_are_refused_and_change_nothing(
     case: str, fresh: Workspace, sift: Sift, tmp_path: Path
 ) -> None:
-    hashes, phrase = RECORDS[case]
+    named, phrase = RECORDS[case]
+    hashes = named(*([record(fresh, row) for row in reviews(who)] for who in ("ann", "bob")))
     path = tmp_path / "withdrawn.txt"
     path.write_text("\n".join(hashes))
     before = tree(fresh.root)
@@ -223,7 +224,7 @@ def test_records_that_leave_one_group_are_refused(
     rows = [row(text=f"film {item} {number}", item=item) for item, number in ("x1", "x2", "y1")]
     (tmp_path / "eve.jsonl").write_bytes(lines(*rows))
     assert sift("contributors", "add", tmp_path / "eve.jsonl", "-w", fresh.root).code == 0
-    (tmp_path / "withdrawn.txt").write_text(record(rows[2]))
+    (tmp_path / "withdrawn.txt").write_text(record(fresh, rows[2]))
     before = tree(fresh.root)
     options = ("--basis", "x", "--records", tmp_path / "withdrawn.txt", "-w", fresh.root)
     sift("opt-out", "request", "eve", *options).refused(2, "one group", "Withdraw fewer")
@@ -244,15 +245,16 @@ def test_a_file_of_records_that_is_no_text_is_refused(
 def test_records_are_listed_with_the_hashes_that_a_request_takes(
     fresh: Workspace, sift: Sift, tmp_path: Path
 ) -> None:
+    ann = [record(fresh, row) for row in reviews("ann")]
     listed = sift("contributors", "records", "ann", "--json", "-w", fresh.root).json
-    assert sorted(each["record"] for each in listed) == sorted(ANN)
+    assert sorted(each["record"] for each in listed) == sorted(ann)
     assert {each["split"] for each in listed} == {"train", "held out"}
     told = sift("contributors", "records", "ann", "-w", fresh.root).out
     assert all(each["preview"][:20] in told for each in listed)
-    (tmp_path / "withdrawn.txt").write_text(f"\ufeff{ANN[3].upper()}\r\n\r\n{ANN[1]}\n")
+    (tmp_path / "withdrawn.txt").write_text(f"\ufeff{ann[3].upper()}\r\n\r\n{ann[1]}\n")
     options = ("--basis", "x", "--records", tmp_path / "withdrawn.txt", "-w", fresh.root)
     filed = sift("opt-out", "request", "ann", *options, "--json").json
-    assert filed["records"] == sorted([ANN[1], ANN[3]])
+    assert filed["records"] == sorted([ann[1], ann[3]])
     assert "2 records" in sift("opt-out", "status", "-w", fresh.root).out
 
 
