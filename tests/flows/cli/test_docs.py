@@ -34,6 +34,9 @@ def test_the_session_of_the_docs_works(
         assert program == "sift", "a bash block holds sift and cd alone"
         ran[line] = sift(*arguments)
         assert (ran[line].code, ran[line].err) == (0, ""), (line, ran[line].err)
+        if line == "sift contributors records kagan --json":
+            hashes = {each["preview"]: each["record"] for each in ran[line].json}
+            (tmp_path / "withdrawn.txt").write_text(hashes["bad: awful and sad"])
         if arguments[0] == "init":
             _hurry(Path(arguments[1]) / "params.yaml")
     assert "opt-out-0001: done" in ran["sift opt-out run"].out
