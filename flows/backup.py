@@ -27,7 +27,7 @@ from lineage.certificate_digest import file_sha256
 
 _MADE_AGAIN = (".sift/tmp", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
 _HOSTILE = (".sift/quarantine",)
-_RUNNING_HERE = (".sift/services.json", ".sift/services.lock")
+_RUNNING_HERE = (".sift/services.json", ".sift/services.lock", ".sift/server.key")
 _OF_MLFLOW = ("mlflow.db-wal", "mlflow.db-shm")
 _LEFT_OUT = (*_MADE_AGAIN, *_HOSTILE, *_RUNNING_HERE, *_OF_MLFLOW, ".dvc/config.local")
 _ROOM = 1.01

@@ -84,25 +84,31 @@ def create_secret(workspace: Path) -> bytes:
     Raises UsageError when there is one already: with another secret every contributor key changes.
     """
     path = secret_path(workspace)
-    path.parent.mkdir(parents=True, exist_ok=True)
     secret = secrets.token_bytes(SECRET_BYTES)
-    # Written beside and linked into place: linking never overwrites, and a process killed here
-    # leaves no half secret under the real name.
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secret.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
+        write_once(path, secret.hex())
     except FileExistsError as error:
         raise UsageError(
             f"{path} exists already and is not replaced.",
             remedy="keep it: every contributor key of this workspace is made with it.",
         ) from error
+    return secret
+
+
+def write_once(path: Path, text: str) -> None:
+    """Write a file readable by its owner alone. Raises FileExistsError where there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and linked into place: linking never overwrites, and a process killed here
+    # leaves no half secret under the real name.
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return secret
 
 
 def read_secret(workspace: Path) -> bytes:

@@ -7,12 +7,14 @@ import os
 import warnings
 from pathlib import Path
 
-_OFF = {
+_NO_TELEMETRY = {
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "true",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+_QUIET = {
     # Runs and their logs go to Prefect's store; the terminal belongs to the person at it.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     # What our own log says within a flow, the run page says too (flows/logs.py).
@@ -28,9 +30,15 @@ _OFF = {
 }
 
 
+def no_telemetry() -> None:
+    """Let nothing phone home, or write down who would: done before any other import of ours."""
+    for name, value in _NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
+
+
 def hush() -> None:
-    """Set the variables above; call before importing Prefect, DVC, MLflow or transformers."""
-    for name, value in _OFF.items():
+    """Let a command's terminal be its own; call before importing Prefect, DVC or transformers."""
+    for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -40,14 +48,19 @@ def keep_prefect_inside(workspace: Path) -> None:
     """Let Prefect keep its runs in the workspace, unless the user points it elsewhere.
 
     The server that `sift up` runs for the workspace is used; without one, a flow starts a temporary
-    one on the loopback interface. Both keep the same database. Call before importing Prefect.
+    one on the loopback interface. Both keep the same database and ask for the workspace's key. Call
+    before importing Prefect.
     """
-    if prefect_is_elsewhere():
-        return
+    from flows.servers.key import server_key
     from flows.services import prefect_api
 
-    os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace)))
-    if address := prefect_api(workspace.resolve()):
+    root = workspace.resolve()
+    address = prefect_api(root)
+    if os.environ.get("PREFECT_API_URL") not in (None, address):
+        return
+    os.environ.setdefault("PREFECT_HOME", str(prefect_home(root)))
+    os.environ["PREFECT_API_AUTH_STRING"] = server_key(root)
+    if address:
         os.environ["PREFECT_API_URL"] = address
 
 

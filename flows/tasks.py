@@ -17,6 +17,11 @@ Result = TypeVar("Result")
 
 _RETRY_DELAY_SECONDS = 5
 
+if not prefect_is_elsewhere():
+    from flows.servers.temporary import bring_own_server
+
+    bring_own_server()
+
 
 def sift_task(
     name: str, *, tags: Sequence[str] = (), retries: int = 0, run_name: str | None = None

@@ -53,7 +53,7 @@ class PrefectPool:
         from prefect.client.orchestration import get_client
         from prefect.exceptions import ObjectNotFound
 
-        _require_server()
+        require_server()
         self.name = name
         self._client = get_client(sync_client=True)
         self._tags = ["sift", "finetune", *([f"build {build_run}"] if build_run else [])]
@@ -156,26 +156,26 @@ def register(pool: str) -> str:
         description="Finetunes contributors for `sift build`. Started by builds, not by people.",
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    _require_server()
+    require_server()
     with _translated():
         try:
             deployment.apply()
         except (ObjectNotFound, ValueError) as error:
             raise PoolError(
                 f"There is no work pool {pool!r}: {' '.join(str(error).split())[:200]}",
-                remedy=f"make it with `prefect work-pool create {pool} --type process`.",
+                remedy=f"start a worker of it, which makes it: `sift agents work {pool}`.",
             ) from error
     return deployment.full_name
 
 
-def _require_server() -> None:
+def require_server() -> None:
     """Raise PoolError where Prefect would start a temporary server, which no agent can reach."""
     from prefect.settings import PREFECT_API_URL
 
     if PREFECT_API_URL.value() is None:
         raise PoolError(
             "There is no Prefect server that agents could reach.",
-            remedy="start one (`prefect server start`) and set PREFECT_API_URL, here and on every "
+            remedy="start one (docs/scale.md) and set PREFECT_API_URL, here and on every "
             "agent; or set build.pool to null.",
         )
 

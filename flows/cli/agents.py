@@ -27,7 +27,25 @@ def register(
         print_json({"pool": pool, "deployment": name})
         return
     say(f"Registered {name}. Set build.pool to {pool} in params.yaml of a workspace,")
-    say(f"and start a worker on every machine: prefect worker start --pool {pool} --limit 1")
+    say(f"and start a worker on every machine: sift agents work {pool}")
+
+
+@app.command(epilog=example("sift agents work gpu", "sift agents work gpu --name host-gpu1"))
+def work(
+    pool: Annotated[str, typer.Argument(help="The name of a Prefect work pool.")],
+    name: Annotated[
+        str | None, typer.Option(help="The worker's name in Prefect; without it, a random one.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Assignments at a time.", min=1)] = 1,
+) -> None:
+    """Work for a pool on this machine until stopped: finetune what builds hand out.
+
+    Runs the deployment `finetune-shard/POOL` and nothing else, whatever the server says. Needs no
+    workspace.
+    """
+    from flows.agents.working import work as work_for
+
+    work_for(pool, name, limit)
 
 
 @app.command(epilog=example("sift agents quarantine", "sift agents quarantine --check"))

@@ -24,6 +24,7 @@ def up(
 ) -> None:
     """Start the Prefect UI, the MLflow UI and a worker on this machine, with all deployments."""
     from flows.operating.up import up as bring_up
+    from flows.servers.key import key_path
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
@@ -39,6 +40,7 @@ def up(
         right=3,
     )
     say(f"Deployments: {services[0].url}/deployments")
+    say(f"Both ask once for a key: it is in {key_path(place.root)}")
     say(f"Logs: {place.root / '.sift' / 'logs'}")
     say("Next: start a run there, or any `sift` command here; `sift down` stops what was started.")
 

@@ -4,7 +4,9 @@
 that the server refuses. Prefect is imported within: that takes seconds, and `--help` needs none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from flows.errors import UsageError
@@ -12,24 +14,44 @@ from flows.operating.prefect_yaml import DeploymentEntry, prefect_file
 from flows.operating.processes import ServiceError
 from flows.workspace import Workspace
 
-_FOLDER = "working_dir"
-"""What a process pool calls the folder that runs work in."""
 _MOST_RUNS = 200
 """A server gives no more at once."""
 _UNFINISHED = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 
 
-def deploy(workspace: Workspace, deployments: Iterable[DeploymentEntry], address: str) -> None:
+@dataclass(frozen=True)
+class Api:
+    """A Prefect server: where its API is, and the key that it asks for.
+
+    Without a key, the one that the person's own settings name.
+    """
+
+    address: str
+    key: str | None = field(default=None, repr=False)
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let Prefect's clients ask there."""
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+        settings: dict[Any, Any] = {PREFECT_API_URL: self.address}
+        with temporary_settings(
+            settings | ({PREFECT_API_AUTH_STRING: self.key} if self.key else {})
+        ):
+            yield
+
+
+def deploy(workspace: Workspace, deployments: Iterable[DeploymentEntry], api: Api) -> None:
     """Register deployments at Prefect's API; again changes what has changed.
 
-    Their runs work in the folder of the workspace. Raises UsageError for an entry that is no flow,
+    What one of them runs, and where, is not asked of the server again (flows/servers/worker.py).
+    Raises UsageError for an entry that is no flow,
     that Prefect refuses, or whose name another workspace has taken.
     """
     # Seconds of imports, after the server is up.
     from prefect.exceptions import PrefectException
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: address}):
+    with api.used():
         for entry in deployments:
             try:
                 _deploy(workspace, entry)
@@ -47,6 +69,8 @@ def _deploy(workspace: Workspace, entry: DeploymentEntry) -> None:
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
+    from flows.servers.worker import OWNER
+
     flow: Flow[..., Any] = load_flow_from_entrypoint(entry.entrypoint)
     _require_free(workspace, entry, f"{flow.name}/{entry.name}")
     deployment = RunnerDeployment.from_flow(
@@ -60,7 +84,7 @@ def _deploy(workspace: Workspace, entry: DeploymentEntry) -> None:
         ],
         concurrency_limit=entry.concurrency_limit,
         work_pool_name=entry.work_pool.name,
-        job_variables={_FOLDER: str(workspace.root)},
+        job_variables={OWNER: str(workspace.root)},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     deployment.apply()
@@ -71,12 +95,14 @@ def _require_free(workspace: Workspace, entry: DeploymentEntry, name: str) -> No
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
+    from flows.servers.worker import OWNER
+
     with get_client(sync_client=True) as client:
         try:
             known = client.read_deployment_by_name(name)
         except ObjectNotFound:
             return
-    folder = known.job_variables.get(_FOLDER)
+    folder = known.job_variables.get(OWNER)
     if folder != str(workspace.root):
         raise UsageError(
             f"The Prefect server has a deployment {name!r} of {folder or 'somebody else'}.",
@@ -84,37 +110,35 @@ def _require_free(workspace: Workspace, entry: DeploymentEntry, name: str) -> No
         )
 
 
-def worker_is_online(address: str, pool: str, name: str) -> bool:
+def worker_is_online(api: Api, pool: str, name: str) -> bool:
     """Whether the worker of that name has told the pool that it is there."""
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.doors.prefect_workers import online_workers
 
-    with temporary_settings({PREFECT_API_URL: address}), get_client(sync_client=True) as client:
+    with api.used(), get_client(sync_client=True) as client:
         try:
             return name in online_workers(client, pool)
         except (PrefectHTTPStatusError, httpx.TransportError):  # no such pool yet
             return False
 
 
-def mark_crashed(address: str, pool: str) -> None:
+def mark_crashed(api: Api, pool: str) -> None:
     """Let the runs of a pool whose worker was stopped be crashed, and not run or wait for ever.
 
     Raises ServiceError where the server cannot be told.
     """
     import httpx
     from prefect.exceptions import PrefectException
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: address}):
+    with api.used():
         try:
             _mark_crashed(pool)
         except (PrefectException, httpx.HTTPError) as error:
             raise ServiceError(
-                f"Prefect at {address} was not told that runs were stopped: they seem to go on.",
+                f"Prefect at {api.address} was not told of stopped runs: they seem to go on.",
                 remedy="cancel them on their pages after the next `sift up`, and start them again.",
             ) from error
 

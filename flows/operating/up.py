@@ -1,8 +1,8 @@
 """`sift up` and `sift down`: one workspace's Prefect server, MLflow server and worker.
 
-All of them listen on the loopback interface alone. A server that PREFECT_API_URL or
-MLFLOW_TRACKING_URI names is found and used, and never stopped. Where one thing fails, nothing that
-this call started is left behind.
+All of them listen on the loopback interface alone, and ask for the workspace's key. A server that
+PREFECT_API_URL or MLFLOW_TRACKING_URI names is found and used, and never stopped. Where one thing
+fails, nothing that this call started is left behind.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from flows.operating.deploying import deploy, mark_crashed, worker_is_online
+from flows.operating.deploying import Api, deploy, mark_crashed, worker_is_online
 from flows.operating.prefect_yaml import pool_of, prefect_file, read_deployments
 from flows.operating.processes import (
     HOST,
@@ -27,6 +27,9 @@ from flows.operating.processes import (
 )
 from flows.progress import tracked
 from flows.quiet import prefect_home
+from flows.servers import mlflow as mlflow_server
+from flows.servers import prefect as prefect_server
+from flows.servers.key import server_key
 from flows.services import Service, ServiceName, recorded, running, write_down
 from flows.workspace import Workspace, WorkspaceBusyError
 
@@ -114,7 +117,7 @@ def down(workspace: Workspace) -> list[ServiceName]:
             for service in tracked("Stopping", left, len(left)):
                 stopped += [service.name] * stop(service)
                 if service is worker and at_work:
-                    _tell_of(worker, left)
+                    _tell_of(workspace, worker, left)
         finally:  # also where the server could not be told
             stopped += [service.name for service in left if stop(service)]
             write_down(workspace.root, ())
@@ -128,11 +131,11 @@ def _sweep(workspace: Workspace) -> None:
             sweep(service)
 
 
-def _tell_of(worker: Service, left: Sequence[Service]) -> None:
+def _tell_of(workspace: Workspace, worker: Service, left: Sequence[Service]) -> None:
     """Let a server of ours know that what the worker was running has crashed."""
     ours = {f"{service.url}/api" for service in left if service.name == "prefect"}
     if worker.api in ours and worker.pool:
-        mark_crashed(worker.api, worker.pool)
+        mark_crashed(Api(worker.api, server_key(workspace.root)), worker.pool)
 
 
 def _bring_up(here: _Services, prefect_port: int, mlflow_port: int) -> Iterator[Up]:
@@ -143,10 +146,17 @@ def _bring_up(here: _Services, prefect_port: int, mlflow_port: int) -> Iterator[
     prefect = _prefect(here, prefect_port)
     yield prefect
     yield _mlflow(here, mlflow_port)
-    address = f"{prefect.url}/api"
-    worker = _worker(here, address, pool)
-    deploy(here.workspace, deployments, address)
+    api = _api(here, prefect)
+    worker = _worker(here, api, pool)
+    deploy(here.workspace, deployments, api)
     yield worker
+
+
+def _api(here: _Services, prefect: Up) -> Api:
+    """The server's API: with the workspace's key where it is the workspace's own server."""
+    own = here.running.get("prefect")
+    is_own = own is not None and own.url == prefect.url
+    return Api(f"{prefect.url}/api", server_key(here.workspace.root) if is_own else None)
 
 
 def _prefect(here: _Services, port: int) -> Up:
@@ -162,8 +172,9 @@ def _prefect(here: _Services, port: int) -> Up:
         # The UI asks the API at the address that these make, whatever --port says.
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(free),
+        prefect_server.KEY: server_key(here.workspace.root),
     }
-    command = ("prefect", "server", "start", "--host", HOST, "--port", str(free))
+    command = (prefect_server.__name__, "--port", str(free))
     service = here.launch("prefect", command, variables, url=url)
     wait_for(service, lambda: ok(f"{url}/api/health"))
     return Up("prefect", "started", url, str(service.log))
@@ -184,27 +195,26 @@ def _mlflow(here: _Services, port: int) -> Up:
         with here.workspace.lock():  # it is made in a folder that others sweep
             store.ensure_database()
     command = (
-        *("mlflow", "server", "--host", HOST, "--port", str(free), "--workers", "1"),
-        *("--backend-store-uri", store.tracking_uri),
-        *("--default-artifact-root", store.artifacts.as_uri(), "--no-serve-artifacts"),
+        *(mlflow_server.__name__, "--port", str(free)),
+        *("--store", store.tracking_uri, "--artifacts", store.artifacts.as_uri()),
     )
-    # Eight more processes, for scoring of traces that we have none of.
-    variables = _variables(here.workspace, None) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    variables = _variables(here.workspace, None)
+    variables[mlflow_server.KEY] = server_key(here.workspace.root)
     service = here.launch("mlflow", command, variables, url=url)
     wait_for(service, lambda: ok(f"{url}/health"))
     return Up("mlflow", "started", url, str(service.log))
 
 
-def _worker(here: _Services, address: str, pool: str) -> Up:
+def _worker(here: _Services, api: Api, pool: str) -> Up:
     if known := here.running.get("worker"):
-        if (known.api, known.pool) == (address, pool):
+        if (known.api, known.pool) == (api.address, pool):
             return Up("worker", "running", None, str(known.log))
         stop(known)  # it works for a server or a pool of before
-    variables = _variables(here.workspace, address)
+    variables = _variables(here.workspace, api)
     name = f"sift-{here.workspace.settings.model.name}"
-    command = ("prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", name)
-    service = here.launch("worker", command, variables, api=address, pool=pool)
-    wait_for(service, lambda: worker_is_online(address, pool, name))
+    command = ("flows.operating.worker", pool, name)
+    service = here.launch("worker", command, variables, api=api.address, pool=pool)
+    wait_for(service, lambda: worker_is_online(api, pool, name))
     return Up("worker", "started", None, str(service.log))
 
 
@@ -226,7 +236,7 @@ def _again(service: Service, health: str) -> Up:
     return Up(service.name, "running", service.url, str(service.log))
 
 
-def _variables(workspace: Workspace, address: str | None) -> dict[str, str]:
+def _variables(workspace: Workspace, api: Api | None) -> dict[str, str]:
     """The environment of a service: ours, with Prefect at this address, or its own server."""
     kept = {
         name: value
@@ -235,8 +245,10 @@ def _variables(workspace: Workspace, address: str | None) -> dict[str, str]:
         if name not in ("PREFECT_API_URL", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL")
     }
     kept["PREFECT_HOME"] = str(prefect_home(workspace.root))
-    if address:
-        kept["PREFECT_API_URL"] = address
+    if api:
+        kept["PREFECT_API_URL"] = api.address
+    if api and api.key:
+        kept["PREFECT_API_AUTH_STRING"] = api.key
     return kept
 
 

@@ -1,0 +1,101 @@
+"""MLflow's server behind our guard: `python -m flows.servers.mlflow --port 5001 --store sqlite:///…`.
+
+MLflow asks nobody for a key and takes the pages of every server on this machine for its own; and it
+brings an assistant with a shell, jobs, a gateway and webhooks. Here it shows what is in its store,
+and with `--writable` (a team's server) it takes what is recorded. Nothing else is answered.
+"""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Collection, Sequence
+
+import uvicorn
+
+from flows.quiet import hush
+from flows.servers.guard import Guard
+
+KEY = "SIFT_SERVER_KEY"
+
+_READING = frozenset(
+    {
+        "batchGetInfos",
+        "calculate-filter-correlation",
+        "get-latest-versions",
+        "graphql",
+        "metrics",
+        "search",
+        "search-datasets",
+    }
+)
+"""The last words of paths that are asked by POST and change nothing."""
+_CLOSED = re.compile(
+    r"/(assistant|demo|gateway|genai|jobs|mcp-servers|presigned-(down|up)load-url|"
+    r"prompt-optimization|scorer|scorers|webhooks|invoke)(/|$)"
+)
+"""Parts of paths behind which code is run, addresses are called, or either is arranged."""
+
+
+def reading_only(method: str, path: str) -> str | None:
+    """The rule of a server that shows: changes are made by `sift`, which also records them."""
+    if why := nothing_that_runs(method, path):
+        return why
+    if method in ("GET", "HEAD", "OPTIONS") or (
+        method == "POST" and path.rsplit("/", 1)[-1] in _READING
+    ):
+        return None
+    return "Here MLflow shows and changes nothing: `sift` does that."
+
+
+def nothing_that_runs(_method: str, path: str) -> str | None:
+    """The rule of a server that also takes what is recorded."""
+    return "This part of MLflow is closed." if _CLOSED.search(path) else None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server until it is told to end; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.servers.mlflow", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
+    parser.add_argument("--port", type=int, default=5001)
+    parser.add_argument(
+        "--own", action="append", default=[], metavar="HOST:PORT", help="an address it answers at"
+    )
+    parser.add_argument("--store", required=True, help="address of the database")
+    parser.add_argument("--artifacts", required=True, help="address of the folder of artifacts")
+    parser.add_argument(
+        "--writable", action="store_true", help="take what is recorded, and hand out artifacts"
+    )
+    said = parser.parse_args(arguments)
+    key = os.environ.pop(KEY, "")
+    if not key:
+        print(f"{KEY} holds no key: without one, whoever reaches it may use it.", file=sys.stderr)
+        return 2
+    addresses = said.own or [f"127.0.0.1:{said.port}"]
+    hush()
+    _configure(said.store, said.artifacts, addresses, writable=said.writable)
+    from mlflow.server.fastapi_app import app
+
+    rule = nothing_that_runs if said.writable else reading_only
+    guarded = Guard(app, addresses, key=key, rule=rule)
+    server = uvicorn.Server(uvicorn.Config(guarded, host=said.host, port=said.port))
+    server.run()
+    return 0 if server.started else 3
+
+
+def _configure(store: str, artifacts: str, addresses: Collection[str], *, writable: bool) -> None:
+    """What `mlflow server` tells its workers before they import the application."""
+    os.environ["MLFLOW_SERVER_ALLOWED_HOSTS"] = ",".join(addresses)
+    os.environ["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(f"http://{a}" for a in addresses)
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    from mlflow.server import constants
+
+    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = store
+    os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/" if writable else artifacts
+    if writable:
+        os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
+        os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = artifacts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

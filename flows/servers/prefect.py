@@ -1,0 +1,78 @@
+"""Prefect's server behind our guard: `python -m flows.servers.prefect --port 4200`.
+
+It asks for the key in PREFECT_SERVER_API_AUTH_STRING by itself, on every route but health; its
+pages keep the key that a person types once. See docs/operating.md and docs/scale.md.
+"""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Collection, Sequence
+
+import uvicorn
+
+from flows.quiet import hush
+from flows.servers.guard import Guard
+
+KEY = "PREFECT_SERVER_API_AUTH_STRING"
+"""Prefect's own setting; what is before a colon is a name, for those who want one."""
+_LET_GO_SECONDS = 5.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server until it is told to end; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.servers.prefect", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
+    parser.add_argument("--port", type=int, default=4200)
+    parser.add_argument(
+        "--own", action="append", default=[], metavar="HOST:PORT", help="an address it answers at"
+    )
+    parser.add_argument(
+        "--while-parent", action="store_true", help="end when standard input is closed"
+    )
+    said = parser.parse_args(arguments)
+    if not os.environ.get(KEY):
+        print(f"{KEY} holds no key: without one, whoever reaches it may use it.", file=sys.stderr)
+        return 2
+    addresses = said.own or [f"127.0.0.1:{said.port}"]
+    hush()
+    _configure(addresses)
+    return _serve(addresses, said.host, said.port, while_parent=said.while_parent)
+
+
+def _configure(addresses: Collection[str]) -> None:
+    """Prefect's own checks as well, before it is imported; a page needs a token beside the key."""
+    os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(f"http://{a}" for a in addresses)
+    os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
+
+
+def _serve(addresses: Collection[str], host: str, port: int, *, while_parent: bool) -> int:
+    from prefect.server.api.server import create_app
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Guard(create_app(final=True), addresses),
+            host=host,
+            port=port,
+            lifespan="on",
+            log_level="error" if while_parent else "info",
+            timeout_graceful_shutdown=round(_LET_GO_SECONDS) if while_parent else None,
+        )
+    )
+    if while_parent:
+        threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
+    server.run()
+    return 0 if server.started else 3
+
+
+def _end_with_parent(server: uvicorn.Server) -> None:
+    """End the server when the pipe from whoever started it is closed, however that one ended."""
+    sys.stdin.buffer.read()
+    server.should_exit = True
+    threading.Event().wait(2 * _LET_GO_SECONDS)
+    os._exit(1)  # it hangs, and nobody is there any more to kill it
+
+
+if __name__ == "__main__":
+    sys.exit(main())
