@@ -1,6 +1,9 @@
 """The `finetune-shard` flow: what a worker of the pool runs. Started by builds, not by people."""
 
+from typing import Annotated
+
 from prefect import flow
+from pydantic import Field
 
 from flows.quiet import hush
 
@@ -10,7 +13,11 @@ from flows.doors.staging import RemoteAddress  # noqa: E402
 
 
 @flow(name="finetune-shard", persist_result=False)
-def finetune_shard(remote: RemoteAddress, assignment: str, sha256: str) -> int:
+def finetune_shard(
+    remote: RemoteAddress,
+    assignment: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")],
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")],
+) -> int:
     """Finetune the contributors of an assignment, each alone; how many were finetuned.
 
     `remote` is where the staging area is, `assignment` its folder there, `sha256` of what is to be

@@ -1,7 +1,7 @@
 """The work pool of a Prefect server, as far as handing out work needs it."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 from uuid import UUID
@@ -141,9 +141,11 @@ _PAGE = 200
 
 
 def register(pool: str) -> str:
-    """Make or renew the deployment on a work pool; its full name. Raises PoolError."""
+    """Make or renew the deployment on a work pool, and the pool where there is none.
+
+    The deployment's full name. Raises PoolError.
+    """
     from prefect.deployments.runner import RunnerDeployment
-    from prefect.exceptions import ObjectNotFound
     from prefect.types.entrypoint import EntrypointType
 
     from flows.agents.flow import finetune_shard
@@ -158,14 +160,28 @@ def register(pool: str) -> str:
     )
     require_server()
     with _translated():
+        _ensure_pool(pool)
         try:
             deployment.apply()
-        except (ObjectNotFound, ValueError) as error:
+        except ValueError as error:
             raise PoolError(
-                f"There is no work pool {pool!r}: {' '.join(str(error).split())[:200]}",
-                remedy=f"start a worker of it, which makes it: `sift agents work {pool}`.",
+                f"Prefect does not take the deployment: {' '.join(str(error).split())[:200]}",
+                remedy="see that the server is of the version named in docs/scale.md.",
             ) from error
     return deployment.full_name
+
+
+def _ensure_pool(name: str) -> None:
+    """Make the pool of our own workers; one that is there, as of Kubernetes, stays as it is."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    from flows.servers.worker import CLOSED_TEMPLATE, TYPE
+
+    pool = WorkPoolCreate(name=name, type=TYPE, base_job_template=CLOSED_TEMPLATE)
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_pool(pool)
 
 
 def require_server() -> None:

@@ -63,7 +63,7 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         headers = Headers(scope=scope)
-        method, path = scope.get("method", "GET"), scope["path"]
+        method, path = scope.get("method", "CONNECT"), scope["path"]  # of a websocket none
         if len(hosts := headers.getlist("host")) != 1 or hosts[0] not in self._hosts:
             return 421, f"This server answers at {' and '.join(sorted(self._hosts))} only."
         if not set(headers.getlist("origin")) <= self._origins:

@@ -31,19 +31,18 @@ _READING = frozenset(
 )
 """The last words of paths that are asked by POST and change nothing."""
 _CLOSED = re.compile(
-    r"/(assistant|demo|gateway|genai|jobs|mcp-servers|presigned-(down|up)load-url|"
-    r"prompt-optimization|scorer|scorers|webhooks|invoke)(/|$)"
+    r"^/gateway(/|$)|^/(ajax-)?api/\d+\.\d+/(mlflow/)?(assistant|demo|gateway|genai|issues|jobs|"
+    r"mcp-servers|prompt-optimization|scorers?|webhooks)(/|$)"
 )
-"""Parts of paths behind which code is run, addresses are called, or either is arranged."""
+"""Paths behind which code is run, addresses are called, or either is arranged."""
 
 
 def reading_only(method: str, path: str) -> str | None:
     """The rule of a server that shows: changes are made by `sift`, which also records them."""
     if why := nothing_that_runs(method, path):
         return why
-    if method in ("GET", "HEAD", "OPTIONS") or (
-        method == "POST" and path.rsplit("/", 1)[-1] in _READING
-    ):
+    asks = method == "POST" and path.rsplit("/", 1)[-1] in _READING
+    if asks or method in ("GET", "HEAD", "OPTIONS"):
         return None
     return "Here MLflow shows and changes nothing: `sift` does that."
 
@@ -53,20 +52,25 @@ def nothing_that_runs(_method: str, path: str) -> str | None:
     return "This part of MLflow is closed." if _CLOSED.search(path) else None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to end; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.servers.mlflow", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
-    parser.add_argument("--port", type=int, default=5001)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    known = argparse.ArgumentParser(prog="python -m flows.servers.mlflow", description=__doc__)
+    known.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
+    known.add_argument("--port", type=int, default=5001)
+    known.add_argument(
         "--own", action="append", default=[], metavar="HOST:PORT", help="an address it answers at"
     )
-    parser.add_argument("--store", required=True, help="address of the database")
-    parser.add_argument("--artifacts", required=True, help="address of the folder of artifacts")
-    parser.add_argument(
+    known.add_argument("--store", required=True, help="address of the database")
+    known.add_argument("--artifacts", required=True, help="address of the folder of artifacts")
+    known.add_argument(
         "--writable", action="store_true", help="take what is recorded, and hand out artifacts"
     )
-    said = parser.parse_args(arguments)
+    return known
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server until it is told to end; the exit code."""
+    said = parser().parse_args(arguments)
     key = os.environ.pop(KEY, "")
     if not key:
         print(f"{KEY} holds no key: without one, whoever reaches it may use it.", file=sys.stderr)

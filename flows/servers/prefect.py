@@ -6,6 +6,7 @@ pages keep the key that a person types once. See docs/operating.md and docs/scal
 
 import argparse
 import os
+import signal
 import sys
 import threading
 from collections.abc import Collection, Sequence
@@ -20,18 +21,25 @@ KEY = "PREFECT_SERVER_API_AUTH_STRING"
 _LET_GO_SECONDS = 5.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to end; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.servers.prefect", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
-    parser.add_argument("--port", type=int, default=4200)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    known = argparse.ArgumentParser(prog="python -m flows.servers.prefect", description=__doc__)
+    known.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
+    known.add_argument("--port", type=int, default=4200)
+    known.add_argument(
         "--own", action="append", default=[], metavar="HOST:PORT", help="an address it answers at"
     )
-    parser.add_argument(
+    known.add_argument(
         "--while-parent", action="store_true", help="end when standard input is closed"
     )
-    said = parser.parse_args(arguments)
+    return known
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server until it is told to end; the exit code."""
+    said = parser().parse_args(arguments)
+    if said.while_parent:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     if not os.environ.get(KEY):
         print(f"{KEY} holds no key: without one, whoever reaches it may use it.", file=sys.stderr)
         return 2
@@ -60,16 +68,14 @@ def _serve(addresses: Collection[str], host: str, port: int, *, while_parent: bo
             timeout_graceful_shutdown=round(_LET_GO_SECONDS) if while_parent else None,
         )
     )
-    if while_parent:
-        threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     server.run()
     return 0 if server.started else 3
 
 
-def _end_with_parent(server: uvicorn.Server) -> None:
-    """End the server when the pipe from whoever started it is closed, however that one ended."""
+def _end_with_parent() -> None:
+    """End this process when the pipe from whoever started it is closed, however that one ended."""
     sys.stdin.buffer.read()
-    server.should_exit = True
+    os.kill(os.getpid(), signal.SIGTERM)
     threading.Event().wait(2 * _LET_GO_SECONDS)
     os._exit(1)  # it hangs, and nobody is there any more to kill it
 

@@ -1,5 +1,6 @@
 """What docs/scale.md and deploy/ tell people to write is valid, and every command in it exists."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -19,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCS = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 KUBERNETES = "1.34"
-PLACEHOLDER = re.compile(r"\{\{ (\w+) \}\}")
 
 
 def yaml(path: Path) -> list[Any]:
@@ -72,18 +72,10 @@ def test_every_prefect_command_would_parse(line: str) -> None:
     _app.parse_args(COMMANDS[line][1:], print_error=False, exit_on_error=False)
 
 
-@pytest.mark.parametrize("line", of("mlflow"))
-def test_every_mlflow_command_would_parse(line: str) -> None:
-    from mlflow.cli import cli
-
-    group, words = cli, COMMANDS[line][1:]
-    group.commands[words[0]].make_context(words[0], words[1:])
-
-
 def test_no_other_program_is_named() -> None:
-    known = {"sift", "prefect", "mlflow", "kubectl", "docker", "export", "minio", "server", "sh"}
+    known = {"sift", "prefect", "python", "kubectl", "docker", "export", "minio", "server", "sh"}
     assert {words[0] for words in COMMANDS.values()} <= known
-    assert len(of("sift")) >= 5 and len(of("prefect")) >= 6 and of("mlflow")
+    assert len(of("sift")) >= 5 and len(of("prefect")) >= 4 and len(of("python")) >= 2
 
 
 def test_the_compose_file_is_one_by_the_specification() -> None:
@@ -123,39 +115,92 @@ def template() -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def test_the_base_job_template_uses_every_variable_and_no_other() -> None:
+def test_nothing_of_a_job_comes_from_a_request() -> None:
     parts = template()
-    used = set(PLACEHOLDER.findall(json.dumps(parts["job_configuration"])))
-    variables = parts["variables"]["properties"]
-    assert used == set(variables)
-    for name, variable in variables.items():
-        assert variable["description"], name
-        jsonschema.validate(variable["default"], variable)
-
-
-def test_the_job_of_the_base_job_template_is_valid_when_filled_in() -> None:
-    parts = template()
-    filled = {n: v["default"] for n, v in parts["variables"]["properties"].items()}
-    filled |= {
-        "name": "finetune",
-        "command": ["prefect", "flow-run", "execute"],
-        "env": [{"name": "PREFECT_API_URL", "value": "http://x/api"}],
+    # Prefect refuses what is not named; a request's `env` is merged into one that is there.
+    assert parts["variables"] == {
+        "type": "object",
+        "properties": {},
+        "additionalProperties": False,
     }
+    assert "{{" not in json.dumps(parts) and "env" not in parts["job_configuration"]
 
-    def fill(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: fill(own) for name, own in value.items()}
-        if isinstance(value, list):
-            return [fill(own) for own in value]
-        whole = PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
-        if whole:
-            return filled[whole[1]]
-        if isinstance(value, str):
-            return PLACEHOLDER.sub(lambda found: str(filled[found[1]]), value)
-        return value
 
-    job = fill(parts["job_configuration"]["job_manifest"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"command": "touch PWNED"},
+        {"env": {"PATH": "/evil"}},
+        {"env.PATH": "/evil"},
+        {"image": "evil"},
+        {"namespace": "kube-system"},
+        {"job_manifest": {"spec": {}}},
+    ],
+)
+def test_prefect_makes_the_same_job_whatever_is_asked(asked: dict[str, Any]) -> None:
+    from prefect.workers.base import BaseJobConfiguration
+
+    class Job(BaseJobConfiguration):
+        job_manifest: dict[str, Any]
+        namespace: str
+
+    def made(values: dict[str, Any]) -> Job:
+        async def make() -> Job:
+            return await Job.from_template_and_values(template(), values, client=object())
+
+        return asyncio.run(make())
+
+    assert made(asked) == made({})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(asked, template()["variables"])
+
+
+def test_the_job_runs_our_flow_whatever_its_deployment_says() -> None:
+    from flows.agents.working import ENTRYPOINT
+
+    (container,) = template()["job_configuration"]["job_manifest"]["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert container["args"] == ["python", "-m", "prefect.engine"]
+    assert container["env"] == [{"name": "PREFECT__FLOW_ENTRYPOINT", "value": ENTRYPOINT}]
+
+
+def test_the_job_of_the_base_job_template_is_valid() -> None:
+    job = template()["job_configuration"]["job_manifest"]
     kubernetes_validate.validate(job, KUBERNETES, strict=True)
+
+
+def servers() -> Iterator[list[str]]:
+    """The words of every command that starts a server of ours, in deploy/ and in the docs."""
+    for line in COMMANDS:
+        if "flows.servers." in line:
+            yield COMMANDS[line]
+
+
+@pytest.mark.parametrize("words", servers(), ids=lambda words: words[2])
+def test_every_server_that_a_team_starts_says_where_it_answers(words: list[str]) -> None:
+    import importlib
+
+    assert words[:2] == ["python", "-m"]
+    parser = importlib.import_module(words[2]).parser()
+    said = parser.parse_args(words[3:])
+    assert said.host == "127.0.0.1" or said.own
+
+
+def test_every_server_of_the_compose_file_has_a_key_that_is_no_part_of_it() -> None:
+    services = compose()["services"]
+    assert (
+        services["prefect"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "${PREFECT_KEY:?}"
+    )
+    assert services["mlflow"]["environment"]["SIFT_SERVER_KEY"] == "${MLFLOW_KEY:?}"
+    for name in ("agent", "pool", "orchestrator"):
+        assert services[name]["environment"]["PREFECT_API_AUTH_STRING"] == "${PREFECT_KEY:?}"
+    passwords = [str(service.get("command")) for service in services.values()]
+    assert not any("PASSWORD" in line or "KEY" in line for line in passwords), "seen by `ps`"
+    for name, service in services.items():
+        if "image" in service and service["image"] == "sift":
+            commands = str(service["command"])
+            assert "prefect server" not in commands and "prefect worker" not in commands, name
 
 
 def test_the_image_holds_the_packages_that_the_wheel_is_made_of() -> None:

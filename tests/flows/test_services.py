@@ -10,6 +10,7 @@ import pytest
 
 from flows.errors import FlowError
 from flows.quiet import keep_prefect_inside
+from flows.servers.key import key_path, server_key
 from flows.services import Service, mlflow_page, prefect_api, recorded, running, write_down
 
 
@@ -67,7 +68,7 @@ def test_a_damaged_list_is_an_error_that_says_what_to_do(root: Path, content: st
 def test_commands_use_the_server_that_runs_for_the_workspace(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for variable in ("PREFECT_API_URL", "PREFECT_HOME"):
+    for variable in ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_API_AUTH_STRING"):
         monkeypatch.setenv(variable, "")
         monkeypatch.delenv(variable)
     keep_prefect_inside(root)
@@ -76,6 +77,7 @@ def test_commands_use_the_server_that_runs_for_the_workspace(
     keep_prefect_inside(root)
     assert os.environ["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
     assert os.environ["PREFECT_HOME"] == str(root / ".sift" / "prefect")
+    assert os.environ["PREFECT_API_AUTH_STRING"] == server_key(root)
 
 
 def test_a_server_that_the_user_names_goes_first(
@@ -87,5 +89,21 @@ def test_a_server_that_the_user_names_goes_first(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://models.example/")
     assert mlflow_page(root) == "https://models.example"
     monkeypatch.setenv("PREFECT_API_URL", "https://flows.example/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "theirs")
     keep_prefect_inside(root)
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "theirs", "ours is told to nobody else"
     assert os.environ["PREFECT_API_URL"] == "https://flows.example/api"
+
+
+def test_a_workspace_s_key_is_drawn_once_and_is_its_owner_s_alone(root: Path) -> None:
+    assert server_key(root) == server_key(root) and len(server_key(root)) == 64
+    assert key_path(root).stat().st_mode & 0o777 == 0o600
+    (root / "other").mkdir()
+    assert server_key(root / "other") != server_key(root)
+
+
+@pytest.mark.parametrize("content", ["", "abc", "g" * 64, "0" * 63, "0" * 65])
+def test_a_key_that_is_none_is_an_error_that_says_what_to_do(root: Path, content: str) -> None:
+    key_path(root).write_text(content)
+    with pytest.raises(FlowError, match="is not a key"):
+        server_key(root)

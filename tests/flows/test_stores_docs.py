@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import pytest
 from ruamel.yaml import YAML
 
+from flows.servers import mlflow, prefect
 from flows.settings import StoresSettings
 from flows.stores import check_stores
 from flows.workspace import Workspace
@@ -30,33 +30,28 @@ def test_the_example_names_every_setting_and_is_valid() -> None:
     assert stores.keys() == StoresSettings.model_fields.keys()
 
 
-def options(command: click.Command, arguments: list[str]) -> set[str]:
-    """The options among the arguments that a command does not know."""
-    known = {name for option in command.params for name in option.opts + option.secondary_opts}
-    return {one for one in arguments if one.startswith("--")} - known
+def words(module: str) -> tuple[dict[str, str], list[str]]:
+    """The variables of the line that starts a server, and its arguments."""
+    (line,) = (block for block in blocks("bash") if f"python -m {module} " in block)
+    before, _, after = line.replace("$(cat ", "$(cat-").partition(f"python -m {module} ")
+    return dict(one.split("=", 1) for one in shlex.split(before)), shlex.split(after)
 
 
-def test_mlflow_knows_the_options_of_its_line() -> None:
-    from mlflow.cli import server
+def test_a_team_s_mlflow_knows_the_options_of_its_line_and_has_a_key() -> None:
+    variables, arguments = words(mlflow.__name__)
+    said = mlflow.parser().parse_args(arguments)
+    assert said.own and said.writable and variables.keys() == {mlflow.KEY}
 
-    (line,) = (block for block in blocks("bash") if block.startswith("mlflow server"))
-    assert options(server, shlex.split(line)) == set()
 
-
-@pytest.mark.slow
-def test_prefect_knows_the_variable_and_the_options_of_its_line() -> None:
-    import subprocess
-    import sys
-
+def test_a_team_s_prefect_knows_the_variables_and_the_options_of_its_line() -> None:
     from prefect.settings import Settings
 
-    (line,) = (block for block in blocks("bash") if "prefect server" in block)
-    variable, *command = shlex.split(line)
-    assert variable.startswith("PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://")
+    variables, arguments = words(prefect.__name__)
+    assert prefect.parser().parse_args(arguments).own and prefect.KEY in variables
+    url = variables["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+    assert url.startswith("postgresql+asyncpg://")
     assert "connection_url" in type(Settings().server.database).model_fields
-    asked = [sys.executable, "-m", *command[:3], "--help"]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    assert all(option in shown for option in command if option.startswith("--"))
+    assert "api_url" in type(Settings().server.ui).model_fields
 
 
 def test_the_extras_of_its_installation_are_ours() -> None:

@@ -81,8 +81,8 @@ def _machine(home: Path, variables: Mapping[str, str], name: str) -> Machine:
         # How soon a worker sees new runs; 15 seconds elsewhere.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
-    command += ["--type", "process", "--limit", "1", "--name", name, "--install-policy", "never"]
+    program = "import sys; from flows.cli import main; main()"
+    command = [sys.executable, "-c", program, "agents", "work", POOL, "--name", name]
     with (home / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -123,12 +123,6 @@ def run(*arguments: str, variables: Mapping[str, str]) -> str:
 
 def make_pool(variables: Mapping[str, str]) -> None:
     """The work pool, and our deployment on it."""
-    subprocess.run(
-        [sys.executable, "-m", "prefect", "work-pool", "create", POOL, "--type", "process"],
-        env=surroundings(variables),
-        check=True,
-        capture_output=True,
-    )
     assert "finetune-shard/agents" in run("agents", "register", POOL, variables=variables)
 
 

@@ -1,5 +1,6 @@
 """The services of a workspace, brought up by the command as a user runs it."""
 
+import base64
 import json
 import os
 import subprocess
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
+
+import httpx
 
 COMMAND = "import sys; from flows.cli import main; main()"
 
@@ -47,3 +51,15 @@ def up(root: Path) -> Iterator[dict[str, Any]]:
         yield {row["service"]: row for row in found}
     finally:
         sift(root, "down")
+
+
+def caller(url: str, key: str) -> httpx.Client:
+    """A client of a Prefect server's API that has its key, and a token of its own check."""
+    credentials = base64.b64encode(key.encode()).decode()
+    client = httpx.Client(
+        base_url=f"{url}/api", headers={"Authorization": f"Basic {credentials}"}, timeout=60
+    )
+    own = str(uuid4())
+    token = client.get("/csrf-token", params={"client": own}).raise_for_status().json()
+    client.headers.update({"Prefect-Csrf-Token": token["token"], "Prefect-Csrf-Client": own})
+    return client

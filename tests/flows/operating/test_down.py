@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.operating import up
+from flows.operating.deploying import Api
 from flows.operating.processes import ServiceError, start
 from flows.services import Service, ServiceName, recorded, write_down
 from flows.workspace import Workspace
@@ -42,8 +43,8 @@ def test_all_ends_also_where_the_server_cannot_be_told_of_the_runs(
     )
     write_down(fresh.root, services)
 
-    def told(address: str, pool: str) -> None:
-        assert (address, pool) == (f"{url}/api", "sift")
+    def told(api: Api, pool: str) -> None:
+        assert (api.address, pool) == (f"{url}/api", "sift") and api.key
         running = [service.name for service in services if service.process is not None]
         assert running == ["prefect", "mlflow"], "the worker first, and the server is still there"
         raise ServiceError("It hangs.", remedy="wait.")

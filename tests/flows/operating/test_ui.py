@@ -4,6 +4,7 @@ With `--update-goldens` the screenshots of the docs are taken anew.
 """
 
 import contextlib
+import http.server
 import shutil
 import threading
 import time
@@ -17,8 +18,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from flows.servers.key import server_key
 from flows.workspace import Workspace
-from tests.flows.operating.services_of import answer, sift, up
+from tests.flows.operating.services_of import answer, caller, sift, up
 from tests.flows.traces import traces
 from tests.flows.workspaces import CONTRIBUTORS, build_plainly, make_workspace, marker, reviews
 
@@ -50,8 +52,9 @@ class Desk:
     photograph: bool
 
     @property
-    def api(self) -> str:
-        return f"{self.url}/api"
+    def client(self) -> httpx.Client:
+        """The API, for whoever has the key."""
+        return caller(self.url, server_key(self.place.root))
 
     def open(self, path: str, height: int) -> None:
         """Show a page in a window of this height."""
@@ -66,7 +69,7 @@ class Desk:
             taken.quantize(128).save(IMAGES / f"ui-{name}.png", optimize=True)
 
     def runs(self) -> list[dict[str, Any]]:
-        found = httpx.post(f"{self.api}/flow_runs/filter", json={"sort": "START_TIME_DESC"})
+        found = self.client.post("/flow_runs/filter", json={"sort": "START_TIME_DESC"})
         return [row for row in found.json() if row["state_type"] != "SCHEDULED"]
 
     def run_in(self, deployment: str, states: set[str]) -> dict[str, Any]:
@@ -84,12 +87,12 @@ class Desk:
         raise AssertionError(f"{deployment} is not in {states}: {row}")
 
     def deployment(self, name: str) -> str:
-        rows = httpx.post(f"{self.api}/deployments/filter", json={}).json()
+        rows = self.client.post("/deployments/filter", json={}).json()
         return str(next(row["id"] for row in rows if row["name"] == name))
 
     def artifacts(self, run: dict[str, Any]) -> dict[str, dict[str, Any]]:
         of_run = {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}
-        rows = httpx.post(f"{self.api}/artifacts/filter", json=of_run).json()
+        rows = self.client.post("/artifacts/filter", json=of_run).json()
         return {row["key"]: row for row in rows}
 
 
@@ -101,10 +104,33 @@ def desk(tmp_path: Path, tiny_classifier: Path, update_goldens: bool) -> Iterato
     with up(place.root) as services, sync_api.sync_playwright() as driver:
         # The sandbox needs rights that a container's root has not; the pages are our own.
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
+        key = server_key(place.root)
+        # Chromium asks for MLflow's name and password in a window of its own.
+        mlflow = {"username": "anybody", "password": key, "origin": services["mlflow"]["url"]}
+        context = browser.new_context(http_credentials=mlflow)
+        page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        yield Desk(page, services["prefect"]["url"], place, update_goldens)
+        desk = Desk(page, services["prefect"]["url"], place, update_goldens)
+        sign_in(desk, key)
+        yield desk
         browser.close()
+
+
+def sign_in(desk: Desk, key: str) -> None:
+    """Type the key, once, where Prefect's page asks for it; another one is not taken."""
+    page = desk.page
+    desk.open("/deployments", 640)
+    field = page.locator("input[type=password]")
+    field.wait_for()
+    field.fill("not the key")
+    page.keyboard.press("Enter")
+    page.get_by_text("Invalid credentials").first.wait_for()
+    field.fill(key)
+    page.keyboard.press("Enter")
+    page.get_by_text("process-requests").first.wait_for()
+    desk.open("/deployments", 640)
+    page.get_by_text("process-requests").first.wait_for()
+    assert field.count() == 0, "asked once"
 
 
 def send_form(desk: Desk) -> None:
@@ -148,11 +174,11 @@ def approve(desk: Desk, run: dict[str, Any], reason: str) -> None:
     assert not form.is_visible()
 
 
-def look_at_models(address: str, stop: threading.Event, seen: list[int]) -> None:
+def look_at_models(address: str, key: str, stop: threading.Event, seen: list[int]) -> None:
     """Somebody looks around in MLflow all the while."""
     search = f"{address}/api/2.0/mlflow/model-versions/search"
     while not stop.is_set():
-        seen.append(httpx.get(search, timeout=60).status_code)
+        seen.append(httpx.get(search, auth=("anybody", key), timeout=60).status_code)
         time.sleep(0.2)
 
 
@@ -170,7 +196,9 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     run = desk.run_in("opt-out", {"PAUSED"})
     mlflow = next(r["url"] for r in answer(place.root, "up") if r["service"] == "mlflow")
     stop, seen = threading.Event(), list[int]()
-    visitor = threading.Thread(target=look_at_models, args=(mlflow, stop, seen))
+    visitor = threading.Thread(
+        target=look_at_models, args=(mlflow, server_key(place.root), stop, seen)
+    )
     visitor.start()
     try:
         deadline = time.monotonic() + 120
@@ -221,24 +249,91 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
 
 def _question(desk: Desk, run: dict[str, Any]) -> str:
     """What the form of a paused run says."""
-    state = httpx.get(f"{desk.api}/flow_runs/{run['id']}").json()["state"]
+    state = desk.client.get(f"/flow_runs/{run['id']}").json()["state"]
     keys = state["state_details"].get("run_input_keyset")
     if not keys:
         return ""
-    return httpx.get(f"{desk.api}/flow_runs/{run['id']}/input/{keys['description']}").text
+    return desk.client.get(f"/flow_runs/{run['id']}/input/{keys['description']}").text
 
 
 def test_what_was_running_when_all_went_down_is_crashed_and_can_be_tried_again(desk: Desk) -> None:
     place = desk.place
-    name = f"{desk.api}/deployments/{desk.deployment('opt-out')}/create_flow_run"
+    name = f"/deployments/{desk.deployment('opt-out')}/create_flow_run"
     form = {"contributor_key": place.key_of(LEAVER), "filed_by": "the clerk"}
-    httpx.post(name, json={"parameters": {"form": form}}).raise_for_status()
+    desk.client.post(name, json={"parameters": {"form": form}}).raise_for_status()
     run = desk.run_in("opt-out", {"PAUSED"})
     answer(place.root, "down")
     with up(place.root) as services:
-        api = f"{services['prefect']['url']}/api"
-        crashed = httpx.get(f"{api}/flow_runs/{run['id']}").json()
+        again = caller(services["prefect"]["url"], server_key(place.root))
+        crashed = again.get(f"/flow_runs/{run['id']}").json()
         assert crashed["state_type"] == "CRASHED" and "sift up" in crashed["state"]["message"]
         assert crashed["parameters"]["form"]["requests"] == ["opt-out-0001"]
         requests = answer(place.root, "opt-out", "status")
         assert [row["request_id"] for row in requests] == ["opt-out-0001"]
+
+
+FOREIGN_PAGE = """async ([prefect, mlflow, key]) => {
+    const given = {'Authorization': 'Basic ' + btoa(key), 'Content-Type': 'application/json'};
+    const tried = {
+        read: [`${prefect}/api/flows/filter`, {method: 'POST', headers: given, body: '{}'}],
+        health: [`${prefect}/api/health`, {}],
+        settings: [`${prefect}/ui-settings`, {}],
+        form: [`${prefect}/api/flows/`, {method: 'POST', body: '{"name": "evil"}'}],
+        mlflow: [`${mlflow}/api/2.0/mlflow/experiments/search?max_results=1`, {headers: given}],
+        withPassword: [`${mlflow}/version`, {credentials: 'include'}],
+    };
+    const read = {};
+    for (const [name, [url, how]] of Object.entries(tried)) {
+        read[name] = await fetch(url, how).then(answer => answer.text(), () => null);
+    }
+    read.socket = await new Promise(tell => {
+        const socket = new WebSocket(prefect.replace('http', 'ws') + '/api/events/out', 'prefect');
+        socket.onopen = () => tell('open');
+        socket.onerror = () => tell(null);
+    });
+    return read;
+}"""
+
+
+def test_a_page_of_another_server_reads_and_sends_nothing(desk: Desk) -> None:
+    """Even where it knows the key, and the browser has it too."""
+    key = server_key(desk.place.root)
+    mlflow = next(r["url"] for r in answer(desk.place.root, "up") if r["service"] == "mlflow")
+    page = desk.page.context.new_page()
+    sent: list[int] = []
+    page.on("response", lambda seen: sent.append(seen.status) if seen.url != foreign else None)
+    with pages("<title>elsewhere</title>") as foreign:
+        page.goto(foreign)
+        read = page.evaluate(FOREIGN_PAGE, [desk.url, mlflow, key])
+        assert read == dict.fromkeys(
+            ("read", "health", "settings", "form", "mlflow", "withPassword", "socket")
+        )
+        page.set_content(f"<iframe src='{desk.url}/deployments'></iframe>")
+        page.wait_for_timeout(2000)
+        assert "process-requests" not in page.frames[-1].content()
+        page.set_content(f"<a href='{desk.url}/deployments'>a link</a>")
+        page.get_by_text("a link").click()
+        page.get_by_text("process-requests").first.wait_for()
+    assert {403} <= set(sent) <= {200, 304, 307, 403}
+    names = {row["name"] for row in desk.client.post("/flows/filter", json={}).json()}
+    assert "evil" not in names
+
+
+@contextlib.contextmanager
+def pages(html: str) -> Iterator[str]:
+    """A web server of somebody else, on another port; its address."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(html.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

@@ -10,9 +10,10 @@ import httpx
 import psutil
 import pytest
 
+from flows.servers.key import key_path, server_key
 from flows.services import recorded, running
 from flows.workspace import Workspace
-from tests.flows.operating.services_of import answer, sift, up
+from tests.flows.operating.services_of import answer, caller, sift, up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -29,14 +30,14 @@ def processes_of(root: Path) -> list[psutil.Process]:
     return found
 
 
-def scheduled(api: str) -> set[str]:
+def scheduled(client: httpx.Client) -> set[str]:
     """The deployments that have runs in the future, once the scheduler has been at work."""
     wanted = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
-    names = {row["id"]: row["name"] for row in httpx.post(f"{api}/flows/filter", json={}).json()}
+    names = {row["id"]: row["name"] for row in client.post("/flows/filter", json={}).json()}
     until = time.monotonic() + 180
     found: set[str] = set()
     while len(found) < 3 and time.monotonic() < until:
-        runs = httpx.post(f"{api}/flow_runs/filter", json=wanted).json()
+        runs = client.post("/flow_runs/filter", json=wanted).json()
         found = {names[run["flow_id"]] for run in runs}
         time.sleep(1)
     return found
@@ -47,10 +48,14 @@ def test_what_is_up_is_found_again_and_what_is_down_is_gone(fresh: Workspace) ->
     with up(root) as first:
         assert {row["standing"] for row in first.values()} == {"started"}
         api = f"{first['prefect']['url']}/api"
-        names = {row["name"] for row in httpx.post(f"{api}/deployments/filter", json={}).json()}
+        key = server_key(root)
+        client = caller(first["prefect"]["url"], key)
+        names = {row["name"] for row in client.post("/deployments/filter", json={}).json()}
         assert names == {"build", "opt-out", "process-requests", "audit", "deadlines"}
-        assert httpx.get(f"{first['mlflow']['url']}/version").is_success
-        assert scheduled(api) == {"process-requests", "audit", "deadlines"}
+        version = f"{first['mlflow']['url']}/version"
+        assert httpx.get(version).status_code == 401
+        assert httpx.get(version, auth=("anybody", key)).is_success
+        assert scheduled(client) == {"process-requests", "audit", "deadlines"}
         assert str(first["mlflow"]["url"]) in answer(root, "status")["services"]
         pids = [service.pid for service in running(root)]
 
@@ -64,7 +69,8 @@ def test_what_is_up_is_found_again_and_what_is_down_is_gone(fresh: Workspace) ->
         standing = {name: row["standing"] for name, row in mended.items()}
         assert standing == {"prefect": "running", "mlflow": "started", "worker": "running"}
 
-        elsewhere = answer(root, "up", PREFECT_API_URL=api)
+        assert str(key_path(root)) in sift(root, "up").stdout.replace("\n", "")
+        elsewhere = answer(root, "up", PREFECT_API_URL=api, PREFECT_API_AUTH_STRING=key)
         assert [row["standing"] for row in elsewhere] == ["found", "running", "running"]
 
         assert answer(root, "down")["stopped"] == ["worker", "mlflow", "prefect"]
