@@ -10,6 +10,7 @@ from flows.doctor import Look, Status
 from flows.identity import read_secret, secret_path
 from flows.keys import Keys
 from flows.ledgers import unknown
+from flows.servers.key import key_path
 from flows.workspace import UNFINISHED, Workspace
 from lineage.certificate_envelope import EvidenceError, KeyFileError
 
@@ -21,14 +22,20 @@ def _keys(workspace: Workspace) -> Found:
     wrong = False
     secret = secret_path(workspace.root)
     read_secret(workspace.root)
+    servers = key_path(workspace.root)
     private = [secret, *(workspace.root / ".sift" / "keys").glob("*.pem")]
-    for path in private:
+    for path in [*private, *filter(Path.exists, [servers])]:
         if path.stat().st_mode & 0o077:
             wrong = True
             yield (
                 "failed",
                 f"{path.name} can be read by others (mode {path.stat().st_mode & 0o777:o}).",
-                f"run `chmod 600 {path}`; if others may have read it, `sift keys rotate`.",
+                f"run `chmod 600 {path}`; if others may have read it, "
+                + (
+                    "`sift down`, delete it, `sift up`."
+                    if path == servers
+                    else "`sift keys rotate`."
+                ),
             )
     if tracked := workspace.git.tracked(".sift"):
         wrong = True

@@ -23,7 +23,10 @@ import boto3
 import httpx
 import psycopg
 
+from flows.servers import mlflow, prefect
+
 USER, PASSWORD = "sift", "for these tests alone"
+SERVER_KEY = "a key for these tests alone"
 S3_KEYS = {
     "AWS_ACCESS_KEY_ID": "for-tests",
     "AWS_SECRET_ACCESS_KEY": "for-tests",
@@ -188,7 +191,9 @@ def s3() -> Iterator[S3]:
 def mlflow_server(
     database: str, artifacts: str, variables: Mapping[str, str] | None = None
 ) -> Iterator[str]:
-    """An MLflow server; yields its address.
+    """A team's MLflow server as docs/stores.md starts it; yields its address.
+
+    Its key is in the environment meanwhile.
 
     `database` is the address of its own store (`sqlite:///…` or `postgresql+psycopg://…`),
     `artifacts` the folder or `s3://…` that it hands clients' files on to.
@@ -197,18 +202,23 @@ def mlflow_server(
     url = f"http://127.0.0.1:{port}"
     with _folder() as folder:
         log = folder / "mlflow.log"
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(port), "--workers", "1", "--backend-store-uri", database]
-        command += ["--artifacts-destination", artifacts, "--serve-artifacts"]
-        quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
-        with _process(command, log, env={**quiet, **(variables or {})}) as process:
+        command = [sys.executable, "-m", mlflow.__name__, "--port", str(port), "--writable"]
+        command += ["--store", database, "--artifacts", artifacts]
+        own = {mlflow.KEY: SERVER_KEY}
+        known = {"MLFLOW_TRACKING_USERNAME": USER, "MLFLOW_TRACKING_PASSWORD": SERVER_KEY}
+        with (
+            environment(known),
+            _process(command, log, env={**own, **(variables or {})}) as process,
+        ):
             _until(lambda: httpx.get(f"{url}/health"), process, log)
             yield url
 
 
 @contextmanager
 def prefect_server_on(database: str, variables: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A Prefect server on a PostgreSQL database; yields the address of its API.
+    """A team's Prefect server as docs/stores.md starts it; yields the address of its API.
+
+    Its key is in the environment meanwhile.
 
     `database` is an address as `Postgres.url(name, "postgresql+asyncpg")` gives it; the server of
     Debian, for Prefect wants the extension pg_trgm.
@@ -217,15 +227,17 @@ def prefect_server_on(database: str, variables: Mapping[str, str] | None = None)
     url = f"http://127.0.0.1:{port}/api"
     with _folder() as folder:
         log = folder / "prefect.log"
-        command = [sys.executable, "-m", "prefect", "server", "start"]
-        command += ["--host", "127.0.0.1", "--port", str(port)]
+        command = [sys.executable, "-m", prefect.__name__, "--port", str(port)]
         own = {
+            prefect.KEY: SERVER_KEY,
             "PREFECT_HOME": str(folder),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_API_URL": url,
         }
-        with _process(command, log, env={**own, **(variables or {})}) as process:
+        with (
+            environment({"PREFECT_API_AUTH_STRING": SERVER_KEY}),
+            _process(command, log, env={**own, **(variables or {})}) as process,
+        ):
             _until(lambda: httpx.get(f"{url}/health"), process, log)
             yield url
 

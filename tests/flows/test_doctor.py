@@ -11,6 +11,7 @@ import pytest
 from flows import doctor_machine
 from flows.backup import make_backup
 from flows.doctor import Diagnosis, UnfitError, examine, require_fit
+from flows.servers.key import key_path, server_key
 from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
 from tests.flows.workspaces import request
@@ -44,6 +45,11 @@ def test_a_model_that_is_not_where_its_row_says_is_told(with_vectors: Workspace)
 
 def secret_open(place: Workspace) -> None:
     (place.root / ".sift" / "secret.key").chmod(0o644)
+
+
+def server_key_open(place: Workspace) -> None:
+    server_key(place.root)
+    key_path(place.root).chmod(0o640)
 
 
 def secret_gone(place: Workspace) -> None:
@@ -125,6 +131,7 @@ def older_workspace(place: Workspace) -> None:
 
 DAMAGES: list[tuple[Callable[[Workspace], None], str, str, str]] = [
     (secret_open, "keys", "failed", "chmod 600"),
+    (server_key_open, "keys", "failed", "`sift down`, delete it, `sift up`"),
     (secret_gone, "keys", "failed", "restore it from a backup"),
     (secret_in_git, "keys", "failed", "git rm --cached .sift/secret.key"),
     (signing_key_gone, "keys", "failed", "keys init"),

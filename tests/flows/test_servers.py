@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.flows.servers import S3, Postgres, mlflow_server, prefect_server_on
+from tests.flows.operating.services_of import caller
+from tests.flows.servers import S3, SERVER_KEY, Postgres, mlflow_server, prefect_server_on
 
 pytestmark = pytest.mark.slow
 
@@ -32,10 +33,13 @@ def test_mlflow_and_prefect_keep_their_rows_in_postgres(
     postgres_server.create("prefect")
     artifacts = s3_server.create("artifacts")
     with mlflow_server(postgres_server.url("mlflow", "postgresql+psycopg"), artifacts) as url:
-        made = httpx.post(f"{url}/api/2.0/mlflow/experiments/create", json={"name": "films"})
+        create = f"{url}/api/2.0/mlflow/experiments/create"
+        assert httpx.post(create, json={"name": "films"}).status_code == 401
+        made = httpx.post(create, json={"name": "films"}, auth=("anybody", SERVER_KEY))
         assert made.status_code == 200
     assert ("films",) in postgres_server.run("SELECT name FROM experiments", database="mlflow")
     with prefect_server_on(postgres_server.url("prefect", "postgresql+asyncpg")) as url:
         pool = {"name": "gpus", "type": "process"}
-        assert httpx.post(f"{url}/work_pools/", json=pool).status_code == 201
+        client = caller(url.removesuffix("/api"), SERVER_KEY)
+        assert client.post("/work_pools/", json=pool).status_code == 201
     assert ("gpus",) in postgres_server.run("SELECT name FROM work_pool", database="prefect")

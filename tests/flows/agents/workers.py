@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
+
+from tests.flows.operating.services_of import caller
+from tests.flows.servers import SERVER_KEY
 
 POOL = "agents"
 _ROOT = Path(__file__).parents[3]
@@ -32,7 +34,8 @@ class Machine:
         except psutil.NoSuchProcess:
             return False
         wanted = {"sort": "ID_DESC", "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
-        runs = httpx.post(f"{api}/flow_runs/filter", json=wanted).raise_for_status().json()
+        client = caller(api.removesuffix("/api"), SERVER_KEY)
+        runs = client.post("/flow_runs/filter", json=wanted).raise_for_status().json()
         return bool(own & {int(run["infrastructure_pid"] or 0) for run in runs})
 
     def kill(self) -> None:
