@@ -19,15 +19,19 @@ _PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tok
 
 def environment(settings: Settings | MethodSettings) -> Environment:
     """The environment of a finetuning that would run here and now."""
-    facts: dict[str, Any] = {
+    threads = settings.finetune.threads
+    return named_environment({**machine_facts(settings.finetune.device), "threads": threads})
+
+
+def machine_facts(device: str) -> dict[str, Any]:
+    """Of these, what is a fact of the machine with this device, and not of the settings."""
+    return {
         "code_version": code_version(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()} {_processor()}",
-        "device": _device(settings.finetune.device),
-        "threads": settings.finetune.threads,
+        "device": _device(device),
         "packages": {name: version(name) for name in _PACKAGES},
     }
-    return named_environment(facts)
 
 
 def named_environment(facts: dict[str, Any]) -> Environment:

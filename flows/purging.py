@@ -196,7 +196,7 @@ def _forget(removals: Sequence[Removal], impacts: Impacts) -> None:
     """Lineage keeps digests and the keyed hash; the name goes, from the file's free pages too.
 
     Who withdrew some records only keeps their name. Digests of single records stay only where a
-    request named them.
+    request named them, facts of a machine only where a vector is left that was made there.
     """
     place = removals[0].workspace
     require_permission(place, [removal.request_id for removal in removals])
@@ -215,6 +215,7 @@ def _forget(removals: Sequence[Removal], impacts: Impacts) -> None:
             recorder.forget_records(removal.key, _named(requests, removal.key))
             if removal.request.records is None:
                 recorder.mark_erased(removal.key, now)
+        recorder.forget_environments(now)
     place.lineage.rewrite()
 
 

@@ -187,4 +187,5 @@ def different_environment(there: Environment, here: Environment) -> list[Differe
 
 
 def _facts(of: Environment) -> dict[str, Any]:
-    return {**of.model_dump(exclude={"environment_id", "packages"}), **of.packages}
+    facts = of.model_dump(exclude={"environment_id", "packages", "forgotten_at"})
+    return {**facts, **(of.packages or {})}

@@ -186,6 +186,11 @@ class Workspace:
         return self.root / ".sift" / "tmp"
 
     @property
+    def machines(self) -> Path:
+        """Descriptions of the agents' machines whose results count: docs/scale.md."""
+        return self.root / ".sift" / "machines"
+
+    @property
     def quarantine(self) -> Path:
         """What agents gave back and does not count."""
         return self.root / ".sift" / "quarantine"

@@ -253,6 +253,14 @@ class Recorder(RequestRecorder):
             self._refuse_in_use("version_in_use", what, name=name, version=version)
             self._touch("destroy_version", what, name=name, version=version, at=at)
 
+    def forget_environments(self, at: datetime) -> list[str]:
+        """Forget software and machine of every environment that no vector left was made in.
+
+        Their ids, which say nothing of them, stay with the runs; a new run brings the facts back.
+        Returns the ids that were forgotten now.
+        """
+        return sorted(row["environment_id"] for row in self._run("forget_environments", at=at))
+
     def mark_vectors_dropped(self, runs: Sequence[str], at: datetime) -> None:
         """Say that the magnitudes of these runs are not kept; masks are. The first time stands.
 

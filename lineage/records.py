@@ -171,19 +171,20 @@ class BaseModelRecord(Row):
 
 
 class Environment(Row):
-    """The software and machine a finetuning ran on."""
+    """The software and machine a finetuning ran on; forgotten where no vector of it is left."""
 
     table = "environment"
     key = ("environment_id",)
-    again = "keep"
+    retired_by = ("forgotten_at",)
 
     environment_id: Text
-    code_version: Text
-    python: Text
-    platform: Text
-    device: Text
-    threads: Lane
-    packages: Json
+    code_version: Text | None
+    python: Text | None
+    platform: Text | None
+    device: Text | None
+    threads: Lane | None
+    packages: Json | None
+    forgotten_at: Utc | None = None
 
 
 class FinetuningRun(Row):

@@ -8,7 +8,6 @@ there. The base model, which is public, is kept between assignments.
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from typing import Any
 import torch
 
 import sift_core
-from flows.agents.forms import Assignment, Failed, Finished, Stored, Surroundings, Task
+from flows.agents.forms import Assignment, Failed, Finished, Stored, Task, coarse
+from flows.agents.machines import this_machine
 from flows.doors.staging import BASES, RemoteAddress, Staging
-from flows.environment import environment
 from flows.errors import FlowError
 from flows.finetuning import finetune_rows, quick_collections
 from flows.progress import tracked
@@ -34,6 +33,10 @@ class InputAlteredError(FlowError):
     """What was to be fetched is not what the assignment names. Nothing was computed from it."""
 
 
+class UnknownMachineError(FlowError):
+    """Results of this machine do not count in the workspace that gives out the assignment."""
+
+
 class WithdrawnError(FlowError):
     """The assignment is not wanted any more: given to another agent, or its build has ended."""
 
@@ -47,26 +50,32 @@ def carry_out(remote: RemoteAddress, assignment: str, sha256: str, home: Path) -
     """Do all of an assignment; how many contributors were finetuned.
 
     `sha256` is of the assignment's text, and comes from Prefect. A contributor whose finetuning
-    fails gets a manifest that says so, and the others are done. Raises InputAlteredError,
-    WithdrawnError, StagingError.
+    fails gets a manifest that says so, and the others are done. Raises UnknownMachineError,
+    InputAlteredError, WithdrawnError, StagingError.
     """
     staging = Staging(remote)
     given = _assignment(staging, assignment, sha256)
+    machine = _machine(given)
     torch.set_num_threads(given.method.finetune.threads)
     base = _base(staging, given, home)
-    here = surroundings(given.method)
     done = 0
     with quick_collections():
         for task in tracked("Finetuning", given.tasks, len(given.tasks)):
             _require_wanted(staging, assignment)
-            done += _carry_out(staging, assignment, task, base, given.method, here)
+            done += _carry_out(staging, assignment, task, base, given.method, machine)
     return done
 
 
-def surroundings(method: MethodSettings) -> Surroundings:
-    """Software and machine here."""
-    facts = environment(method).model_dump(exclude={"environment_id"})
-    return Surroundings.model_validate(facts)
+def _machine(given: Assignment) -> str:
+    """The id of this machine. Raises UnknownMachineError before anything is computed."""
+    machine = this_machine(given.method.finetune.device).machine_id
+    if machine not in given.machines:
+        raise UnknownMachineError(
+            f"This machine, {machine[:16]}…, is not admitted in the workspace.",
+            remedy="write `sift agents describe > FILE` here; whoever builds reads it, and admits "
+            "it with `sift agents admit FILE`.",
+        )
+    return machine
 
 
 def _carry_out(
@@ -75,11 +84,10 @@ def _carry_out(
     task: Task,
     base: BaseModel,
     method: MethodSettings,
-    here: Surroundings,
+    machine: str,
 ) -> int:
     """Finetune one contributor and give back what came of it; 1, or 0 where it failed."""
     rows = _rows(staging, assignment, task)
-    started = time.monotonic()
     try:
         result = finetune_rows(method, base, rows)
     except sift_core.SiftCoreError as error:
@@ -100,10 +108,9 @@ def _carry_out(
         vector=stored(vector),
         mask=stored(mask),
         linear_digest=tuple(map(str, lanes)),
-        first_loss=result.losses[0],
-        last_loss=result.losses[-1],
-        seconds=time.monotonic() - started,
-        surroundings=here,
+        first_loss=coarse(result.losses[0]),
+        last_loss=coarse(result.losses[-1]),
+        machine=machine,
     )
     _give_back(
         staging, assignment, finished, {finished.vector.sha256: vector, finished.mask.sha256: mask}

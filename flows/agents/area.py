@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from flows.agents.forms import BaseFile
-from flows.doors.staging import BASES, Staging
+from flows.doors.staging import BASES, PlantedError, Staging
+
+_MOST_BASE_FILES = 100_000
 
 
 def clear(staging: Staging) -> None:
@@ -11,9 +13,8 @@ def clear(staging: Staging) -> None:
 
     An agent that is still at work finds its assignment gone, and gives nothing back.
     """
-    folders = {path.partition("/")[0] for path in staging.list()}
-    for folder in sorted(folders - {BASES}):
-        withdraw(staging, folder)
+    for name in sorted(staging.names() - {BASES}):
+        withdraw(staging, name)
 
 
 def withdraw(staging: Staging, assignment: str) -> None:
@@ -25,19 +26,31 @@ def withdraw(staging: Staging, assignment: str) -> None:
 def put_base(
     staging: Staging, folder: Path, base_id: str, *, afresh: bool = False
 ) -> tuple[BaseFile, ...]:
-    """Let the staging area hold this base model and no other; its files.
+    """Let the staging area hold this base model and nothing else of the kind; its files.
 
     What is there in the right size is left as it is, unless `afresh`: agents compare the content.
     """
     target = f"{BASES}/{base_id}"
-    for name in staging.list(BASES):
-        if not name.startswith(f"{target}/"):
-            staging.destroy(name)
-    there = {} if afresh else staging.list(target)
-    files = []
-    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-        name, size = path.relative_to(folder).as_posix(), path.stat().st_size
-        files.append(BaseFile(name=name, bytes=size))
-        if there.get(f"{target}/{name}") != size:
-            staging.put(f"{target}/{name}", path)
-    return tuple(files)
+    own = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    files = tuple(BaseFile(name=name, bytes=own[name].stat().st_size) for name in own)
+    there = _bases(staging)
+    for name in there.keys() - {f"{target}/{name}" for name in own}:
+        staging.destroy(name)
+    for file in files:
+        name = f"{target}/{file.name}"
+        if afresh or there.get(name) != file.bytes:
+            staging.put(name, own[file.name])
+    return files
+
+
+def _bases(staging: Staging) -> dict[str, int]:
+    """What lies under the name of base models; where that is a trap, nothing any more."""
+    try:
+        return staging.list(BASES, _MOST_BASE_FILES)
+    except PlantedError:
+        staging.destroy(BASES)
+        return {}

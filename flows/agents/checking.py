@@ -6,6 +6,7 @@ holds none, the sign vector gives them. That a vector is the one that this train
 seen in it; a spot check runs the training again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -15,14 +16,17 @@ from pydantic import ValidationError
 import sift_core
 from flows.agents.errors import (
     DigestError,
+    MachineError,
     ManifestError,
     ObjectAlteredError,
     ObjectInvalidError,
+    ObjectIrregularError,
     ObjectMissingError,
     QuarantinedError,
 )
 from flows.agents.forms import MANIFEST, MANIFEST_BYTES, Failed, Finished, Stored, Task
-from flows.doors.staging import Staging, TooLargeError
+from flows.agents.machines import Machine
+from flows.doors.staging import PlantedError, Staging, TooLargeError
 from sift_core import InspectedVector, Kind, StoredVector
 
 _AGAIN = "nothing: the contributor is given to an agent again; `sift agents quarantine` lists it."
@@ -30,11 +34,12 @@ _AGAIN = "nothing: the contributor is given to an agent again; `sift agents quar
 
 @dataclass(frozen=True)
 class Expected:
-    """What every agent's files must be like, and who may be in them."""
+    """What every agent's files must be like, who may be in them, and where they may be made."""
 
     kind: Kind
     base_id: str
     digest_seed: int
+    machines: Mapping[str, Machine]
 
     @property
     def mask_bytes(self) -> int:
@@ -50,7 +55,10 @@ class Expected:
 
 
 def read_manifest(data: bytes, task: Task, expected: Expected) -> Finished | Failed:
-    """The manifest of a task. Raises ManifestError; its text holds nothing of the manifest."""
+    """The manifest of a task; the text of an error holds nothing of it.
+
+    Raises ManifestError, MachineError.
+    """
     if len(data) > MANIFEST_BYTES:
         raise refused(ManifestError, "The manifest is too long.")
     try:
@@ -71,6 +79,8 @@ def _require_about(manifest: Finished | Failed, task: Task, expected: Expected) 
     for field, value in wanted.items():
         if getattr(manifest, field) != value:
             raise refused(ManifestError, f"The manifest is about another {field}.")
+    if isinstance(manifest, Finished) and manifest.machine not in expected.machines:
+        raise refused(MachineError, "The manifest names a machine that is not admitted.")
 
 
 def fetch_objects(
@@ -78,7 +88,8 @@ def fetch_objects(
 ) -> StoredVector:
     """Copy vector and mask of a manifest to `scratch`, under names of our own.
 
-    No more is read than such a file can have. Raises ObjectMissingError, ObjectAlteredError.
+    No more is read than such a file can have. Raises ObjectMissingError, ObjectIrregularError,
+    ObjectAlteredError.
     """
     files = {}
     for name, claimed, most in (
@@ -103,6 +114,8 @@ def _fetch(
         raise refused(
             ObjectMissingError, f"The {name} that the manifest names is missing."
         ) from None
+    except PlantedError:
+        raise refused(ObjectIrregularError, f"In place of the {name} there is no file.") from None
     except TooLargeError:
         raise refused(ObjectAlteredError, f"The {name} is longer than the manifest says.") from None
     if size != claimed.bytes or sift_core.file_sha256(target) != claimed.sha256:

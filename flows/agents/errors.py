@@ -28,6 +28,14 @@ class ManifestError(QuarantinedError):
     """A manifest is not of its form, or speaks of another contributor, run, dataset or base."""
 
 
+class MachineError(QuarantinedError):
+    """A manifest names a machine that the operator has not admitted."""
+
+
+class ObjectIrregularError(QuarantinedError):
+    """In place of a file there is a link, a pipe, a device, a folder, or a file with two names."""
+
+
 class ObjectMissingError(QuarantinedError):
     """A manifest names an object that is not there."""
 

@@ -1,8 +1,9 @@
 """What is said to an agent and what it says back, as versioned forms (docs/schemas).
 
 Both lie in the staging area of the remote, not in Prefect's store: what names a contributor's data
-is destroyed with that data. A manifest comes from a machine nobody trusts, so every field is
-bounded and none is free text.
+is destroyed with that data. A manifest comes from a machine nobody trusts, so every field is what
+was assigned, a digest of bytes that are looked at, a word of a closed list or a coarse number: what
+lineage keeps for ever holds no text of an agent's.
 """
 
 from typing import Annotated, Literal
@@ -17,6 +18,7 @@ from pydantic import (
     TypeAdapter,
 )
 
+import sift_core
 from flows.settings import MethodSettings
 from lineage.records import ContributorKey, DecimalDigest, Sha256
 
@@ -25,14 +27,35 @@ MANIFEST_BYTES = 64 * 1024
 
 _Bytes = Annotated[int, Field(ge=0, lt=2**48)]
 
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("holds a character that does not print")
-    return text
+LOSS_LIMIT, LOSS_DIGITS = 100.0, 2
+"""Losses are said to two digits up to a hundred: 14 bits, enough to see that a training learned."""
 
 
-_Fact = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+def coarse(loss: float) -> float:
+    """A loss as a manifest says it."""
+    return round(min(max(loss, 0.0), LOSS_LIMIT), LOSS_DIGITS)
+
+
+def _coarse(loss: float) -> float:
+    if loss != coarse(loss) or str(loss) == "-0.0":
+        raise ValueError("is finer than a loss is said")
+    return loss
+
+
+def _known_error(name: str) -> str:
+    if name not in ERRORS:
+        raise ValueError("is none of our errors")
+    return name
+
+
+def _names(kind: type[sift_core.SiftCoreError]) -> set[str]:
+    return {kind.__name__}.union(*map(_names, kind.__subclasses__()))
+
+
+ERRORS = sorted(_names(sift_core.SiftCoreError))
+"""The names of all that a finetuning can raise of ours."""
+_Loss = Annotated[FiniteFloat, Field(ge=0, le=LOSS_LIMIT), AfterValidator(_coarse)]
+_Error = Annotated[str, AfterValidator(_known_error), Field(json_schema_extra={"enum": ERRORS})]
 
 
 class _Form(BaseModel):
@@ -63,6 +86,8 @@ class Assignment(_Form):
     base_files: tuple[BaseFile, ...]
     method: MethodSettings
     tasks: tuple[Task, ...]
+    machines: tuple[Sha256, ...]
+    """Ids of the machines whose results count: an agent on another one does not begin."""
 
 
 class Stored(_Form):
@@ -70,17 +95,6 @@ class Stored(_Form):
 
     sha256: Sha256
     bytes: _Bytes
-
-
-class Surroundings(_Form):
-    """Software and machine of a finetuning, as its agent says."""
-
-    code_version: _Fact
-    python: _Fact
-    platform: _Fact
-    device: _Fact
-    threads: Annotated[int, Field(ge=1, lt=2**16)]
-    packages: Annotated[dict[_Fact, _Fact], Field(max_length=50)]
 
 
 class Finished(_Form):
@@ -95,10 +109,10 @@ class Finished(_Form):
     vector: Stored
     mask: Stored
     linear_digest: DecimalDigest
-    first_loss: FiniteFloat
-    last_loss: FiniteFloat
-    seconds: Annotated[FiniteFloat, Field(ge=0, le=1e8)]
-    surroundings: Surroundings
+    first_loss: _Loss
+    last_loss: _Loss
+    machine: Sha256
+    """The id of a machine that the operator has admitted."""
 
 
 class Failed(_Form):
@@ -111,7 +125,7 @@ class Failed(_Form):
     outcome: Literal["failed"] = "failed"
     contributor_key: ContributorKey
     run_id: Sha256
-    error: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{1,80}$")]
+    error: _Error
 
 
 Manifest = Annotated[Finished | Failed, Field(discriminator="outcome")]

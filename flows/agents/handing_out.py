@@ -16,16 +16,17 @@ from secrets import SystemRandom
 from uuid import uuid4
 
 import sift_core
-from flows.agents.agent import InputAlteredError
+from flows.agents.agent import InputAlteredError, UnknownMachineError
 from flows.agents.area import clear, put_base, withdraw
 from flows.agents.attendance import Attendance
 from flows.agents.checking import Expected
 from flows.agents.errors import AgentsFailedError
 from flows.agents.forms import MANIFEST_BYTES, Assignment, BaseFile
+from flows.agents.machines import known
 from flows.agents.pool import Pool, Standing
 from flows.agents.receiving import Receiver, task_of
 from flows.base import base_record, load_base
-from flows.doors.staging import RemoteAddress, Staging
+from flows.doors.staging import PlantedError, RemoteAddress, Staging
 from flows.finetuning import Job, quick_collections
 from flows.progress import tracked
 from flows.recording import Recording
@@ -34,6 +35,9 @@ from sift_core import Grid, Kind
 
 TICK_SECONDS = 2.0
 """How often Prefect and the staging area are asked."""
+_OBJECTS_OF_ONE = 10
+"""More objects of one contributor no agent gives back: manifest, vector, mask, drafts of them."""
+_UNKNOWN_MACHINE = "its machine is not admitted (`sift agents describe` there, then `admit`)"
 _MEND = (
     "see `sift agents quarantine` and the runs in Prefect, mend the agents, then run `sift build` "
     "again: it goes on with who is missing."
@@ -58,7 +62,7 @@ def finetune_elsewhere(
     base = load_base(workspace)
     settings = workspace.settings
     kind = Kind(base.shapes, Grid(settings.exactness.grid_bits), settings.exactness.sign_seed)
-    expected = Expected(kind, base.base_id, settings.exactness.digest_seed)
+    expected = Expected(kind, base.base_id, settings.exactness.digest_seed, known(workspace))
     remote = RemoteAddress.of(workspace.dvc)
     staging = Staging(remote)
     clear(staging)
@@ -68,7 +72,7 @@ def finetune_elsewhere(
         receiver = Receiver(
             workspace, staging, expected, base, recording, checked_here, flow_run_id
         )
-        giver = _Giver(workspace, staging, remote, pool, receiver, base.base_id, tick_seconds)
+        giver = _Giver(workspace, staging, remote, pool, receiver, expected, tick_seconds)
         try:
             for _ in tracked("Finetuning", giver.results(work), len(work)):
                 pass
@@ -84,7 +88,8 @@ class _HandedOut:
 
     name: str
     run: str
-    at: datetime
+    since: datetime
+    """When it was handed out, or last gave something back."""
     open_: dict[str, Job]
     heard: float
     """When there last was a sign of progress, as `time.monotonic`."""
@@ -108,7 +113,7 @@ class _Giver:
         remote: RemoteAddress,
         pool: Pool,
         receiver: Receiver,
-        base_id: str,
+        expected: Expected,
         tick_seconds: float,
     ) -> None:
         self._workspace = workspace
@@ -118,7 +123,8 @@ class _Giver:
         self._pool = pool
         self._attendance = Attendance(pool)
         self._receiver = receiver
-        self._base_id = base_id
+        self._base_id = expected.base_id
+        self._machines = tuple(sorted(expected.machines))
         self._tick_seconds = tick_seconds
         self._queue: deque[list[Job]] = deque()
         self._out: list[_HandedOut] = []
@@ -162,7 +168,12 @@ class _Giver:
         standings = self._pool.standings(handed.run for handed in self._out)
         for handed in list(self._out):
             standing = standings[handed.run]
-            progress = list(self._collect(handed))
+            try:
+                progress = list(self._collect(handed))
+            except PlantedError:
+                self._pool.give_up(handed.run, "Its folder holds what no agent puts there.")
+                self._lose(handed, "its folder held what no agent puts there")
+                continue
             yield from progress
             if progress or standing.phase == "waiting" or standing.name != handed.standing:
                 handed.heard, handed.standing = time.monotonic(), standing.name
@@ -171,7 +182,10 @@ class _Giver:
             elif standing.phase == "ended":
                 if InputAlteredError.__name__ in standing.detail:
                     self._put_base(afresh=True)
-                self._lose(handed, f"its run ended as {standing.name}")
+                unknown = UnknownMachineError.__name__ in standing.detail
+                self._lose(
+                    handed, _UNKNOWN_MACHINE if unknown else f"its run ended as {standing.name}"
+                )
             elif time.monotonic() - handed.heard > self._settings.lost_after:
                 why = f"no contributor was finished in {self._settings.lost_after:g} seconds"
                 self._pool.give_up(handed.run, f"Lost: {why}.")
@@ -190,6 +204,7 @@ class _Giver:
             base_files=self._base_files,
             method=self._workspace.settings.method,
             tasks=tuple(map(task_of, shard)),
+            machines=self._machines,
         )
         text = assignment.model_dump_json().encode()
         self._staging.put(f"{name}/assignment.json", text)
@@ -199,11 +214,13 @@ class _Giver:
 
     def _collect(self, handed: _HandedOut) -> Iterator[Job]:
         """Take in every new manifest of an assignment; the jobs that are done thereby."""
-        there = self._staging.list(f"{handed.name}/out")
+        most = _OBJECTS_OF_ONE * (len(handed.open_) + len(handed.taken) + len(handed.again))
+        there = self._staging.list(f"{handed.name}/out", most)
         for key in [key for key in handed.open_ if f"{handed.name}/out/{key}.json" in there]:
             job = handed.open_.pop(key)
             data = self._manifest(handed, key)
-            why = self._receiver.receive(job, handed.name, handed.run, data, handed.at)
+            why = self._receiver.receive(job, handed.name, handed.run, data, handed.since)
+            handed.since = datetime.now(UTC)
             if why is None:
                 handed.taken[key] = job
                 self._done.add(key)
@@ -213,10 +230,13 @@ class _Giver:
                 self._failed(job, why, handed.again)
 
     def _manifest(self, handed: _HandedOut, key: str) -> bytes:
-        """What is under the manifest's name; cut off beyond what any manifest may be."""
+        """What is under the manifest's name; cut off beyond what any manifest may be.
+
+        Nothing, which is no manifest, where it is gone again or no file.
+        """
         try:
             return self._staging.read_up_to(f"{handed.name}/out/{key}.json", MANIFEST_BYTES + 1)
-        except FileNotFoundError:  # whoever wrote it has taken it back
+        except (FileNotFoundError, PlantedError):
             return b""
 
     def _lose(self, handed: _HandedOut, why: str) -> None:

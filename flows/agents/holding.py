@@ -1,11 +1,13 @@
 """The area of agents in the remote, as a place that holds what a request withdraws."""
 
+import hmac
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from flows.agents.area import withdraw
-from flows.doors.staging import BASES, RemoteAddress, Staging
+from flows.doors.staging import RemoteAddress, Staging
 from flows.holdings import Found, Impacts
+from flows.identity import read_secret
 from flows.removal import Removal
 from flows.workspace import Workspace
 from lineage import Impact, PurgeObject
@@ -16,25 +18,27 @@ AGENTS = "agents"
 class AgentArea:
     """What lies between us and agents in the remote: nothing that anybody waits for any more.
 
-    An opt-out holds the lock of the workspace, so no build is at work. Whose data an assignment
-    that was left over holds is not looked up: all of them go.
+    An opt-out holds the lock of the workspace, so no build is at work. Whose data is in what was
+    left over is not looked up, and agents may have written anything under any name: all of it goes,
+    and the next build with a pool puts the base model there again. Lineage, which keeps the list,
+    names each object by a keyed hash of its path.
     """
 
     places = frozenset({AGENTS})
 
     def __init__(self, workspace: Workspace) -> None:
         self._dvc = workspace.dvc
+        self._root = workspace.root
 
     @cached_property
     def _staging(self) -> Staging:
         return Staging(RemoteAddress.of(self._dvc))
 
     def find(self, removals: Sequence[Removal], impacts: Impacts) -> dict[str, list[Found]]:
-        """Every object but the base model's, with each of these requests."""
+        """Every object, with each of these requests."""
         left = [
-            Found(AGENTS, "agent_object", path, size)
+            Found(AGENTS, "agent_object", self._name(path), size)
             for path, size in self._staging.remains().items()
-            if not path.startswith(f"{BASES}/")
         ]
         return {removal.request_id: left for removal in removals}
 
@@ -47,10 +51,20 @@ class AgentArea:
         return ()
 
     def destroy(self, rows: Iterable[PurgeObject]) -> None:
-        """Delete assignments as a whole, first what says that they are wanted."""
-        for assignment in sorted({row.locator.partition("/")[0] for row in rows}):
-            withdraw(self._staging, assignment)
+        """Delete all there is, of each assignment first what says that it is wanted."""
+        if any(True for _ in rows):
+            for name in {path.partition("/")[0] for path in self._staging.remains()}:
+                withdraw(self._staging, name)
 
     def is_absent(self, row: PurgeObject) -> bool:
         """Look again."""
-        return row.locator not in self._staging.remains()
+        return row.locator not in map(self._name, self._staging.remains())
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return read_secret(self._root)
+
+    def _name(self, path: str) -> str:
+        """How lineage names an object: its path is an agent's word, and holds what it likes."""
+        told = path.encode("utf-8", "surrogateescape")
+        return hmac.new(self._secret, b"agents/" + told, "sha256").hexdigest()[:32]

@@ -17,7 +17,8 @@ DEPLOYMENT = "finetune-shard"
 class Standing:
     """How a run stands: `name` is Prefect's word for it, `detail` what the run itself says.
 
-    The detail comes from an agent, so it is looked at and never shown.
+    The name is of Prefect's closed list of types. The detail comes from an agent, so it is looked
+    at and never shown.
     """
 
     phase: Literal["waiting", "working", "ended"]
@@ -111,7 +112,8 @@ class PrefectPool:
                 phase = "ended"
             elif state.is_scheduled():
                 phase = "waiting"
-            standings[run_id] = Standing(phase, state.name or state.type.value, state.message or "")
+            # Not the state's own name, which whoever sets a state may choose.
+            standings[run_id] = Standing(phase, state.type.value.capitalize(), state.message or "")
         return standings
 
     def is_attended(self) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sift_core
@@ -13,7 +13,6 @@ from flows.agents.errors import ContradictionError, OtherBitsError, QuarantinedE
 from flows.agents.forms import Failed, Finished, Task
 from flows.agents.quarantine import quarantine
 from flows.doors.staging import Staging
-from flows.environment import named_environment
 from flows.finetuned import Outcome, StoredFile, rows_of
 from flows.finetuning import Job, finetune_alone, parameters
 from flows.recording import Recording
@@ -46,11 +45,12 @@ class Receiver:
         self._contradicted: list[str] = []
 
     def receive(
-        self, job: Job, assignment: str, run: str, data: bytes, handed_out: datetime
+        self, job: Job, assignment: str, run: str, data: bytes, since: datetime
     ) -> str | None:
         """Take in one manifest and what it names. None; or why it does not count, in few words.
 
-        What does not count is in quarantine afterwards.
+        `since` is when its agent can have begun with it. What does not count is in quarantine
+        afterwards.
         """
         key = job.dataset.contributor_key
         with self._workspace.scratch("agents") as scratch:
@@ -73,7 +73,7 @@ class Receiver:
                     run,
                 )
                 return type(error).__name__
-            self._keep(job, manifest, files, found, handed_out)
+            self._keep(job, manifest, files, found, since)
         return None
 
     def compare(self, job: Job, assignment: str, run: str, data: bytes) -> None:
@@ -94,7 +94,7 @@ class Receiver:
             why = refused(OtherBitsError, "A second result has other bits than the one recorded.")
             key = job.dataset.contributor_key
             quarantine(self._workspace, key, {"manifest": scratch / "manifest"}, why, run)
-        if _environment_of(manifest).environment_id == environment:
+        if self._environment_of(manifest).environment_id == environment:
             self._contradicted.append(job.dataset.contributor_key)
 
     def settle(self) -> None:
@@ -111,6 +111,10 @@ class Receiver:
                 "set another finetune.seed where a vector is to be made anew.",
             )
 
+    def _environment_of(self, manifest: Finished) -> Environment:
+        machine = self._expected.machines[manifest.machine]
+        return machine.environment(self._workspace.settings.method)
+
     def _check_here(self, job: Job, manifest: Finished) -> None:
         """Raise SpotCheckError where this job was drawn and gives other bits here."""
         if job.run_id not in self._checked_here:
@@ -125,11 +129,11 @@ class Receiver:
         manifest: Finished,
         files: StoredVector,
         found: InspectedVector,
-        handed_out: datetime,
+        since: datetime,
     ) -> None:
         """Give the files their names, and record them."""
         key, now = job.dataset.contributor_key, datetime.now(UTC)
-        where = _environment_of(manifest)
+        where = self._environment_of(manifest)
         mask, vector = (
             _stored(files.mask, manifest.mask.sha256),
             _stored(files.vector, manifest.vector.sha256),
@@ -144,7 +148,7 @@ class Receiver:
             digest=found.digest,
             first_loss=manifest.first_loss,
             last_loss=manifest.last_loss,
-            started_at=max(handed_out, now - timedelta(seconds=manifest.seconds)),
+            started_at=since,
             finished_at=now,
         )
         rows = rows_of(
@@ -168,10 +172,6 @@ def task_of(job: Job) -> Task:
         dataset_sha256=job.dataset.sha256,
         dataset_bytes=job.dataset.bytes,
     )
-
-
-def _environment_of(manifest: Finished) -> Environment:
-    return named_environment(manifest.surroundings.model_dump())
 
 
 def _stored(path: Path, sha256: str) -> StoredFile:

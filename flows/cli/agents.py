@@ -48,6 +48,87 @@ def work(
     work_for(pool, name, limit)
 
 
+@app.command(
+    epilog=example("sift agents describe > gpu-3.json", "sift agents describe --device cuda")
+)
+def describe(
+    device: Annotated[
+        str, typer.Option(help="What finetunings run on, as finetune.device: cpu, cuda or cuda:1.")
+    ] = "cpu",
+) -> None:
+    """Describe this machine, as JSON, for the workspace that its results are to count in.
+
+    Needs no workspace. Software, processor and device; no name of the machine and no address.
+    """
+    from flows.agents.machines import this_machine
+
+    print_json(this_machine(device).model_dump())
+
+
+@app.command(epilog=example("sift agents admit gpu-3.json"))
+def admit(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="What `sift agents describe` printed.")
+    ],
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Let results of these machines count. Lineage keeps the descriptions: read them first."""
+    from flows.agents.machines import admit as take_in
+    from flows.agents.machines import read_description
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    machines = [read_description(path) for path in files]
+    for machine in machines:
+        take_in(place, machine)
+    if json:
+        print_json({"admitted": [machine.machine_id for machine in machines]})
+        return
+    for machine in machines:
+        say(f"Admitted {machine.machine_id[:16]}: {machine.platform}, {machine.device}.")
+
+
+@app.command(epilog=example("sift agents machines", "sift agents machines --dismiss 3f9a"))
+def machines(
+    dismiss: Annotated[
+        str | None, typer.Option(metavar="ID", help="Let results of this machine count no more.")
+    ] = None,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """List the machines whose results count; this machine's own do without being listed."""
+    from flows.agents.machines import admitted
+    from flows.agents.machines import dismiss as let_go
+    from flows.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    if dismiss is not None:
+        let_go(place, dismiss)
+    rows = admitted(place)
+    if json:
+        print_json({name: row.model_dump() for name, row in rows.items()})
+    elif rows:
+        print_table(
+            count(len(rows), "machine"),
+            ["id", "platform", "device", "python", "torch", "this package"],
+            [
+                (
+                    name[:16],
+                    row.platform,
+                    row.device,
+                    row.python,
+                    row.packages.get("torch", ""),
+                    row.code_version,
+                )
+                for name, row in rows.items()
+            ],
+            right=6,
+        )
+    else:
+        say("None is admitted: only agents on a machine that is like this one count.")
+
+
 @app.command(epilog=example("sift agents quarantine", "sift agents quarantine --check"))
 def quarantine(
     check: Annotated[

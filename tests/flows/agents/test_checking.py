@@ -15,13 +15,15 @@ from flows.agents.agent import stored
 from flows.agents.checking import Expected, fetch_objects, inspect, read_manifest
 from flows.agents.errors import (
     DigestError,
+    MachineError,
     ManifestError,
     ObjectAlteredError,
     ObjectInvalidError,
     ObjectMissingError,
     QuarantinedError,
 )
-from flows.agents.forms import Finished, Surroundings, Task
+from flows.agents.forms import Finished, Task
+from flows.agents.machines import Machine
 from flows.doors.staging import RemoteAddress, Staging
 from sift_core import Grid, InspectedVector, Kind, Mask, TaskVector
 from sift_core.canonical import encode
@@ -30,7 +32,9 @@ SHAPES = {"layer.bias": (3,), "layer.weight": (4, 5), "norm": ()}
 SIGN_SEED, DIGEST_SEED = 7, 11
 KEY, RUN, DATA, BASE = "a" * 32, "1" * 64, "2" * 64, "3" * 64
 TASK = Task(contributor_key=KEY, run_id=RUN, dataset_sha256=DATA, dataset_bytes=1)
-EXPECTED = Expected(Kind(SHAPES, Grid(24), SIGN_SEED), BASE, DIGEST_SEED)
+MACHINE = Machine(code_version="1", python="3", platform="p", device="cpu", packages={"torch": "2"})
+MACHINES = {MACHINE.machine_id: MACHINE}
+EXPECTED = Expected(Kind(SHAPES, Grid(24), SIGN_SEED), BASE, DIGEST_SEED, MACHINES)
 
 
 def vector(seed: int = 0, shapes: dict[str, Any] = SHAPES, **other: Any) -> TaskVector:
@@ -56,7 +60,6 @@ class Given:
     def honest(cls, own: TaskVector | None = None) -> "Given":
         own = own or vector()
         lanes = sift_core.linear_digest(own.integers(), DIGEST_SEED)
-        facts = {"code_version": "1", "python": "3", "platform": "p", "device": "cpu"}
         manifest = Finished(
             contributor_key=KEY,
             run_id=RUN,
@@ -67,8 +70,7 @@ class Given:
             linear_digest=tuple(map(str, lanes)),
             first_loss=1.0,
             last_loss=0.5,
-            seconds=2.0,
-            surroundings=Surroundings(**facts, threads=1, packages={"torch": "2"}),
+            machine=MACHINE.machine_id,
         )
         return cls(own.to_bytes(), own.mask.to_bytes(), json.loads(manifest.model_dump_json()))
 
@@ -218,10 +220,14 @@ def test_an_object_of_another_size_than_named_does_not_count(folder: Path, size:
         ("linear_digest", [str(2**64), "0"]),
         ("linear_digest", [1, 2]),
         ("first_loss", "NaN"),
-        ("seconds", -1),
+        ("seconds", 2.0),
+        ("first_loss", 0.123),
+        ("last_loss", 100.01),
+        ("last_loss", -0.0),
         ("vector", {"sha256": "../../x", "bytes": 1}),
         ("vector", {"sha256": "9" * 64, "bytes": 2**63}),
         ("mask", None),
+        ("machine", "<b>"),
         ("surroundings", {"code_version": "<b>"}),
         ("note", "only reader-00 wrote this"),
     ],
@@ -250,7 +256,7 @@ def test_any_other_bytes_are_no_manifest(data: bytes) -> None:
         b"[" * 60_000,
         b'{"a":' * 10_000,
         b" " * 70_000,
-        b'{"seconds": 1e999}',
+        b'{"first_loss": 1e999}',
         b"NaN",
         b"1" * 5000,
     ],
@@ -261,9 +267,8 @@ def test_bytes_made_to_break_a_parser_are_no_manifest(data: bytes) -> None:
         read_manifest(data, TASK, EXPECTED)
 
 
-@pytest.mark.parametrize("text", ["a\x1b[31mb", "line\nbreak", "x" * 201, ""])
-def test_what_an_agent_says_of_its_machine_is_short_and_prints(text: str) -> None:
+def test_a_machine_that_nobody_admitted_does_not_count() -> None:
     given_ = Given.honest()
-    given_.manifest["surroundings"]["platform"] = text
-    with pytest.raises(ManifestError):
+    given_.manifest["machine"] = "9" * 64
+    with pytest.raises(MachineError):
         read_manifest(json.dumps(given_.manifest).encode(), TASK, EXPECTED)

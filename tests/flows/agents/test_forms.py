@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from flows.agents.forms import MANIFEST, Assignment, BaseFile, Failed
 from flows.settings import load_settings
 from flows.workspace import template
-from tests.flows.agents.test_checking import BASE, KEY, RUN, TASK, Given
+from tests.flows.agents.test_checking import BASE, KEY, MACHINE, RUN, TASK, Given
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 GOLDENS = Path(__file__).parent / "goldens"
@@ -28,6 +28,7 @@ def examples() -> dict[str, Any]:
         base_files=(BaseFile(name="model.safetensors", bytes=10),),
         method=load_settings(template("params.yaml")).method,
         tasks=(TASK,),
+        machines=(MACHINE.machine_id,),
     )
     failed = Failed(contributor_key=KEY, run_id=RUN, error="NonFiniteError")
     return {
