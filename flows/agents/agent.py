@@ -72,8 +72,8 @@ def _machine(given: Assignment) -> str:
     if machine not in given.machines:
         raise UnknownMachineError(
             f"This machine, {machine[:16]}…, is not admitted in the workspace.",
-            remedy="write `sift agents describe > FILE` here; whoever builds reads it, and admits "
-            "it with `sift agents admit FILE`.",
+            remedy="write `sift agents describe --out FILE` here; whoever builds reads it, and "
+            "admits it with `sift agents admit FILE`.",
         )
     return machine
 

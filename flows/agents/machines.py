@@ -91,7 +91,18 @@ def read_description(path: Path) -> Machine:
         ) from None
 
 
-_DESCRIBE = "write it there with `sift agents describe > FILE`; nothing was admitted."
+def write_description(machine: Machine, path: Path) -> None:
+    """Write a description into a new file. Raises UsageError where that cannot be."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(machine.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}.", remedy="name a new file."
+        ) from error
+
+
+_DESCRIBE = "write it there with `sift agents describe --out FILE`; nothing was admitted."
 
 
 def admit(workspace: Workspace, machine: Machine) -> None:

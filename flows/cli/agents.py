@@ -49,20 +49,28 @@ def work(
 
 
 @app.command(
-    epilog=example("sift agents describe > gpu-3.json", "sift agents describe --device cuda")
+    epilog=example("sift agents describe", "sift agents describe --device cuda --out gpu-3.json")
 )
 def describe(
     device: Annotated[
         str, typer.Option(help="What finetunings run on, as finetune.device: cpu, cuda or cuda:1.")
     ] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="A new file to write it to; without it, it is printed.")
+    ] = None,
 ) -> None:
     """Describe this machine, as JSON, for the workspace that its results are to count in.
 
     Needs no workspace. Software, processor and device; no name of the machine and no address.
     """
-    from flows.agents.machines import this_machine
+    from flows.agents.machines import this_machine, write_description
 
-    print_json(this_machine(device).model_dump())
+    machine = this_machine(device)
+    if out is None:
+        print_json(machine.model_dump())
+        return
+    write_description(machine, out)
+    say(f"Wrote {out}. Read it, then where the workspace is: sift agents admit {out.name}")
 
 
 @app.command(epilog=example("sift agents admit gpu-3.json"))
