@@ -120,14 +120,15 @@ def sign_in(desk: Desk, key: str) -> None:
     """Type the key, once, where Prefect's page asks for it; another one is not taken."""
     page = desk.page
     desk.open("/deployments", 640)
-    field = page.locator("input[type=password]")
+    field = page.get_by_placeholder("admin:pass")
     field.wait_for()
-    field.fill("not the key")
-    page.keyboard.press("Enter")
-    page.get_by_text("Invalid credentials").first.wait_for()
+    with page.expect_response(lambda seen: seen.status == 401):
+        field.fill("not the key")
+        page.keyboard.press("Enter")
+    page.get_by_text("Authentication failed").first.wait_for()
     field.fill(key)
     page.keyboard.press("Enter")
-    page.get_by_text("process-requests").first.wait_for()
+    field.wait_for(state="detached")
     desk.open("/deployments", 640)
     page.get_by_text("process-requests").first.wait_for()
     assert field.count() == 0, "asked once"
