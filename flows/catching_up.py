@@ -6,15 +6,17 @@ bit, and what the backup brought is destroyed and looked for once more.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flows.certificates import require_signing_key
 from flows.decisions import require_permission
-from flows.departures import Departure, file_name_of
+from flows.departures import Departure, DepartureError, file_name_of
 from flows.errors import UsageError
 from flows.ledgers import unknown, withdrawn_again
 from flows.policy import deadlines
 from flows.removal import Removal, identify
+from flows.setting_aside import Aside, setting_aside
 from flows.withdrawal import require_withdrawable
 from flows.workspace import Workspace
 from lineage import Contributor, Recorder
@@ -25,17 +27,58 @@ def catch_up(workspace: Workspace, carry_out: Callable[[list[Removal]], None]) -
     """Carry out every departure that is noted and that this workspace does not know.
 
     Called under the workspace's lock. `carry_out` takes requests through their steps
-    (`flows.opt_out.take_steps`). Returns them, ended. Raises NotApprovedError where the policy of
-    today wants more approvals, OnHoldError, and all that an opt-out raises.
+    (`flows.opt_out.take_steps`). Returns them, ended. Raises SetAsideError, once all others are
+    gone again, where one cannot be carried out: it was set aside, the policy of today wants more
+    approvals, it is on hold, its note was altered. At once what concerns all.
     """
-    done: list[Removal] = []
-    while departures := _one_each(unknown(workspace)):
-        removals = [_file_again(workspace, departure) for departure in departures]
-        require_permission(workspace, [removal.request_id for removal in removals])
-        require_signing_key(workspace)
-        carry_out(removals)
-        done += removals
-    return done
+    with setting_aside() as aside:
+        return carry_out_again(workspace, carry_out, aside)
+
+
+def carry_out_again(
+    workspace: Workspace, carry_out: Callable[[list[Removal]], None], aside: Aside
+) -> list[Removal]:
+    """The same, with who cannot be carried out set `aside`; all that were filed again."""
+    filed: list[Removal] = []
+    failed: set[str] = set()
+    while True:
+        altered: list[DepartureError] = []
+        waiting = [one for one in unknown(workspace, altered) if one.contributor_key not in failed]
+        if not waiting:
+            break
+        back = [_Back(workspace, departure) for departure in _one_each(waiting)]
+        again = aside.each(back, lambda one: _file_again(workspace, one.departure))
+        ready = list(aside.each(again.values(), _permitted))
+        if ready:
+            require_signing_key(workspace)
+            with aside.within():
+                carry_out(ready)
+        filed += again.values()
+        failed |= {one.departure.contributor_key for one in back if one not in again}
+        failed |= {one.key for one in again.values() if one.request_id in aside.troubles}
+    for number, error in enumerate(altered, start=1):
+        aside.troubles[f"note {number} of who left"] = error
+    return filed
+
+
+@dataclass(frozen=True)
+class _Back:
+    """A departure that a restored backup has undone, before it is a request here."""
+
+    workspace: Workspace
+    departure: Departure
+
+    @property
+    def request_id(self) -> str:
+        """What it was then: another request may have that number now."""
+        return f"{self.departure.request_id} (of before the restore)"
+
+    def next_step(self) -> None:
+        """None: it is no request yet."""
+
+
+def _permitted(removal: Removal) -> None:
+    require_permission(removal.workspace, [removal.request_id])
 
 
 def _one_each(departures: Sequence[Departure]) -> list[Departure]:

@@ -8,7 +8,7 @@ takes the workspace's lock: a hold must be possible while a purge is running.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from flows.errors import FlowError, UsageError
+from flows.errors import FlowError, UsageError, WaitingError
 from flows.policy import approval_rule
 from flows.removal import Removal, identify
 from flows.texts import require_person
@@ -17,11 +17,11 @@ from lineage import LegalHold
 from lineage.opt_out import APPROVED, REJECTED
 
 
-class NotApprovedError(FlowError):
+class NotApprovedError(WaitingError):
     """What cannot be undone waits for somebody to approve it."""
 
 
-class OnHoldError(FlowError):
+class OnHoldError(WaitingError):
     """The law forbids for now to destroy what was withdrawn."""
 
 

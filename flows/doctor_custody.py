@@ -11,6 +11,7 @@ from flows.identity import read_secret, secret_path
 from flows.keys import Keys
 from flows.ledgers import unknown
 from flows.servers.key import key_path
+from flows.standing import still_served, still_served_in_words
 from flows.workspace import UNFINISHED, Workspace
 from lineage.certificate_envelope import EvidenceError, KeyFileError
 
@@ -102,14 +103,17 @@ def _leftovers(workspace: Workspace) -> Found:
             f"{len(left)} unfinished files of a killed run, first {left[0].name}.",
             "any command that changes the workspace sweeps them: run `sift build`.",
         )
-    half = _half_done(workspace)
+    served = still_served(workspace)
+    if served:
+        yield ("failed", *still_served_in_words(served))
+    half = [name for name in _half_done(workspace) if name not in served]
     if half:
         yield (
             "warning",
             f"{', '.join(half)} began to remove and did not end.",
             "run `sift opt-out run`.",
         )
-    if not left and not half and not git_lock.exists():
+    if not left and not half and not served and not git_lock.exists():
         yield "ok", "none.", ""
 
 

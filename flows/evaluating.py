@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any, Literal
@@ -30,7 +30,11 @@ PERCENTILES = range(0, 101, 10)
 
 
 def evaluate_state(
-    workspace: Workspace, state: StateRecord, departed: Sequence[DatasetVersion] = ()
+    workspace: Workspace,
+    state: StateRecord,
+    departed: Sequence[DatasetVersion] = (),
+    *,
+    passing_over: Collection[str] = (),
 ) -> list[Evaluation]:
     """Score a state for all its members, and record it; the rows of that state.
 
@@ -38,13 +42,13 @@ def evaluate_state(
     that trained the contributor (held in) and on those that did not (held out), of the dataset that
     is in this merge: rows that wait for a build have trained nothing yet. `departed` are the
     datasets of contributors who are leaving: they are served unmasked, like anyone else.
-    Members scored before are not scored again.
+    Members scored before are not scored again, and those `passing_over` (keys) not at all.
     """
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
         known = {row.contributor_key for row in reader.evaluations(state.state_seq)}
         datasets = {row.contributor_key: row for row in reader.member_datasets(state.state_seq)}
-    todo = [member for member in members if member.contributor_key not in known]
+    todo = [m for m in members if m.contributor_key not in {*known, *passing_over}]
     gone = [record for record in departed if record.contributor_key not in known]
     if todo or gone:
         base = scoring_base(workspace)
@@ -104,7 +108,7 @@ def _percentiles(members: Sequence[Member], rows: Sequence[Evaluation]) -> str:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["percentile", *SETTINGS])
-    for percentile in PERCENTILES if members else ():
+    for percentile in PERCENTILES if values else ():
         scores = [np.percentile(values[setting, "held_out"], percentile) for setting in SETTINGS]
         writer.writerow([percentile, *(f"{score:.6f}" for score in scores)])
     return out.getvalue()

@@ -13,6 +13,7 @@ from configobj import ConfigObj  # type: ignore[import-untyped]
 
 from flows.departures import (
     Departure,
+    DepartureError,
     departure_of,
     file_name_of,
     from_bytes,
@@ -95,11 +96,11 @@ def was_told(workspace: Workspace, backup: str, departure: Departure) -> bool:
     return (beside(backup) / own_folder(workspace.root) / departure.file_name).is_file()
 
 
-def unknown(workspace: Workspace) -> list[Departure]:
+def unknown(workspace: Workspace, altered: list[DepartureError] | None = None) -> list[Departure]:
     """Departures that are noted somewhere and that this workspace has not carried out, by receipt.
 
-    Raises DepartureError for a note that was altered, LedgerError or DvcError for a place that
-    cannot be reached.
+    Raises LedgerError or DvcError for a place that cannot be reached, and DepartureError for a note
+    that was altered; where a list is given for these, they go there and the others are told.
     """
     with workspace.lineage.reader() as reader:
         # Once it is removed here, the request itself goes on to its end.
@@ -111,7 +112,12 @@ def unknown(workspace: Workspace) -> list[Departure]:
     notes: dict[str, Departure] = {}
     for ledger in ledgers(workspace):
         for name in ledger.names() - own - notes.keys():
-            notes[name] = from_bytes(workspace, ledger.read(name), f"{name} in {ledger.where}")
+            try:
+                notes[name] = from_bytes(workspace, ledger.read(name), f"{name} in {ledger.where}")
+            except DepartureError as error:
+                if altered is None:
+                    raise
+                altered.append(error)
     with workspace.lineage.reader() as reader:
         found = [
             one

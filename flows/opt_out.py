@@ -5,7 +5,7 @@ take a step together, so however many leave, there is one new merge state and on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.asking import ask_until_decided
-from flows.catching_up import catch_up
+from flows.catching_up import carry_out_again
 from flows.certificates import require_signing_key
 from flows.certifying import end_request
 from flows.decisions import obstacle, record_approval, require_permission
@@ -25,11 +25,13 @@ from flows.purging import purge
 from flows.removal import Removal, identify, remove
 from flows.renewing import evaluate, register_new, verify
 from flows.reporting import read_report
+from flows.setting_aside import SetAsideError, in_words, is_foreseen, setting_aside
 from flows.showing import (
     report_line,
     show_before_and_after,
     show_destroyed,
     show_exactness,
+    show_set_aside,
     show_summary,
     showing_progress,
 )
@@ -39,18 +41,29 @@ from lineage import opt_out as steps
 
 
 @dataclass(frozen=True)
+class SetAside:
+    """The step a request could not take, why, and what to do about it."""
+
+    step: str | None
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True)
 class OptOutResult:
-    """How a request ended."""
+    """How a request ended, or why it is set aside."""
 
     request_id: str
-    report: Path
-    version: int | None
     contributor_key: str
-    removal: dict[str, Any]
-    quality: dict[str, Any]
-    destroyed: int
     records: int | None
     """How many records were withdrawn; None: the contributor with all data."""
+    report: Path | None = None
+    version: int | None = None
+    removal: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    destroyed: int = 0
+    set_aside: SetAside | None = None
+    """None: it has ended, and the others say how."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -58,27 +71,36 @@ class OptOutResult:
 
 
 def _approve(removals: Sequence[Removal]) -> None:
-    require_permission(removals[0].workspace, [removal.request_id for removal in removals])
-    for removal in removals:
-        record_approval(removal)
+    with setting_aside() as aside:
+        for removal in aside.each(removals, _permitted):
+            record_approval(removal)
 
 
 def _remove(removals: Sequence[Removal]) -> None:
     # Time may have passed since the approval was recorded: a hold, another policy.
-    require_permission(removals[0].workspace, [removal.request_id for removal in removals])
-    remove(removals)
+    with setting_aside() as aside:
+        if permitted := list(aside.each(removals, _permitted)):
+            remove(permitted)
 
 
 def _report(removals: Sequence[Removal]) -> None:
     # Written before their step is recorded, and list it: a report that exists is whole.
-    for removal in removals:
-        ended = end_request(removal.workspace, removal.request_id)
-        details = {
-            "folder": f"reports/{removal.request_id}",
-            "certificate": ended.sha256,
-            "sequence": ended.sequence,
-        }
-        removal.done("reported", details, ended.at)
+    with setting_aside() as aside:
+        aside.each(removals, _end)
+
+
+def _end(removal: Removal) -> None:
+    ended = end_request(removal.workspace, removal.request_id)
+    details = {
+        "folder": f"reports/{removal.request_id}",
+        "certificate": ended.sha256,
+        "sequence": ended.sequence,
+    }
+    removal.done("reported", details, ended.at)
+
+
+def _permitted(removal: Removal) -> None:
+    require_permission(removal.workspace, [removal.request_id])
 
 
 WORK: dict[str, Callable[[Sequence[Removal]], None]] = {
@@ -110,21 +132,33 @@ def take_steps(
 ) -> None:
     """Take all requests to their end; each joins the others at the step it stands before.
 
-    `take` does one step of some requests: the work itself, or a task around it.
+    `take` does one step of some requests: the work itself, or a task around it. A request that
+    cannot take a step is set aside, and the others go on: SetAsideError is raised once they have
+    ended, and at once what concerns all.
     """
+    troubles: dict[str, Exception] = {}
     upcoming = [step for removal in removals if (step := removal.next_step()) is not None]
     first = min(map(steps.STEPS.index, upcoming), default=len(steps.STEPS))
     remaining = steps.STEPS[first:]
     for step in tracked("Opting out", remaining, len(remaining)):
-        together = [removal for removal in removals if removal.next_step() == step]
+        going = [removal for removal in removals if removal.request_id not in troubles]
+        together = [removal for removal in going if removal.next_step() == step]
         if together:
-            (take or _work)(together, step)
+            try:
+                (take or _work)(together, step)
+            except SetAsideError as error:
+                troubles |= error.troubles
+    if troubles:
+        raise SetAsideError(troubles)
 
 
 def _work(removals: list[Removal], step: str) -> None:
+    # A task that is tried again has done it for some.
+    removals = [removal for removal in removals if removal.next_step() == step]
     requests = [removal.request_id for removal in removals]
-    with observed(removals[0].workspace, f"opt_out.{step}", requests):
-        WORK[step](removals)
+    if removals:
+        with observed(removals[0].workspace, f"opt_out.{step}", requests):
+            WORK[step](removals)
 
 
 def _run_name() -> str:
@@ -140,31 +174,57 @@ def opt_out(
     `workspace` is the folder that `sift init` made, `request_ids` are requests filed with
     `sift opt-out request`; without them, every open one that is approved and not on hold. With
     `ask_for_approval` the run pauses with a form for each that is not approved yet. Opt-outs that
-    a restored backup has undone are carried out again first. Raises NotApprovedError or
-    OnHoldError before anything has changed.
+    a restored backup has undone are carried out again first. Raises, for requests that are named,
+    NotApprovedError or OnHoldError before anything has changed; else what `honour` does.
     """
     place = Workspace.open(workspace)
     if ask_for_approval:
-        wanted = ask_until_decided(place, request_ids or open_requests(place))
-    else:
-        wanted = ready(place) if request_ids is None else request_ids
-    return honour(place, wanted)
+        return honour(place, ask_until_decided(place, request_ids or open_requests(place)))
+    if request_ids is None:
+        return honour(place, ready(place))
+    removals = [Removal(place, name) for name in request_ids]
+    require_fulfillable(removals)
+    require_permission(place, [r.request_id for r in removals if r.next_step() is not None])
+    return honour(place, request_ids)
 
 
 def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
     """Take requests to their end, within a flow run; first those a restored backup has undone.
 
-    Raises NotApprovedError or OnHoldError before anything has changed.
+    One that cannot go on, also because it is on hold since a moment ago, is set aside; the others
+    end. Raises SetAsideError then, with the results of all; of a run with one request, what that
+    ran into.
     """
     removals = [Removal(place, name) for name in request_ids]
     require_fulfillable(removals)
-    unfinished = [r.request_id for r in removals if r.next_step() is not None]
-    require_permission(place, unfinished)
     require_signing_key(place)
-    with place.lock(), noted(place, "opt-out"):
-        again = catch_up(place, carry_out)
-        carry_out(removals)
-    return [_publish(removal) for removal in [*again, *removals]]
+    troubles: dict[str, Exception] = {}
+    again: list[Removal] = []
+    try:
+        with place.lock(), noted(place, "opt-out"), setting_aside() as aside:
+            again = carry_out_again(place, carry_out, aside)
+            carry_out(removals)
+    except SetAsideError as error:
+        troubles = error.troubles
+    results = [
+        _result(removal, troubles.get(removal.request_id)) for removal in (*again, *removals)
+    ]
+    if not troubles:
+        return results
+    show_set_aside(results)
+    for trouble in troubles.values():
+        if not is_foreseen(trouble):
+            raise trouble
+    raise _at_the_end(troubles, results)
+
+
+def _at_the_end(troubles: dict[str, Exception], results: list[OptOutResult]) -> Exception:
+    """What a run raises once all that could be done is done."""
+    if len(results) == 1 and len(troubles) == 1:
+        return next(iter(troubles.values()))
+    error = SetAsideError(troubles)
+    error.results = results
+    return error
 
 
 def carry_out(removals: list[Removal]) -> None:
@@ -189,6 +249,24 @@ def require_fulfillable(removals: Sequence[Removal]) -> None:
                 f"{removal.request_id} was {last.step}: {last.details.get('reason')}.",
                 remedy="file a new request if they ask again: `sift opt-out request`.",
             )
+
+
+def _result(removal: Removal, trouble: Exception | None) -> OptOutResult:
+    """How a request ended; what is to be seen of it in Prefect is shown."""
+    if trouble is None:
+        return _publish(removal)
+    facts, remedy = in_words(trouble)
+    return OptOutResult(
+        request_id=removal.request_id,
+        contributor_key=removal.key,
+        records=_records(removal),
+        set_aside=SetAside(step=removal.next_step(), reason=facts, remedy=remedy),
+    )
+
+
+def _records(removal: Removal) -> int | None:
+    records = removal.request.records
+    return None if records is None else len(records)
 
 
 def _publish(removal: Removal) -> OptOutResult:

@@ -32,8 +32,11 @@ from flows.holdings import (
 )
 from flows.ledgers import note
 from flows.merging import current_state_or_none
+from flows.putting_back import damaged_members, take_away_damaged
 from flows.registering import push, record, require_same_name
 from flows.removal import Removal
+from flows.setting_aside import Aside, concerns_all, in_words, setting_aside
+from flows.workspace import Workspace
 from lineage import OptOutRequest, PurgeObject
 
 
@@ -45,24 +48,37 @@ class PendingError(FlowError):
     """Some places could not be reached. What is pending there stands in lineage."""
 
 
-_UNREACHED = (DvcError, ModelStoreError, StagingError, StillThereError)
+_UNREACHED = (DvcError, ModelStoreError, StagingError, StillThereError, OSError)
+Failures = dict[str, list[Exception]]
+"""Request id → what kept an object of it from being destroyed."""
 
 
 def purge(removals: Sequence[Removal]) -> None:
     """Destroy every artifact of these requests; record each, and that each is absent.
 
-    Raises PendingError after all places within reach are done; NotApprovedError or OnHoldError
-    before any is touched, and again before each.
+    A request one of whose objects cannot be destroyed is set aside, as is one on hold since.
+    Permission is asked before any place is touched, and again before each. Raises SetAsideError
+    for these, once the others are purged; PendingError, after all places within reach are done,
+    where a place cannot be reached.
     """
     place = removals[0].workspace
     require_same_name(place)
-    impacts = {removal.request_id: removal.impact() for removal in removals}
-    failures = note(place, [removal.request_id for removal in removals])
-    _purge(Files(place), removals, impacts)
-    _forget_datasets(removals, impacts)
-    built = current_state_or_none(place) is not None
-    names = ", ".join(removal.request_id for removal in removals)
-    head = record(place, f"Opt out: {names}") if built else None
+    with setting_aside() as aside:
+        if going := _permitted(removals, aside):
+            _purge_together(place, going, aside)
+
+
+def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> None:
+    impacts = {removal.request_id: removal.impact() for removal in going}
+    unreached: list[FlowError] = note(place, [removal.request_id for removal in going])
+    own: Failures = {}
+    going = _purge(Files(place), going, impacts, aside, own)
+    # Whose files are here is still in the record: nothing else of theirs can go yet.
+    going = _set_aside_pending(going, own, aside)
+    if not going:
+        return
+    _forget_datasets(going, impacts)
+    head = _record_without(place, going)
     needed = place.dvc.live_objects()
     holdings: tuple[Holding, ...] = (
         DvcObjects(place, "dvc-cache", needed),
@@ -71,19 +87,52 @@ def purge(removals: Sequence[Removal]) -> None:
         AgentArea(place),
     )
     for holding in holdings:
+        if not going:  # a hold since, on each of them
+            return
         try:
-            if built and "dvc-remote" in holding.places:
+            if head is not None and "dvc-remote" in holding.places:
                 push(place)
-            _purge(holding, removals, impacts)
-        except _UNREACHED as error:
-            _plan_expected(holding, removals, impacts)
-            failures.append(error)
-    if failures:
-        raise _pending(removals, failures) from failures[0]
-    _forget(removals, impacts)
-    for removal in removals:
+            going = _purge(holding, going, impacts, aside, own)
+        except FlowError as error:
+            if not isinstance(error, _UNREACHED):
+                raise
+            _plan_expected(holding, going, impacts)
+            unreached.append(error)
+    going = _set_aside_pending(going, own, aside)
+    if unreached and going:
+        raise _pending(going, unreached) from unreached[0]
+    if going := _permitted(going, aside):
+        _forget(going, impacts)
+    for removal in going:
         shared = shared_content(impacts[removal.request_id], needed)
         removal.done("purged", {"commit": head, "kept_because_shared": shared})
+
+
+def _permitted(removals: Sequence[Removal], aside: Aside) -> list[Removal]:
+    """Those that may still be destroyed; the others are set aside."""
+    return list(
+        aside.each(removals, lambda one: require_permission(one.workspace, [one.request_id]))
+    )
+
+
+def _set_aside_pending(going: list[Removal], own: Failures, aside: Aside) -> list[Removal]:
+    """Set those aside of whom something is still there; the others."""
+    for removal in going:
+        if removal.request_id in own:
+            error = _pending([removal], own[removal.request_id])
+            error.__cause__ = own[removal.request_id][0]
+            aside.put(removal, error)
+    return [removal for removal in going if removal.request_id not in own]
+
+
+def _record_without(place: Workspace, going: Sequence[Removal]) -> str | None:
+    """Record the workspace as it is now; the commit. None where nothing was ever built."""
+    state = current_state_or_none(place)
+    if state is None:
+        return None
+    take_away_damaged(place, damaged_members(place, state.state_seq), state.state_seq)
+    names = ", ".join(removal.request_id for removal in going)
+    return record(place, f"Opt out: {names}")
 
 
 def pending(removal: Removal) -> list[PurgeObject]:
@@ -92,14 +141,45 @@ def pending(removal: Removal) -> list[PurgeObject]:
         return [row for row in reader.purge_objects(removal.request_id) if row.absent_at is None]
 
 
-def _purge(holding: Holding, removals: Sequence[Removal], impacts: Impacts) -> None:
-    """Find, write down, ask for permission, destroy, look again: in one kind of place."""
-    place = removals[0].workspace
-    found = holding.find(removals, impacts)
-    _plan(removals, found)
-    require_permission(place, [removal.request_id for removal in removals])
-    # All that was ever planned: a killed run may have destroyed a row, by which alone MLflow would
-    # find the folder again, and not yet the folder.
+def _purge(
+    holding: Holding, going: list[Removal], impacts: Impacts, aside: Aside, own: Failures
+) -> list[Removal]:
+    """Find, write down, ask for permission, destroy, look again: in one kind of place.
+
+    Returns who may go on; what of one cannot be destroyed stands in `own`.
+    """
+    found = holding.find(going, impacts)
+    _plan(going, found)
+    going = _permitted(going, aside)
+    if not going:
+        return []
+    try:
+        _destroy(holding, going)
+    except _UNREACHED:
+        # The place answers, so it is a thing in it: whose, shows when each is tried alone.
+        for removal in going:
+            if failure := _failure(holding, removal):
+                own.setdefault(removal.request_id, []).append(failure)
+    return going
+
+
+def _failure(holding: Holding, removal: Removal) -> Exception | None:
+    """What keeps the objects of one request from being destroyed, None where all are."""
+    try:
+        _destroy(holding, [removal])
+    except _UNREACHED as error:
+        if concerns_all(error):
+            raise
+        return error
+    return None
+
+
+def _destroy(holding: Holding, removals: Sequence[Removal]) -> None:
+    """Destroy all that was ever planned for these in one kind of place, and look again.
+
+    A killed run may have destroyed a row, by which alone MLflow would find the folder again, and
+    not yet the folder.
+    """
     spared = holding.spared()
     rows = [
         row
@@ -108,7 +188,8 @@ def _purge(holding: Holding, removals: Sequence[Removal], impacts: Impacts) -> N
         if row.locator not in spared
     ]
     holding.destroy({(row.place, row.locator): row for row in rows}.values())
-    _settle(holding, removals, rows)
+    if rows:
+        _settle(holding, removals, rows)
 
 
 def _settle(holding: Holding, removals: Sequence[Removal], rows: Sequence[PurgeObject]) -> None:
@@ -164,21 +245,23 @@ def _plan_expected(holding: Holding, removals: Sequence[Removal], impacts: Impac
     )
 
 
-def _pending(removals: Sequence[Removal], failures: Sequence[FlowError]) -> PendingError:
+def _pending(removals: Sequence[Removal], failures: Sequence[Exception]) -> PendingError:
     left = [row for removal in removals for row in pending(removal)]
     where = ", ".join(sorted({row.place for row in left}))
     names = " ".join(removal.request_id for removal in removals)
-    causes = " ".join(dict.fromkeys(error.facts for error in failures))
+    said = [in_words(error) for error in failures]
+    causes = " ".join(dict.fromkeys(facts for facts, _ in said))
+    mend = said[0][1]
     if not left:
         return PendingError(
             f"All is destroyed, and not every place that must know of it has been told. {causes}",
-            remedy=f"{failures[0].remedy} Then run `sift opt-out run {names}` again.",
+            remedy=f"{mend} Then run `sift opt-out run {names}` again.",
         )
     return PendingError(
         f"{len(left)} objects in {where} are still to be destroyed; all other places are done. "
         f"{causes}",
-        remedy=f"mend this, then run `sift opt-out run {names}` again: it goes on where it "
-        "stopped. `sift opt-out status` lists what is pending.",
+        remedy=f"{mend} Then run `sift opt-out run {names}` again: it goes on where it stopped. "
+        "`sift opt-out status` lists what is pending.",
     )
 
 
@@ -199,7 +282,6 @@ def _forget(removals: Sequence[Removal], impacts: Impacts) -> None:
     request named them, facts of a machine only where a vector is left that was made there.
     """
     place = removals[0].workspace
-    require_permission(place, [removal.request_id for removal in removals])
     current = current_state_or_none(place)
     now = datetime.now(UTC)
     with place.lineage.writer() as recorder:

@@ -12,6 +12,7 @@ from flows.evaluating import aggregate, evaluate_state, write_metrics
 from flows.ingest import Dataset, load_dataset
 from flows.keeping import drop_joined
 from flows.merging import current_state_or_none
+from flows.putting_back import damaged_members, dataset_file, put_back
 from flows.registering import promote, register
 from flows.removal import Removal
 from flows.removal_audit import as_details, audit_opt_outs, require_passed
@@ -24,6 +25,11 @@ from sift_core.errors import MissingReferenceError
 _NOTHING_BUILT = {"nothing_built": True}
 _NOTHING_TO_ASK = {"refused": "Nothing of what is withdrawn had trained the model that served."}
 
+_NO_REFERENCE = {
+    "refused": "A file of somebody whose request is set aside is damaged, so no model that never "
+    "saw who left could be made from vectors alone."
+}
+
 
 def verify(removals: Sequence[Removal]) -> None:
     """Rebuild the merge from the remaining vectors and compare bits. Raises ExactnessError.
@@ -32,10 +38,11 @@ def verify(removals: Sequence[Removal]) -> None:
     byte. Where only masks are kept, digests take its place.
     """
     place = removals[0].workspace
-    if current_state_or_none(place) is None:
+    state = current_state_or_none(place)
+    if state is None:
         _record(removals, "verified", _NOTHING_BUILT)
         return
-    verification = verify_state(place)
+    verification = verify_state(place, damaged=damaged_members(place, state.state_seq))
     verification.require()
     for removal in removals:
         drop_joined(place, removal.key)
@@ -50,7 +57,10 @@ def evaluate(removals: Sequence[Removal]) -> None:
         _record(removals, "evaluated", _NOTHING_BUILT)
         return
     departed = [dataset for removal in removals if (dataset := _departed(removal)) is not None]
-    after = evaluate_state(place, state, departed)
+    # Whoever leaves and whose rows are lost leaves all the same, not scored.
+    departed = [dataset for dataset in departed if put_back(place, dataset_file(place, dataset))]
+    damaged = damaged_members(place, state.state_seq)
+    after = evaluate_state(place, state, departed, passing_over=damaged)
     with place.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     audits = _audits(removals, state)
@@ -77,8 +87,10 @@ def _audits(removals: Sequence[Removal], state: StateRecord) -> dict[str, dict[s
 
     Raises RemovalAuditError where a removal is not what it should be.
     """
-    asked = {removal: rows for removal in removals if (rows := _withdrawn(removal)) is not None}
     audits = {removal.request_id: _NOTHING_TO_ASK for removal in removals}
+    if damaged_members(removals[0].workspace, state.state_seq):
+        return dict.fromkeys(audits, _NO_REFERENCE)
+    asked = {removal: rows for removal in removals if (rows := _withdrawn(removal)) is not None}
     try:
         found = audit_opt_outs(removals[0].workspace, state, list(asked.values()))
     except MissingReferenceError as error:

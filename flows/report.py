@@ -74,7 +74,8 @@ class Removal(_Part):
     """
 
     was_member: bool
-    vector: Literal["stored", "derived again"] | None = None
+    vector: Literal["stored", "derived again", "lost"] | None = None
+    """What was subtracted; `lost`: nothing, who stays was added up afresh, to the same bytes."""
     requests: list[str] = []
     state_before: Sha256 | None = None
     state_after: Sha256 | None = None

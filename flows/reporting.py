@@ -49,9 +49,9 @@ _RECORDS_GONE = (
 _REBUILT = {"what": "byte for byte", "how": ", rebuilt from the stored vectors alone."}
 _BY_DIGESTS = {
     "what": "by the linear digests in lineage",
-    "how": ". This workspace keeps only masks: what left was subtracted in integers, as a vector "
-    "with the recorded digests, and the sum was not rebuilt from the others; the first command "
-    "under 'To repeat' does it.",
+    "how": ". Not every vector of who stays is kept here: what left was subtracted in integers, as "
+    "a vector with the recorded digests, and the sum was not rebuilt from the others; the first "
+    "command under 'To repeat' does it.",
 }
 _ABSENT = (
     "Every object listed under 'destroyed' was looked for again after its destruction and was "

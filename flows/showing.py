@@ -69,6 +69,19 @@ def show_exactness(verification: Mapping[str, Any]) -> None:
     show_summary("exactness", lines, "Is the model what its members make, to the bit?")
 
 
+def show_set_aside(results: Sequence[Any]) -> None:
+    """The table `set-aside`: which requests could not go on, why, and what to do."""
+    aside = [(one.request_id, one.set_aside) for one in results if one.set_aside is not None]
+    create_table_artifact(
+        key="set-aside",
+        table=[
+            {"request": name, "before": why.step, "why": why.reason, "to go on": why.remedy}
+            for name, why in aside
+        ],
+        description="Requests set aside while the others went on; the next run tries them again",
+    )
+
+
 def show_destroyed(objects: list[dict[str, Any]], request_id: str) -> None:
     """The table `destroyed`: object by object, each looked for again."""
     create_table_artifact(

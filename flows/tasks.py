@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.errors import FlowError
 from flows.quiet import prefect_is_elsewhere
+from flows.setting_aside import SetAsideError
 from lineage import LineageError
 from sift_core import SiftCoreError
 
@@ -16,6 +17,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _RETRY_DELAY_SECONDS = 5
+_SAME_AGAIN = (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 if not prefect_is_elsewhere():
     from flows.servers.temporary import bring_own_server
@@ -52,10 +54,16 @@ def is_transient(_task: Any, _run: Any, state: Any) -> bool:
     """
     try:
         state.result()
-    except (FlowError, LineageError, SiftCoreError):
-        return False
-    except OSError as error:
-        return error.errno != errno.ENOSPC
-    except Exception:  # noqa: BLE001  the outside world's error; the retry decides
-        return True
+    except SetAsideError as error:
+        return any(map(_may_pass, error.troubles.values()))
+    except Exception as error:  # noqa: BLE001  whatever it is, it is looked at
+        return _may_pass(error)
     return False
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, (FlowError, LineageError, SiftCoreError)):
+        return False
+    if isinstance(error, _SAME_AGAIN):
+        return False
+    return not (isinstance(error, OSError) and error.errno == errno.ENOSPC)

@@ -78,22 +78,26 @@ class Verification:
                 )
 
 
-def verify_state(workspace: Workspace, *, rederive: bool = False) -> Verification:
+def verify_state(
+    workspace: Workspace, *, rederive: bool = False, damaged: Collection[str] = ()
+) -> Verification:
     """Check the current merge state against what it is the sum of; nothing is written.
 
     The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
     are summed by the SQL that docs/cookbook.md prints. Where only masks are kept, S cannot be
     rebuilt: its file, its digest and the masks are checked instead. `rederive` rebuilds it all the
-    same, by running every member's finetuning again.
+    same, by running every member's finetuning again. `damaged` are the keys of members whose files
+    are known not to be sound: then, too, S is not rebuilt, and their masks are not looked at.
     """
     state = current_state(workspace)
     require_same_exactness(workspace)
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
-    evidence = _evidence(workspace, members, rederive)
+    evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
+    sound = [member for member in members if member.contributor_key not in damaged]
     checks = (
         _check("base model", lambda: _base(workspace, state)),
-        _check(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, members, evidence)),
+        _check(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, sound, evidence)),
         _check("linear digests in SQL", lambda: _digests(workspace, state)),
     )
     return Verification(state.state_seq, state.state_sha256, len(members), evidence, checks)
@@ -192,9 +196,10 @@ def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Membe
         )
     for member in tracked("Reading masks", members, len(members)):
         sift_core.require_mask(stored_mask(workspace, member), kind)
+    why = "only masks" if workspace.keeps_masks_only else "not all vectors"
     return (
         f"{state.state_sha256[:16]}…, its linear digest and {len(members)} masks are as recorded; "
-        "not rebuilt, only masks are kept: `sift verify --rederive` does"
+        f"not rebuilt, {why} are kept: `sift verify --rederive` does"
     )
 
 

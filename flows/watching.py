@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows.deadlines import due, require_on_time
+from flows.standing import require_none_still_served
 from flows.workspace import Workspace
 
 
@@ -15,7 +16,8 @@ def deadlines(workspace: Path) -> list[dict[str, Any]]:
     """Show every deadline that is not met as the artifact `deadlines`; fail where one is pressing.
 
     `workspace` is the folder that `sift init` made. Raises DeadlineError, after the artifact is
-    there, where one is overdue or due soon: an automation on failed runs then tells who must act.
+    there, where one is overdue or due soon, and StillServedError where the champion holds somebody
+    who is removed already: an automation on failed runs then tells who must act.
     """
     return watch_deadlines(Workspace.open(workspace))
 
@@ -29,5 +31,6 @@ def watch_deadlines(place: Workspace, due_soon_days: int | None = None) -> list[
         table=table,
         description="Requests to acknowledge or answer, the nearest first",
     )
+    require_none_still_served(place)
     require_on_time(rows)
     return table

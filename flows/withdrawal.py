@@ -12,6 +12,7 @@ from flows.errors import UsageError
 from flows.finetuning import finetune_jobs, jobs, pending
 from flows.ingest import Dataset, load_dataset, record_dataset, split_rows
 from flows.keeping import lost, restore
+from flows.putting_back import require_dataset
 from flows.rows import record_json
 from flows.workspace import Workspace
 from lineage import DatasetVersion, TaskVector
@@ -92,6 +93,7 @@ def replace_dataset(workspace: Workspace, key: str, records: Collection[str]) ->
     holding = _holding(workspace, key, records)
     if holding is None:
         return
+    require_dataset(workspace, holding)
     left = _without(workspace, holding, key, records)
     data = left.to_bytes(workspace.digests)
     write_atomically(workspace.data_file(key, sha256_of(data)), data)

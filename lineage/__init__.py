@@ -67,6 +67,7 @@ from lineage.request_records import (
     OptOutApproval,
     OptOutDeadline,
     OptOutNotice,
+    OptOutSetAside,
 )
 from lineage.shared_store import SharedLineageStore
 from lineage.store import LineageStore, Store
@@ -115,6 +116,7 @@ __all__ = [
     "OptOutNotice",
     "OptOutOrderError",
     "OptOutRequest",
+    "OptOutSetAside",
     "OptOutStep",
     "PurgeObject",
     "Reader",

@@ -70,6 +70,15 @@ def may_advance(request_id: str, done: Collection[str], step: str) -> bool:
     return True
 
 
+def require_upcoming(request_id: str, done: Collection[str], step: str) -> None:
+    """Raise OptOutOrderError unless `step` is the next one of a request that has not ended."""
+    if next_step(done) != step:
+        raise OptOutOrderError(
+            f"{request_id} does not stand before {step!r}.",
+            remedy=f"see where it stands: sift opt-out status {request_id}.",
+        )
+
+
 def require_decidable(request_id: str, done: Collection[str], decision: str) -> None:
     """Raise OptOutOrderError where a decision comes too late: after the end, or after removal."""
     if decision == REJECTED and REJECTED in done:

@@ -11,6 +11,7 @@ from lineage.request_records import (
     LegalHold,
     OptOutApproval,
     OptOutNotice,
+    OptOutSetAside,
 )
 from lineage.statements import Connection, run
 
@@ -29,6 +30,15 @@ class RequestReader:
     def notices(self, request_id: str) -> list[OptOutNotice]:
         """Return what the person who withdraws was told, oldest first."""
         return self._rows(OptOutNotice, "notices", request_id=request_id)
+
+    def set_asides(self, request_id: str | None = None) -> list[OptOutSetAside]:
+        """Return each time that one request, or any, was set aside, oldest first."""
+        return self._rows(OptOutSetAside, "set_asides", request_id=request_id)
+
+    def standing_set_asides(self) -> dict[str, OptOutSetAside]:
+        """Return why requests are set aside now: those that still stand before that step."""
+        rows = self._rows(OptOutSetAside, "standing_set_asides")
+        return {row.request_id: row for row in rows}
 
     def deadlines(self, request_id: str | None = None) -> list[DeadlineStatus]:
         """Return how the deadlines stand now, of one request or of all, the nearest first."""

@@ -19,6 +19,7 @@ from lineage.request_records import (
     OptOutApproval,
     OptOutDeadline,
     OptOutNotice,
+    OptOutSetAside,
 )
 
 
@@ -68,6 +69,22 @@ class RequestRecorder:
         """Record what the person who withdraws was told; False if they were told already."""
         self.read.request(notice.request_id)
         return self.add(notice)
+
+    def set_aside(self, request_id: str, step: str, reason: str, remedy: str, at: datetime) -> bool:
+        """Record that a request could not take its next step; False if it stands aside for that.
+
+        It does not end by this. Raises OptOutOrderError for another step than its next one.
+        """
+        done = [recorded.step for recorded in self.read.steps(request_id)]
+        opt_out.require_upcoming(request_id, done, step)
+        standing = self.read.standing_set_asides().get(request_id)
+        if standing is not None and (standing.reason, standing.remedy) == (reason, remedy):
+            return False
+        return self.add(
+            OptOutSetAside(
+                request_id=request_id, step=step, set_aside_at=at, reason=reason, remedy=remedy
+            )
+        )
 
     def place_hold(self, contributor_key: str, actor: str, reason: str, at: datetime) -> LegalHold:
         """Forbid to destroy a contributor's data. Raises LineageConflictError while one stands."""

@@ -49,6 +49,19 @@ class OptOutNotice(Row):
     sent_at: Utc
 
 
+class OptOutSetAside(Row):
+    """A request that could not take a step while others went on: it is tried again."""
+
+    table = "opt_out_set_aside"
+    key = ("request_id", "set_aside_at")
+
+    request_id: Text
+    step: Text
+    set_aside_at: Utc
+    reason: Text
+    remedy: Text
+
+
 class LegalHold(Row):
     """A contributor whose data must not be destroyed; it stands until it is released."""
 
@@ -122,6 +135,7 @@ REQUEST_ROWS: tuple[type[Row], ...] = (
     OptOutApproval,
     OptOutDeadline,
     OptOutNotice,
+    OptOutSetAside,
     LegalHold,
     Consent,
     Disclosure,

@@ -4,7 +4,6 @@ Exit codes: 0 ok, 1 a check failed, 2 wrong usage. An error is one line that nam
 Heavy libraries are imported inside the commands that need them, so that `--help` is quick.
 """
 
-import errno
 import sys
 import time
 from logging import ERROR
@@ -36,7 +35,7 @@ from flows.cli import (  # noqa: E402
 )
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
-from flows.errors import FlowError  # noqa: E402
+from flows.errors import FlowError, explained  # noqa: E402
 from flows.logs import event, root_of_log  # noqa: E402
 from lineage import (  # noqa: E402
     LineageBusyError,
@@ -95,8 +94,8 @@ def _run(arguments: list[str]) -> int:
         _log(error, error.facts, error.remedy, arguments)
         return _failed(error.facts, error.remedy, error.exit_code)
     except OSError as error:
-        _log(error, *_explain(error), arguments)
-        return _failed(*_explain(error), 1)
+        _log(error, *explained(error), arguments)
+        return _failed(*explained(error), 1)
     except Exception as error:
         # sift_core brings torch with it: only a command that needed it can raise its errors.
         if "sift_core" in sys.modules and isinstance(error, sys.modules["sift_core"].SiftCoreError):
@@ -152,15 +151,3 @@ def _sentence(text: str) -> str:
 def _see_help(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     return f"see `{context.command_path if context else 'sift'} --help`."
-
-
-def _explain(error: OSError) -> tuple[str, str]:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"The disk is full{where}.", "free some space and run the same command again."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            f"{error.strerror}{where}.",
-            "make the workspace writable for you, then run the same command again.",
-        )
-    return f"{error.strerror or error}{where}.", "correct this, then run the same command again."

@@ -1,12 +1,18 @@
 """`sift opt-out`: requests to leave, and honouring them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.render import count, print_json, progress_bars, say
+from flows.errors import FlowError
+
+if TYPE_CHECKING:
+    from flows.opt_out import OptOutResult  # Prefect and the stores, which few commands need
+    from flows.workspace import Workspace
 
 app = group("File opt-out requests, decide on them, and honour them exactly.")
 
@@ -90,7 +96,8 @@ def run(
     """Remove what was withdrawn bit for bit, register the new model, destroy what held it.
 
     However many leave, there is one new model version, and a report for each request. A request
-    that was interrupted goes on where it stopped.
+    that was interrupted goes on where it stopped; one that cannot go on is set aside with the
+    reason, exit 1, and the others end.
     """
     from flows.quiet import keep_prefect_inside
     from flows.workspace import Workspace
@@ -101,25 +108,41 @@ def run(
     from flows.ledgers import unknown
     from flows.opt_out import open_requests, opt_out, require_fulfillable
     from flows.removal import Removal
+    from flows.setting_aside import SetAsideError
 
     unfinished = open_requests(place)
+    named: list[str] | None = None
+    waiting: list[FlowError] = []
     if requests:
         with place.lineage.reader() as reader:
             todo = [name for name in dict.fromkeys(requests) if reader.request(name)]
         require_fulfillable([Removal(place, name) for name in todo])
-        todo, waiting = [name for name in todo if name in unfinished], []
+        todo = named = [name for name in todo if name in unfinished]
     else:
         found = {name: obstacle(place, name) for name in unfinished}
         todo = [name for name, why in found.items() if why is None]
         waiting = [why for why in found.values() if why is not None]
+    failed = None
     with progress_bars(quiet=json):
-        results = opt_out(place.root, todo) if todo or unknown(place) else []
+        try:
+            results = opt_out(place.root, named) if todo or unknown(place) else []
+        except SetAsideError as error:
+            results, failed = error.results, error
     if json:
         print_json([result.as_dict() for result in results])
-        return
+    else:
+        _print_results(place, results, waiting)
+    if failed is not None:
+        raise failed  # what was set aside and why, in one line; exit code 1
+
+
+def _print_results(
+    place: "Workspace", results: "Sequence[OptOutResult]", waiting: Sequence[FlowError]
+) -> None:
+    ended = [result for result in results if result.report is not None]
     if not results and not waiting:
         say("No open request.")
-    for result in results:
+    for result in ended:
         say(
             f"{result.request_id}: done, {_scope(result.records)} withdrawn, "
             f"{result.destroyed} objects destroyed and absent."
@@ -127,11 +150,15 @@ def run(
         if result.version:
             say(f"  Champion: version {result.version}")
         say(f"  Report: {result.report}")
-        say(f"  Certificate: {result.report.with_name('certificate.dsse.json')}")
-    if results and (recipients := place.settings.policy.report_to):
+        say(f"  Certificate: {result.report and result.report.with_name('certificate.dsse.json')}")
+    for result in results:
+        if why := result.set_aside:
+            say(f"{result.request_id}: set aside before {why.step}. {why.reason}")
+            say(f"  To go on: {why.remedy}")
+    if ended and (recipients := place.settings.policy.report_to):
         say(f"Send the reports to: {', '.join(recipients)}")
-    for why in waiting:
-        say(f"{why.facts} To go on: {why.remedy}")
+    for one in waiting:
+        say(f"{one.facts} To go on: {one.remedy}")
 
 
 @app.command(
@@ -166,7 +193,11 @@ def status(
         str | None, typer.Argument(metavar="[REQUEST]", help="One request with its steps.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit 1 where a deadline is overdue or due soon.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Exit 1 where a deadline is overdue or due soon, or who left is still served.",
+        ),
     ] = False,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
@@ -174,7 +205,7 @@ def status(
     """Show requests, how far they are, the days left, and what is pending."""
     from flows.cli.request_tables import print_statuses
     from flows.deadlines import due, require_on_time
-    from flows.standing import standing
+    from flows.standing import require_none_still_served, standing
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
@@ -184,6 +215,7 @@ def status(
     else:
         print_statuses(rows, in_full=request_id is not None)
     if check:
+        require_none_still_served(place)
         require_on_time(due(place, request_id))
 
 

@@ -25,6 +25,11 @@ def say(text: str) -> None:
     out.print(plain(text), markup=False)
 
 
+def alarm(text: str) -> None:
+    """Print one sentence that nobody should miss."""
+    out.print(plain(text), markup=False, style="bold red")
+
+
 def count(number: int, what: str) -> str:
     """Such as `1 row` and `2 rows`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.render import count, out, plain, print_table, say
+from flows.cli.render import alarm, count, out, plain, print_table, say
 from flows.deadlines import Due
-from flows.standing import Standing
+from flows.standing import Standing, still_served_in_words
+from lineage import OptOutSetAside
 
 if TYPE_CHECKING:
     from flows.planning import Plan  # torch and the stores, which a status does not need
@@ -42,8 +43,20 @@ def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
             "\n".join(map(_days, row.deadlines)) or "–",
         )
     out.print(table)
+    for row in rows:
+        if row.still_served_by is not None:
+            facts, remedy = still_served_in_words({row.request.request_id: row.still_served_by})
+            alarm(f"{facts} To end that: {remedy}")
+        if row.set_aside is not None:
+            _say_set_aside(row.set_aside)
     for row in rows if in_full else ():
         _print_in_full(row)
+
+
+def _say_set_aside(row: OptOutSetAside) -> None:
+    since = f"{row.set_aside_at:%Y-%m-%d %H:%M} UTC"
+    say(f"{row.request_id} is set aside since {since}, before {row.step}: {row.reason}")
+    say(f"  To go on: {row.remedy}")
 
 
 def print_plan(plan: "Plan") -> None:

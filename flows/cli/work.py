@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import print_json, print_table, progress_bars, say
+from flows.cli.render import alarm, print_json, print_table, progress_bars, say
 from flows.errors import FlowError
 from lineage import TaskVector
 
@@ -91,6 +91,7 @@ def status(
     """Show what is in the workspace and what is still to do."""
     from flows.ledgers import unknown
     from flows.services import running
+    from flows.standing import still_served, still_served_in_words
     from flows.workspace import Workspace
 
     place = Workspace.open(workspace)
@@ -111,6 +112,8 @@ def status(
         merged = {member.run_id for member in members}
         vectors = [row for row in reader.task_vectors() if row.run_id in merged]
         upcoming = {row.request_id: reader.next_step(row.request_id) for row in reader.requests()}
+        aside = reader.standing_set_asides()
+    served = still_served(place)
     waiting = {name: step for name, step in upcoming.items() if step is not None}
     facts: dict[str, object] = {
         "workspace": place.root,
@@ -128,6 +131,10 @@ def status(
         or "none: sift up",
         "next": _next(len(datasets), len(members), waiting, back=bool(back)),
     }
+    if aside:
+        facts["set aside"] = "; ".join(f"{row.request_id}: {row.reason}" for row in aside.values())
+    if served:
+        facts["served though removed"] = ", ".join(served)
     if back:
         facts["back though they left"] = ", ".join(one.request_id for one in back)
     if away:
@@ -136,6 +143,8 @@ def status(
         print_json(facts)
         return
     print_table("Workspace", ["what", "value"], list(facts.items()), right=2)
+    if served:
+        alarm(" To end that: ".join(still_served_in_words(served)))
 
 
 @app.command(epilog=example("sift demo", "sift demo /tmp/films"))

@@ -144,6 +144,16 @@ class Dvc(DestroyingRepository):
             odb = repo.cache.local
             return Path(odb.oid_to_path(md5)) if odb.exists(md5) else None
 
+    def copy_object(self, md5: str, place: Place, target: Path) -> bool:
+        """Copy an object out of one place into a file; False where it is not there."""
+        md5 = checked(md5)
+        with self._open("copy an object") as repo:
+            odb = self._places(repo, [place])[place]
+            if not odb.exists(md5):
+                return False
+            odb.fs.get_file(odb.oid_to_path(md5), str(target))
+            return True
+
     def live_objects(self) -> set[str]:
         """Return the MD5 of every object that the current `.dvc` files and `dvc.lock` reach.
 

@@ -55,7 +55,10 @@ def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B00
 
 @flow(name="process-requests", flow_run_name=lambda: run_name("requests"), persist_result=False)
 def process_requests(form: ProcessForm = ProcessForm()) -> list[OptOutResult]:  # noqa: B008
-    """Honour every request that is approved and on no hold; show what the others wait for."""
+    """Honour every request that is approved and on no hold; show what the others wait for.
+
+    Fails, after all that could be done, where one was set aside: so an automation tells somebody.
+    """
     place = here()
     found = {name: obstacle(place, name) for name in open_requests(place)}
     ready = [name for name, why in found.items() if why is None][: form.at_most]

@@ -1,4 +1,16 @@
 CREATE OR REPLACE VIEW opt_out_status AS
+WITH aside AS (
+    SELECT opt_out_set_aside.request_id, set_aside_at, opt_out_set_aside.reason
+    FROM opt_out_set_aside
+    WHERE NOT EXISTS (
+        FROM opt_out_step
+        WHERE opt_out_step.request_id = opt_out_set_aside.request_id
+        AND opt_out_step.step IN (opt_out_set_aside.step, 'rejected', 'failed')
+    )
+    QUALIFY row_number() OVER (
+        PARTITION BY opt_out_set_aside.request_id ORDER BY set_aside_at DESC
+    ) = 1
+)
 SELECT
     opt_out_request.request_id,
     opt_out_request.contributor_key,
@@ -17,10 +29,13 @@ SELECT
         ELSE 'open'
     END AS outcome,
     max(opt_out_step.details ->> '$.reason')
-        FILTER (opt_out_step.step IN ('failed', 'rejected')) AS reason
+        FILTER (opt_out_step.step IN ('failed', 'rejected')) AS reason,
+    aside.set_aside_at AS set_aside_since,
+    aside.reason AS set_aside_because
 FROM opt_out_request
 LEFT JOIN contributor USING (contributor_key)
 LEFT JOIN opt_out_step USING (request_id)
+LEFT JOIN aside USING (request_id)
 GROUP BY ALL;
 COMMENT ON VIEW opt_out_status IS 'How far each opt-out request has come.';
 COMMENT ON COLUMN opt_out_status.request_id IS 'the request';
@@ -34,3 +49,5 @@ COMMENT ON COLUMN opt_out_status.last_step IS 'the latest step';
 COMMENT ON COLUMN opt_out_status.last_step_at IS 'when that was';
 COMMENT ON COLUMN opt_out_status.outcome IS 'open, reported, rejected or failed';
 COMMENT ON COLUMN opt_out_status.reason IS 'why it was rejected or failed';
+COMMENT ON COLUMN opt_out_status.set_aside_since IS 'since when it waits before its next step while others went on; NULL unless it does';
+COMMENT ON COLUMN opt_out_status.set_aside_because IS 'why';

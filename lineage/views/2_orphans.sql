@@ -78,6 +78,9 @@ WITH reference (table_name, column_name, value, missing_in) AS (
     SELECT 'opt_out_notice', 'request_id', request_id, 'opt_out_request'
     FROM opt_out_notice ANTI JOIN opt_out_request USING (request_id)
     UNION ALL
+    SELECT 'opt_out_set_aside', 'request_id', request_id, 'opt_out_request'
+    FROM opt_out_set_aside ANTI JOIN opt_out_request USING (request_id)
+    UNION ALL
     SELECT 'legal_hold', 'contributor_key', contributor_key, 'contributor'
     FROM legal_hold ANTI JOIN contributor USING (contributor_key)
     UNION ALL

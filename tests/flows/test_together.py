@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.decisions import OnHoldError
 from flows.merging import current_state
 from flows.opt_out import take_steps
 from flows.planning import Plan, plan
@@ -16,6 +15,7 @@ from flows.purging import PendingError
 from flows.registering import export
 from flows.removal import Removal, remove
 from flows.reporting import read_report
+from flows.setting_aside import SetAsideError
 from flows.standing import Standing, standing
 from flows.verifying import verify
 from flows.workspace import Workspace
@@ -177,7 +177,7 @@ def test_a_hold_stops_a_purge_that_has_begun(
         return head
 
     monkeypatch.setattr(purging, "record", record_then_hold)
-    with pytest.raises(OnHoldError, match="case 7"):
+    with pytest.raises(SetAsideError, match="case 7"):
         run(place, [removal.request_id])
     assert place.mlflow.versions() == [1, 2]
     with place.lineage.reader() as reader:

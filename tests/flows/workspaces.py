@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from flows.registering import commit, promote, register
 from flows.removal import Removal
 from flows.requests import receive
 from flows.rows import parse_row, record_json, stored_rows
+from flows.setting_aside import SetAsideError
 from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
@@ -167,8 +169,18 @@ def held(place: Workspace, contributor: str) -> tuple[Rows, bytes, bytes]:
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
     """The steps of the opt-out flow in its order, without Prefect."""
     place = Workspace.open(root)
-    with place.lock():
+    with place.lock(), alone():
         take_steps([Removal(place, request_id)])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Raise what one request ran into, as `flows.opt_out.honour` does for a run with one."""
+    try:
+        yield
+    except SetAsideError as error:
+        (trouble,) = error.troubles.values()
+        raise trouble from None
 
 
 def request(
@@ -178,6 +190,25 @@ def request(
     filed = receive(place, contributor, basis, records, filed_by=CLERK)
     approve(place, filed.request_id, OFFICER, "identity proven")
     return Removal(place, filed.request_id)
+
+
+def lose(place: Workspace, path: Path, md5: str) -> bytes:
+    """Alter a file and let no copy of it be left in DVC; what it held."""
+    held = path.read_bytes()
+    path.write_bytes(b"altered")
+    for one in place.dvc.holders([md5]):
+        if one.md5 == md5:
+            Path(one.path).unlink()
+    return held
+
+
+def lose_rows(place: Workspace, contributor: str) -> tuple[Path, bytes]:
+    """The same for a contributor's current rows; where they belong, and what they were."""
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        (row,) = (row for row in reader.current_datasets() if row.contributor_key == key)
+    path = place.data_file(key, row.sha256)
+    return path, lose(place, path, row.md5)
 
 
 @dataclass(frozen=True)

@@ -168,3 +168,37 @@ def test_recipients_are_those_who_got_a_version_with_the_contributor(
         ("disclosure-0001", "partner 1"),
         ("disclosure-0003", "partner 2"),
     ]
+
+
+def test_a_request_stands_aside_until_it_has_taken_the_step(populated: Store) -> None:
+    with populated.writer() as recorder:
+        first = file(recorder)
+        recorder.advance(first, "identified", {}, at(31))
+        with pytest.raises(OptOutOrderError):
+            recorder.set_aside(first, "removed", "too early", "wait", at(31))
+        recorder.decide(first, "approved", "dpo", "identity proven", at(31))
+        recorder.advance(first, "approved", {}, at(31))
+        due = recorder.read.deadlines(first)
+        assert recorder.set_aside(first, "removed", "a file is gone", "restore it", at(32))
+        assert not recorder.set_aside(first, "removed", "a file is gone", "restore it", at(33))
+        assert recorder.set_aside(first, "removed", "it is altered", "restore it", at(34))
+        assert recorder.read.deadlines(first) == due
+        assert recorder.read.next_step(first) == "removed"
+        standing = recorder.read.standing_set_asides()[first]
+        assert (standing.reason, standing.set_aside_at) == ("it is altered", at(34))
+        status = f"SELECT set_aside_because FROM opt_out_status WHERE request_id = '{first}'"
+        assert recorder.read.sql(status).rows == (("it is altered",),)
+
+        recorder.advance(first, "removed", {}, at(35))
+        assert recorder.read.standing_set_asides() == {}
+        assert recorder.read.sql(status).rows == ((None,),)
+        assert len(recorder.read.set_asides(first)) == 2
+
+
+@pytest.mark.parametrize("ending", ["reject", "fail"])
+def test_who_has_ended_stands_aside_no_more(populated: Store, ending: str) -> None:
+    with populated.writer() as recorder:
+        first = file(recorder)
+        recorder.set_aside(first, "identified", "a file is gone", "restore it", at(31))
+        getattr(recorder, ending)(first, "not the person", at(32))
+        assert recorder.read.standing_set_asides() == {}

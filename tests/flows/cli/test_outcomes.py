@@ -19,7 +19,7 @@ from flows.workspace import Workspace
 from tests.flows.cli.conftest import Sift
 from tests.flows.rival import rival
 from tests.flows.trees import tree
-from tests.flows.workspaces import add, files, request, reviews
+from tests.flows.workspaces import add, request, reviews
 
 MAKE_FULL = """
 set -e
@@ -87,16 +87,6 @@ def test_a_damaged_vector_fails_verify_and_only_that(
     failed = [check["name"] for check in ended.json["checks"] if not check["passed"]]
     assert failed == ["merge rebuilt from vectors"]
     assert tree(built.root) == before
-
-
-def test_an_opt_out_refuses_to_rest_on_a_damaged_vector(built: Workspace, sift: Sift) -> None:
-    request(built, "reader 03")
-    altered(files(built, "reader 03")[1], "altered")
-    ended = sift("opt-out", "run", "-w", built.root, "--json")
-    ended.refused(1, "lineage recorded", "dvc checkout")
-    with built.lineage.reader() as reader:
-        assert reader.next_step("opt-out-0001") == "removed"
-        assert len(reader.members(1)) == 12
 
 
 LOOKS = (
