@@ -25,7 +25,7 @@ from flows.workspace import Workspace
 from lineage import Backup
 from lineage.certificate_digest import file_sha256
 
-_MADE_AGAIN = (".sift/tmp", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
+_MADE_AGAIN = (".sift/tmp", ".sift/home", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
 _HOSTILE = (".sift/quarantine",)
 _RUNNING_HERE = (".sift/services.json", ".sift/services.lock", ".sift/server.key")
 _OF_MLFLOW = ("mlflow.db-wal", "mlflow.db-shm")

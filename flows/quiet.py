@@ -4,6 +4,7 @@ Telemetry is off by default; a variable that the user has set wins.
 """
 
 import os
+import pwd
 import warnings
 from pathlib import Path
 
@@ -42,6 +43,27 @@ def hush() -> None:
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+def house_nameless(workspace: Path) -> None:
+    """Give a user id without a name (a container's) a home inside the workspace, and a name.
+
+    Libraries ask for both, to keep caches and to say who ran something, and fail without. Who has a
+    name keeps their own; so does who has a home to write to.
+    """
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        pass
+    else:
+        return
+    if not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+        os.environ["LOGNAME"] = f"uid {os.getuid()}"
+    there = os.environ.get("HOME")
+    if not there or not os.access(there, os.W_OK | os.X_OK):
+        home = workspace.resolve() / ".sift" / "home"
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["HOME"] = str(home)
 
 
 def keep_prefect_inside(workspace: Path) -> None:

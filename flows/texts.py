@@ -5,6 +5,7 @@ request stays, so a text that holds the id is refused when it is given.
 """
 
 import getpass
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -30,8 +31,11 @@ _EXAMPLES: dict[Text, str] = {
 
 
 def login_name() -> str:
-    """The name of whoever is at this machine."""
-    return getpass.getuser()
+    """The name of whoever is at this machine; `uid 12345` where the system has none for them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user: no variable, no entry in passwd
+        return f"uid {os.getuid()}"
 
 
 def require_person(workspace: Workspace, key: str, by: str, reason: str) -> None:

@@ -21,6 +21,7 @@ from flows.errors import FlowError, UsageError
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
 from flows.logs import keep_in
+from flows.quiet import house_nameless
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
 
@@ -76,6 +77,7 @@ class Workspace:
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
             )
         keep_in(root)
+        house_nameless(root)
         return cls(root, patience)
 
     @classmethod
@@ -93,6 +95,7 @@ class Workspace:
         existed = root.exists()
         root.mkdir(parents=True, exist_ok=True)
         try:
+            house_nameless(root)
             workspace = cls(root)
             workspace._furnish(changes)
         except BaseException:

@@ -43,7 +43,15 @@ class WithdrawnError(FlowError):
 
 def agent_home() -> Path:
     """Where an agent keeps base models: $SIFT_AGENT_HOME, else ~/.cache/sift-agent."""
-    return Path(os.environ.get("SIFT_AGENT_HOME") or Path.home() / ".cache" / "sift-agent")
+    if own := os.environ.get("SIFT_AGENT_HOME"):
+        return Path(own)
+    try:
+        return Path.home() / ".cache" / "sift-agent"
+    except RuntimeError as error:
+        raise FlowError(
+            "This user has no home, where an agent would keep base models.",
+            remedy="set SIFT_AGENT_HOME to a folder of the agent's own.",
+        ) from error
 
 
 def carry_out(remote: RemoteAddress, assignment: str, sha256: str, home: Path) -> int:

@@ -2,13 +2,12 @@
 
 Every event goes into `.sift/openlineage.jsonl`, one a line, and to an endpoint too where
 `params.yaml` or the client's own variables (`OPENLINEAGE_URL`, `OPENLINEAGE_CONFIG`) name one. An
-endpoint that cannot be reached stops nothing: it is said in the log, and the file has the event.
+endpoint that cannot be reached stops nothing and is waited for once: `openlineage_sending`.
 
 Events name a contributor by key and content by digest, as git does: no id, no path, no text of an
 error, nothing of the machine.
 """
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,12 +35,13 @@ from openlineage.client.facet_v2 import (
 from openlineage.client.transport.file import FileConfig, FileTransport
 from openlineage.client.uuid import generate_new_uuid
 
+from flows.doors.openlineage_sending import Sender
+
 FILE = Path(".sift") / "openlineage.jsonl"
 PRODUCER = f"urn:sift-masks:{version('sift-masks')}"
 SCHEMAS = "urn:sift-masks:schema:"
 
 _ENDPOINT = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
-_log = logging.getLogger("sift.openlineage")
 
 
 @attr.define
@@ -101,11 +101,12 @@ class OpenLineage:
         self.namespace = f"sift/{model}"
         self.file = root / FILE
         self._file = OpenLineageClient(transport=_to_file(self.file))
-        self._endpoint: OpenLineageClient | None = None
+        self._sender: Sender | None = None
         if transport:
-            self._endpoint = OpenLineageClient(config={"transport": transport})
+            endpoint = OpenLineageClient(config={"transport": transport})
+            self._sender = Sender(self.file, endpoint.transport)
         elif any(name in os.environ for name in _ENDPOINT):
-            self._endpoint = OpenLineageClient()
+            self._sender = Sender(self.file, OpenLineageClient().transport)
 
     @contextmanager
     def run(self, job: str, requests: Sequence[str] = ()) -> Iterator[Observed]:
@@ -147,18 +148,11 @@ class OpenLineage:
                 *(self._output(one, drop) for one in seen.destroyed),
             ],
         )
+        if self._sender is not None:
+            self._sender.begin()
         self._write(event)
-        if self._endpoint is not None:
-            try:
-                self._endpoint.emit(event)
-            except Exception as error:  # noqa: BLE001  the outside world's error, whatever it is
-                _log.warning(
-                    "OpenLineage: %s of %s did not reach the endpoint (%s); it is in %s.",
-                    state.value,
-                    job,
-                    type(error).__name__,
-                    self.file,
-                )
+        if self._sender is not None:
+            self._sender.send()
 
     def _write(self, event: RunEvent) -> None:
         _end_the_line(self.file)

@@ -4,16 +4,20 @@ import errno
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jsonschema import ValidationError
 from openlineage.client.transport.file import LocalFileHandler
 
+from flows.doors import openlineage_sending
 from flows.doors.openlineage import FILE
+from flows.doors.openlineage_sending import Sender
 from flows.merging import current_state
 from flows.observing import observed
 from flows.workspace import Workspace
@@ -206,8 +210,78 @@ def test_an_endpoint_that_is_away_is_said_and_stops_nothing(
 ) -> None:
     nowhere = "{type: http, url: 'http://127.0.0.1:9', timeout: 1, retry: {total: 0}}"
     place = change(fresh, "transport: {}", f"transport: {nowhere}")
-    with caplog.at_level(logging.WARNING), observed(place, "work"):
-        pass
-    assert len(events(place)) == 2
-    assert [record.name for record in caplog.records].count("sift.openlineage") == 2
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            with observed(place, "work"):
+                pass
+    assert len(events(place)) == 6
+    assert [record.name for record in caplog.records].count("sift.openlineage") == 1
     assert str(Path(FILE)) in caplog.text
+
+
+class Endpoint:
+    """An endpoint that is away, slow or well, as the test says."""
+
+    def __init__(self) -> None:
+        self.received: list[Event] = []
+        self.mood = "well"
+
+    def emit(self, event: Event) -> None:
+        if self.mood == "away":
+            raise ConnectionError
+        if self.mood == "slow":
+            time.sleep(30)
+        if self.mood == "picky":
+            error = ValueError("no")
+            error.response = SimpleNamespace(status_code=422)  # type: ignore[attr-defined]
+            raise error
+        self.received.append(event)
+
+
+def _later_command(file: Path) -> None:
+    """Forget what this process knows of the endpoint, as a new process does."""
+    Sender._tired_since.clear()
+    Sender._patience.clear()
+
+
+def _append(file: Path, *numbers: int) -> None:
+    with file.open("a") as lines:
+        lines.writelines(f'{{"number": {number}}}\n' for number in numbers)
+
+
+@pytest.mark.parametrize("mood", ["away", "slow"])
+def test_events_wait_in_the_file_and_are_sent_later_in_order_and_once(
+    mood: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openlineage_sending, "PATIENCE_SECONDS", 0.2)
+    file, endpoint = tmp_path / "openlineage.jsonl", Endpoint()
+    _append(file, -2, -1)  # of the time before there was an endpoint
+    sender = Sender(file, endpoint)
+    started = time.monotonic()
+    for number in range(20):
+        endpoint.mood = mood if number >= 2 else "well"
+        sender.begin()
+        _append(file, number)
+        sender.send()
+        sender = Sender(file, endpoint)  # a process opens its workspace more than once
+    assert time.monotonic() - started < 3
+    assert [event["number"] for event in endpoint.received] == [0, 1]
+
+    endpoint.mood = "well"
+    Sender(file, endpoint).send()
+    assert len(endpoint.received) == 2  # this command has waited enough
+    _later_command(file)
+    _append(file, 20)
+    Sender(file, endpoint).send()
+    assert [event["number"] for event in endpoint.received] == list(range(21))
+
+
+def test_an_event_that_is_refused_keeps_no_other_back(tmp_path: Path) -> None:
+    file, endpoint = tmp_path / "openlineage.jsonl", Endpoint()
+    sender = Sender(file, endpoint)
+    sender.begin()
+    for number, mood in enumerate(("picky", "well")):
+        endpoint.mood = mood
+        _append(file, number)
+        sender.send()
+    assert [event["number"] for event in endpoint.received] == [1]
