@@ -6,6 +6,7 @@ an opt-out can say which copies still hold what it destroyed. Beside the backup 
 which later opt-outs note who has left: restoring reads it.
 """
 
+import platform
 import shutil
 import sqlite3
 import stat
@@ -17,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from flows.backup_archive import BackupError, File, Folder, Manifest, write_archive
+from flows.backup_contents import is_kept, is_kept_folder, is_refused
+from flows.doors.dvc_settings import remote_endpoint, remote_url
 from flows.errors import UsageError
-from flows.ledgers import BESIDE, beside, make_beside, require_nobody_back
+from flows.keys import Keys
+from flows.ledgers import BESIDE, COPIES, beside, make_beside, origin_of, require_nobody_back
 from flows.progress import tracked
 from flows.texts import MAX_NAME_LENGTH, login_name, require_nameless, require_text
 from flows.workspace import Workspace
 from lineage import Backup
 from lineage.certificate_digest import file_sha256
 
-_MADE_AGAIN = (".sift/tmp", ".sift/home", ".sift/lock", ".sift/logs", ".sift/prefect", ".dvc/tmp")
-_HOSTILE = (".sift/quarantine",)
-_RUNNING_HERE = (".sift/services.json", ".sift/services.lock", ".sift/server.key")
 _OF_MLFLOW = ("mlflow.db-wal", "mlflow.db-shm")
-_LEFT_OUT = (*_MADE_AGAIN, *_HOSTILE, *_RUNNING_HERE, *_OF_MLFLOW, ".dvc/config.local")
 _ROOM = 1.01
 """A tar is this much larger than what is in it, and its manifest."""
 
@@ -80,13 +80,20 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
 def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) -> Backup:
     """Delete a backup and what lies beside it, look for it again, and say so in lineage.
 
-    Where it is gone already, lineage learns that. Raises LineageNotFoundError, UsageError where the
-    folder it was written to is out of reach, so that nobody can say whether it is gone.
+    Where it is gone already, lineage learns that. What copies that were made of it say stays, since
+    they read there who leaves. Raises LineageNotFoundError, UsageError where the folder it was
+    written to is out of reach, so that nobody can say whether it is gone, and where it belongs to
+    the workspace that this one is a copy of.
     """
     by = by or login_name()
     require_text("name", by, MAX_NAME_LENGTH)
     with workspace.lineage.reader() as reader:
         rows = [row for row in reader.backups() if row.backup_id == backup_id]
+    if (origin := origin_of(workspace)) and any(row.made_at <= origin.at for row in rows):
+        raise UsageError(
+            f"{backup_id} is a backup of {origin.path}, of which this workspace is a copy.",
+            remedy="destroy it there.",
+        )
     for row in rows:
         path = Path(row.place)
         if not path.parent.is_dir():
@@ -95,7 +102,8 @@ def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) 
                 remedy="mount or connect it, then run this again.",
             )
         path.unlink(missing_ok=True)
-        shutil.rmtree(beside(row.place), ignore_errors=True)
+        if not list(beside(row.place).glob(f"*/{COPIES}/*")):
+            shutil.rmtree(beside(row.place), ignore_errors=True)
     with workspace.lineage.writer() as recorder:
         recorder.mark_backup_destroyed(backup_id, by, datetime.now(UTC))
         return next(row for row in recorder.read.backups() if row.backup_id == backup_id)
@@ -132,6 +140,7 @@ def _target(workspace: Workspace, target: Path, now: datetime) -> Path:
 def _write(workspace: Workspace, target: Path, noted: Backup) -> Made:
     from flows.environment import code_version  # torch, which looking at backups does not need
 
+    key = Keys(workspace.root).signing_key()
     make_beside(workspace, noted.place)
     with workspace.scratch("backup") as folder, workspace.lineage.reader():
         sources = _sources(workspace, folder)
@@ -147,25 +156,27 @@ def _write(workspace: Workspace, target: Path, noted: Backup) -> Made:
         size = sum({one.sha256: one.bytes for one in files}.values())
         _require_room(target, size)
         manifest = Manifest(
-            format="sift-backup/1",
+            format="sift-backup/2",
             backup_id=noted.backup_id,
+            home_id=workspace.identity,
             workspace=str(workspace.root),
+            host=platform.node(),
+            place=str(target),
+            remote=remote_url(workspace.root),
+            remote_endpoint=remote_endpoint(workspace.root),
             made_at=noted.made_at,
             code_version=code_version(),
             folders=tuple(_folders(workspace)),
             files=files,
         )
-        sha256 = write_archive(target, manifest, sources)
+        sha256 = write_archive(target, manifest, sources, key)
     return Made(noted.backup_id, target, len(files), target.stat().st_size, sha256)
 
 
 def _sources(workspace: Workspace, scratch: Path) -> dict[str, Path]:
     """Every file of the workspace by name, and where to read it."""
     found = {}
-    for path in sorted(workspace.root.rglob("*")):
-        name = path.relative_to(workspace.root).as_posix()
-        if _is_left_out(name):
-            continue
+    for name, path in _kept(workspace.root):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise BackupError(
                 f"{name} is a link or no plain file.",
@@ -185,14 +196,26 @@ def _copy_of_database(database: Path, copy: Path) -> Path:
 
 
 def _folders(workspace: Workspace) -> Iterator[Folder]:
-    for path in sorted(workspace.root.rglob("*")):
-        name = path.relative_to(workspace.root).as_posix()
-        if path.is_dir() and not path.is_symlink() and not _is_left_out(name):
+    for name, path in _kept(workspace.root):
+        if path.is_dir() and not path.is_symlink():
             yield Folder(path=name, mode=stat.S_IMODE(path.stat().st_mode))
 
 
-def _is_left_out(name: str) -> bool:
-    return any(name == left or name.startswith(f"{left}/") for left in _LEFT_OUT)
+def _kept(root: Path) -> Iterator[tuple[str, Path]]:
+    """What a backup holds, files and folders, by name.
+
+    Raises BackupError for what git or DVC would take for a repository of its own.
+    """
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if is_refused(name):
+            raise BackupError(
+                f"{name} would have git or DVC do what it says, where it is restored.",
+                remedy="move it out of the workspace, then make the backup again.",
+            )
+        is_folder = path.is_dir() and not path.is_symlink()
+        if name not in _OF_MLFLOW and (is_kept_folder(name) if is_folder else is_kept(name)):
+            yield name, path
 
 
 def _require_room(target: Path, size: int) -> None:

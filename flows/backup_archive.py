@@ -1,10 +1,12 @@
 """A backup as a file: a tar of a manifest, then each content once, named by its SHA-256.
 
     manifest.json             format, when, of which workspace, and every file with its digest
+    signature.dsse.json       who says so (flows/backup_signature.py)
     objects/<SHA-256>         a file's bytes; the workspace, DVC's cache and its remote share most
 
-Reading trusts nothing: a name is refused before it leads anywhere, every byte is hashed as it is
-written, and whatever is missing, twice or more than the manifest says is an error.
+Reading trusts nothing: the manifest is not even parsed before it is known to be authentic, a name
+is refused before it leads anywhere, every byte is hashed as it is written, and whatever is missing,
+twice or more than the manifest says is an error.
 """
 
 import hashlib
@@ -18,12 +20,16 @@ from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.backup_contents import first_wrong_ref, is_kept, is_kept_folder
+from flows.backup_signature import LONGEST, Trust, sign
 from flows.errors import FlowError, UsageError
+from flows.home import HomeId
 from lineage.certificate_digest import sha256_of
+from lineage.certificate_envelope import SigningKey
 from lineage.records import Sha256
 from lineage.times import Utc
 
-MANIFEST = "manifest.json"
+MANIFEST, SIGNATURE = "manifest.json", "signature.dsse.json"
 _OBJECTS = "objects/"
 _BLOCK = 1 << 20
 _LONGEST_MANIFEST = 1 << 30
@@ -57,30 +63,42 @@ class File(_Part):
 class Manifest(_Part):
     """What a backup holds."""
 
-    format: Literal["sift-backup/1"]
+    format: Literal["sift-backup/2"]
     backup_id: str
+    home_id: HomeId
     workspace: str
     """The absolute path it was made of: MLflow's rows name it."""
+    host: str
+    """The machine it was made on."""
+    place: str
+    """The file it was written to; departures are noted beside that."""
+    remote: str
+    """Where DVC pushed to: a URL, or a path relative to `.dvc`."""
+    remote_endpoint: str | None
     made_at: Utc
     code_version: str
     folders: tuple[Folder, ...]
     files: tuple[File, ...]
 
 
-def write_archive(target: Path, manifest: Manifest, sources: Mapping[str, Path]) -> str:
-    """Write the archive; the SHA-256 of its manifest. `sources` says where each file is read.
+def write_archive(
+    target: Path, manifest: Manifest, sources: Mapping[str, Path], key: SigningKey
+) -> str:
+    """Write the archive, signed; the SHA-256 of its manifest. `sources`: where each file is read.
 
     Readable by its owner alone; under its own name once it is whole and on the disk. Raises
     BackupError where a file is no longer what the manifest says.
     """
     data = manifest.model_dump_json(indent=1).encode()
+    signature = sign(key, data, manifest.backup_id)
     draft = target.with_name(f"{target.name}.part")
     draft.unlink(missing_ok=True)
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             with tarfile.open(fileobj=file, mode="w|") as archive:
-                archive.addfile(_entry(MANIFEST, len(data)), io.BytesIO(data))
+                for name, content in ((MANIFEST, data), (SIGNATURE, signature)):
+                    archive.addfile(_entry(name, len(content)), io.BytesIO(content))
                 written = set()
                 for one in manifest.files:
                     if one.sha256 not in written:
@@ -124,30 +142,47 @@ class _Hashed(io.RawIOBase):
         return self._digest.hexdigest()
 
 
-def read_archive(source: Path, folder: Path) -> tuple[Manifest, str]:
-    """Unpack an archive into a new folder; its manifest, and the SHA-256 of that.
+def read_archive(source: Path, folder: Path, trust: Trust) -> Manifest:
+    """Unpack an archive into a new folder; its manifest.
 
-    Raises UsageError for a file that is no backup, BackupError for one that is damaged; what is in
-    `folder` then is rubbish.
+    Raises UsageError for a file that is no backup, EvidenceError for one that `trust` does not
+    know, BackupError for one that is damaged or holds what no backup holds; what is in `folder`
+    then is rubbish.
     """
     try:
         with tarfile.open(source, mode="r|") as archive:
             entries = iter(archive)
-            data = _manifest_of(source, archive, next(entries, None))
+            data = _small(source, archive, next(entries, None), MANIFEST, _LONGEST_MANIFEST)
+            signature = _small(source, archive, next(entries, None), SIGNATURE, LONGEST)
+            trust.require_authentic(data, signature, str(source))
             manifest = _parse(source, data)
             _unpack(source, archive, entries, manifest, folder)
     except (tarfile.TarError, EOFError) as error:
         raise _damaged(source, f"it is no whole tar: {error}") from error
-    return manifest, sha256_of(data)
+    _require_refs(source, folder, manifest)
+    return manifest
 
 
-def _manifest_of(source: Path, archive: tarfile.TarFile, first: tarfile.TarInfo | None) -> bytes:
-    if first is None or first.name != MANIFEST or first.size > _LONGEST_MANIFEST:
+def _small(
+    source: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo | None, name: str, most: int
+) -> bytes:
+    """One of the two files that an archive begins with."""
+    file = None
+    if entry is not None and entry.name == name and entry.size <= most and entry.isfile():
+        file = archive.extractfile(entry)
+    if file is None:
         raise UsageError(
             f"{source} is no backup of a workspace.", remedy="name a file that `sift backup` wrote."
         )
-    file = archive.extractfile(first)
-    return file.read() if file else b""
+    return file.read()
+
+
+def _require_refs(source: Path, folder: Path, manifest: Manifest) -> None:
+    """Raise BackupError where a name of git's history is not of git's form: it could be a path."""
+    names = [one.path for one in manifest.files if one.path.startswith(".git/")]
+    small = [name for name in names if not name.startswith(".git/objects/")]
+    if wrong := first_wrong_ref({name: (folder / name).read_bytes() for name in small}):
+        raise _damaged(source, f"{wrong} is not as git writes it")
 
 
 def _parse(source: Path, data: bytes) -> Manifest:
@@ -160,6 +195,10 @@ def _parse(source: Path, data: bytes) -> Manifest:
     paths = [own.path for own in manifest.folders] + [one.path for one in manifest.files]
     if odd := [path for path in paths if not _is_inside(path)]:
         raise _damaged(source, f"it would write to {odd[0]!a}")
+    own = [one.path for one in manifest.files if not is_kept(one.path)]
+    own += [one.path for one in manifest.folders if not is_kept_folder(one.path)]
+    if own:
+        raise _damaged(source, f"it would write {own[0]!a}, which no backup holds")
     if len(set(paths)) < len(paths):
         raise _damaged(source, "it names a file twice")
     return manifest

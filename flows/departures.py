@@ -103,17 +103,13 @@ def keyed_records(workspace: Workspace, records: tuple[str, ...] | None) -> tupl
 def to_bytes(workspace: Workspace, departure: Departure) -> bytes:
     """The file: one line of JSON, one line with its code."""
     text = json.dumps(departure.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
-    return f"{text}\n{_code(read_secret(workspace.root), text)}\n".encode()
+    return seal(workspace.root, text)
 
 
 def from_bytes(workspace: Workspace, data: bytes, where: str) -> Departure:
     """Read such a file. Raises DepartureError where it is not as this workspace wrote it."""
     try:
-        text, code, rest = data.decode().split("\n")
-        expected = _code(read_secret(workspace.root), text)
-        if rest or not hmac.compare_digest(code.encode(), expected.encode()):
-            raise ValueError
-        return Departure.model_validate_json(text)
+        return Departure.model_validate_json(unseal(workspace.root, data))
     except (ValueError, ValidationError):
         raise DepartureError(
             f"The note {where} is not what this workspace wrote of an opt-out.",
@@ -122,10 +118,24 @@ def from_bytes(workspace: Workspace, data: bytes, where: str) -> Departure:
         ) from None
 
 
+def seal(root: Path, text: str) -> bytes:
+    """One line of text, and one line with its code, which only who has the secret can make."""
+    return f"{text}\n{_code(read_secret(root), text)}\n".encode()
+
+
+def unseal(root: Path, data: bytes) -> str:
+    """The text of what `seal` made. Raises ValueError for anything else."""
+    text, code, rest = data.decode().split("\n")
+    expected = _code(read_secret(root), text)
+    if rest or not hmac.compare_digest(code.encode(), expected.encode()):
+        raise ValueError("not sealed with this secret")
+    return text
+
+
 def own_folder(root: Path) -> str:
     """The name of the folder for one workspace's notes, where several share a place.
 
-    A code that says nothing else; a workspace that was restored has it too.
+    A code that says nothing else; copies of the workspace have it too.
     """
     return _code(read_secret(root), "workspace")[:32]
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.copies import known_copies
 from flows.doctor import Look, Status
 from flows.identity import read_secret, secret_path
 from flows.keys import Keys
-from flows.ledgers import unknown
+from flows.ledgers import link_ledgers, origin_of, unknown
+from flows.own_places import require_own_places
 from flows.servers.key import key_path
 from flows.standing import still_served, still_served_in_words
 from flows.workspace import UNFINISHED, Workspace
@@ -134,9 +136,19 @@ def _half_done(workspace: Workspace) -> list[str]:
         ]
 
 
+def _home(workspace: Workspace) -> Found:
+    """It lives where it says, and everything that its stores name is its own."""
+    require_own_places(workspace.root, workspace.settings.model.name, workspace.identity)
+    origin = origin_of(workspace)
+    of = f", a copy of {origin.path}" if origin else ""
+    yield "ok", f"lives at {workspace.root}{of}; no store of it names another place.", ""
+
+
 def _departures(workspace: Workspace) -> Found:
-    """Whether somebody is back who had left: then an older workspace was restored."""
+    """Whether somebody is back who had left, or left the workspace that this is a copy of."""
     back = unknown(workspace)
+    origin = origin_of(workspace)
+    told_by = [ledger.where for ledger in link_ledgers(workspace) if ledger.folder.is_dir()]
     if back:
         names = ", ".join(one.request_id for one in back)
         yield (
@@ -144,8 +156,35 @@ def _departures(workspace: Workspace) -> Found:
             f"this workspace is older than opt-outs that were carried out: {names}.",
             "run `sift opt-out run`.",
         )
-    else:
+    elif origin is None:
         yield "ok", "everybody who left is gone.", ""
+    elif told_by:
+        yield "ok", f"everybody is gone who left {origin.path}, by what {told_by[0]} tells.", ""
+    else:
+        yield (
+            "warning",
+            f"nobody tells who has left {origin.path} since this copy was made of it at "
+            f"{origin.at:%Y-%m-%d %H:%M} UTC: they may still be in here.",
+            "let policy.ledger name a folder that both reach"
+            + "".join(f", or connect {link}" for link in origin.links[:1])
+            + "; until then ask there, and file their requests here too.",
+        )
+
+
+def _copies(workspace: Workspace) -> Found:
+    """Copies that hold somebody who left here, as far as they are known."""
+    copies = known_copies(workspace)
+    behind = [one for one in copies if one.still_holds]
+    for one in behind:
+        yield (
+            "warning",
+            f"{one.where}, still holds what {', '.join(one.still_holds)} destroyed here.",
+            f"there: `sift opt-out run --workspace {one.copy.path}`; once the copy is gone, delete "
+            f"{one.file}.",
+        )
+    if not behind:
+        known = f"{len(copies)} known, none holds who left" if copies else "none is known"
+        yield "ok", f"{known}. Copies that nobody told this workspace of are not known.", ""
 
 
 def _backups(workspace: Workspace) -> Found:
@@ -155,7 +194,8 @@ def _backups(workspace: Workspace) -> Found:
     for row in lost:
         yield (
             "warning",
-            f"{row.backup_id} is not at {row.place} any more.",
+            f"{row.backup_id} is not at {row.place} any more; whether it was restored elsewhere, "
+            "nobody told.",
             f"once you know that it is gone: `sift backup destroy {row.backup_id}`.",
         )
     if not lost:
@@ -167,6 +207,8 @@ CUSTODY: dict[str, Look] = {
     "keys": _keys,
     "permissions": _permissions,
     "leftovers": _leftovers,
+    "home": _home,
     "departures": _departures,
     "backups": _backups,
+    "copies": _copies,
 }

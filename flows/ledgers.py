@@ -3,13 +3,15 @@
 Noted are they in the workspace itself (for a lineage store that alone is restored), in the DVC
 remote, in the folder `policy.ledger` names, and beside every backup that exists. Whichever of them
 outlives what was lost tells.
+
+A copy (`flows/home.py`) reads what the workspace that it was made of notes, and writes nothing
+there: its own opt-outs are not that workspace's. They stand in a folder of its own.
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-
-from configobj import ConfigObj  # type: ignore[import-untyped]
 
 from flows.departures import (
     Departure,
@@ -21,11 +23,16 @@ from flows.departures import (
     own_folder,
     to_bytes,
 )
+from flows.doors.dvc_settings import remote_folder
 from flows.errors import FlowError
+from flows.home import Origin, read_home
 from flows.ledger_places import FOLDER, FolderLedger, Ledger, LedgerError, RemoteLedger
 from flows.workspace import Workspace
+from lineage import Backup
 from lineage.reader import Reader
 
+COPIES = "copies"
+"""A folder in each place, for what copies of the workspace write there."""
 BESIDE = ".departures"
 """What the folder beside a backup is called: the backup's name, then this."""
 
@@ -37,10 +44,45 @@ class BroughtBackError(FlowError):
 def ledgers(workspace: Workspace) -> list[Ledger]:
     """The places that must be written to: the workspace's own, the remote, and `policy.ledger`."""
     found: list[Ledger] = [FolderLedger(workspace.root / ".sift" / FOLDER), _remote(workspace)]
-    if workspace.settings.policy.ledger is not None:
-        path = workspace.root / Path(workspace.settings.policy.ledger).expanduser()
-        found.append(FolderLedger(path / own_folder(workspace.root), within=path))
+    if (shared := _shared(workspace)) is not None:
+        origin = origin_of(workspace)
+        own = shared.folder / COPIES / workspace.identity if origin else shared.folder
+        found.append(FolderLedger(own, within=shared.within))
     return found
+
+
+def link_ledgers(workspace: Workspace) -> list[FolderLedger]:
+    """Where the workspace that this one is a copy of notes who leaves; only read, never written."""
+    origin = origin_of(workspace)
+    if origin is None:
+        return []
+    found = [FolderLedger(Path(link), only_to_write=True) for link in origin.links]
+    shared = _shared(workspace)
+    # Before the first departure nobody has made the folder there, and nobody can say whose it is.
+    if shared is not None and shared.folder.is_dir():
+        found.append(FolderLedger(shared.folder, only_to_write=True))
+    return found
+
+
+def origin_of(workspace: Workspace) -> Origin | None:
+    """What this workspace is a copy of; None where it is none, or took that one's place."""
+    home = read_home(workspace.root)
+    if home is None or home.origin is None or home.origin.home_id == home.id:
+        return None
+    return home.origin
+
+
+def _shared(workspace: Workspace) -> FolderLedger | None:
+    """The folder that `policy.ledger` names, where it is named."""
+    if workspace.settings.policy.ledger is None:
+        return None
+    path = workspace.root / Path(workspace.settings.policy.ledger).expanduser()
+    return FolderLedger(path / own_folder(workspace.root), within=path)
+
+
+def noted_in_folders(workspace: Workspace) -> list[FolderLedger]:
+    """Those of our places that are folders of this machine."""
+    return [one for one in ledgers(workspace) if isinstance(one, FolderLedger)]
 
 
 def beside(backup: str) -> Path:
@@ -54,13 +96,20 @@ def make_beside(workspace: Workspace, backup: str) -> None:
     (beside(backup) / own_folder(workspace.root)).mkdir(mode=0o700)
 
 
-def _beside_backups(workspace: Workspace) -> list[FolderLedger]:
+def own_backups(workspace: Workspace) -> list[Backup]:
+    """The backups that were made of this workspace, and not of the one that it is a copy of."""
+    origin = origin_of(workspace)
+    with workspace.lineage.reader() as reader:
+        return [row for row in reader.backups() if origin is None or row.made_at > origin.at]
+
+
+def beside_backups(workspace: Workspace) -> list[FolderLedger]:
     """The places beside all our backups in every folder that we know one in.
 
-    Also of those that lineage does not know, since it was restored from an older one.
+    Also of those that lineage does not know, since it was restored from an older one, and of
+    destroyed ones that a copy was made of.
     """
-    with workspace.lineage.reader() as reader:
-        folders = {Path(row.place).parent for row in reader.backups() if row.destroyed_at is None}
+    folders = {Path(row.place).parent for row in own_backups(workspace)}
     own = own_folder(workspace.root)
     return [
         FolderLedger(path / own, within=path)
@@ -85,7 +134,7 @@ def note(workspace: Workspace, request_ids: Sequence[str]) -> list[FlowError]:
             failures.append(error)
         except OSError as error:
             failures.append(_unwritable(ledger, error))
-    for copy in _beside_backups(workspace):
+    for copy in beside_backups(workspace):
         with suppress(OSError):  # out of reach: `was_told` says no, and the report with it
             _write(workspace, copy, notes)
     return failures
@@ -102,15 +151,10 @@ def unknown(workspace: Workspace, altered: list[DepartureError] | None = None) -
     Raises LedgerError or DvcError for a place that cannot be reached, and DepartureError for a note
     that was altered; where a list is given for these, they go there and the others are told.
     """
-    with workspace.lineage.reader() as reader:
-        # Once it is removed here, the request itself goes on to its end.
-        own = {
-            file_name_of(workspace, request)
-            for request in reader.requests()
-            if any(step.step == "removed" for step in reader.steps(request.request_id))
-        }
+    # Once it is removed here, the request itself goes on to its end.
+    own = {name for name, _ in departures_here(workspace).values()}
     notes: dict[str, Departure] = {}
-    for ledger in ledgers(workspace):
+    for ledger in [*ledgers(workspace), *link_ledgers(workspace)]:
         for name in ledger.names() - own - notes.keys():
             try:
                 notes[name] = from_bytes(workspace, ledger.read(name), f"{name} in {ledger.where}")
@@ -125,6 +169,17 @@ def unknown(workspace: Workspace, altered: list[DepartureError] | None = None) -
             if one.records is None or withdrawn_again(workspace, reader, one)
         ]
     return sorted(found, key=lambda one: (one.received_at, one.contributor_key))
+
+
+def departures_here(workspace: Workspace) -> dict[str, tuple[str, datetime]]:
+    """What was removed here: request → the name of its note, and when it was removed."""
+    with workspace.lineage.reader() as reader:
+        return {
+            request.request_id: (file_name_of(workspace, request), step.done_at)
+            for request in reader.requests()
+            for step in reader.steps(request.request_id)
+            if step.step == "removed"
+        }
 
 
 def require_nobody_back(workspace: Workspace) -> None:
@@ -155,26 +210,15 @@ def _write(workspace: Workspace, ledger: Ledger, notes: Sequence[Departure]) -> 
 
 
 def _remote(workspace: Workspace) -> Ledger:
-    url = _remote_url(workspace.root)
-    if "://" in url:
+    folder = remote_folder(workspace.root)
+    if folder is None:
         return RemoteLedger(workspace)
-    # Read without DVC, whose import takes a second that most commands do not need.
-    folder = (workspace.root / ".dvc" / url).resolve()
     own = folder / FOLDER / own_folder(workspace.root)
     if not folder.is_relative_to(workspace.root):
         return FolderLedger(own, within=folder)
     # DVC makes it at the first push. Gone after that, it is away, and must not be made anew.
     pushed = (workspace.root / ".sift" / "pushed-to").is_file()
     return FolderLedger(own, within=folder if pushed else None, only_to_write=True)
-
-
-def _remote_url(root: Path) -> str:
-    config = ConfigObj(encoding="utf-8", default_encoding="utf-8")
-    for name in ("config", "config.local"):
-        path = root / ".dvc" / name
-        if path.is_file():
-            config.merge(ConfigObj(str(path), encoding="utf-8", default_encoding="utf-8"))
-    return str(config[f'remote "{config["core"]["remote"]}"']["url"])
 
 
 def _unwritable(ledger: Ledger, error: OSError) -> LedgerError:

@@ -15,7 +15,8 @@ pending, and running it again goes on from there.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from flows.agents.holding import AgentArea
+from flows.agents.holding import AGENTS, AgentArea
+from flows.copies import acknowledge
 from flows.decisions import require_permission
 from flows.doors.dvc import DvcError
 from flows.doors.mlflow import ModelStoreError
@@ -48,6 +49,7 @@ class PendingError(FlowError):
     """Some places could not be reached. What is pending there stands in lineage."""
 
 
+_IN_THE_REMOTE = frozenset({"dvc-remote", AGENTS})
 _UNREACHED = (DvcError, ModelStoreError, StagingError, StillThereError, OSError)
 Failures = dict[str, list[Exception]]
 """Request id → what kept an object of it from being destroyed."""
@@ -90,6 +92,8 @@ def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> Non
         if not going:  # a hold since, on each of them
             return
         try:
+            if holding.places & _IN_THE_REMOTE:
+                place.dvc.require_own_remote(place.identity)
             if head is not None and "dvc-remote" in holding.places:
                 push(place)
             going = _purge(holding, going, impacts, aside, own)
@@ -103,6 +107,7 @@ def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> Non
         raise _pending(going, unreached) from unreached[0]
     if going := _permitted(going, aside):
         _forget(going, impacts)
+        acknowledge(place, [removal.request_id for removal in going])
     for removal in going:
         shared = shared_content(impacts[removal.request_id], needed)
         removal.done("purged", {"commit": head, "kept_because_shared": shared})

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import sift_core
-from flows.departures import departure_of
-from flows.ledgers import was_told
+from flows.copies import known_copies
+from flows.departures import Departure, departure_of
+from flows.ledgers import origin_of, was_told
 from flows.report import (
     FORMAT,
     Audit,
@@ -34,7 +35,7 @@ from flows.report import (
 )
 from flows.report_page import page
 from flows.workspace import Workspace
-from lineage import OptOutRequest, PurgeObject, TaskVector, opt_out
+from lineage import Backup, OptOutRequest, PurgeObject, TaskVector, opt_out
 from lineage.reader import Reader
 
 _GONE = (
@@ -60,7 +61,8 @@ _ABSENT = (
 NOT_CLAIMED = (
     "That a fact is gone: another contributor may have given the same one, and the public base "
     "model may know it.",
-    "Copies outside this workspace and its DVC remote: backups, exports, downloads.",
+    "Copies outside this workspace and its DVC remote: backups, exports, downloads. A copied "
+    "folder, or a backup restored where nobody told this workspace of it, is not known here.",
     "Model servers that were running: they hold what they loaded until they are restarted.",
     "The operating system's free disk blocks.",
     "git history keeps digests and a keyed hash of the contributor, never rows, vectors or the "
@@ -73,11 +75,16 @@ _DONE_AGAIN = (
     "of then). A backup that was restored since had brought back what it destroyed, so it was "
     "carried out again, with the same approvals: this report is of the second time."
 )
-_COPY = (
+_BACKUP = (
     "Pending: {backup} of {day:%Y-%m-%d %H:%M} UTC at {place} still holds what left. {told} To "
-    "end that: sift backup destroy {backup}"
+    "end that: {end}"
+)
+_COPY = (
+    "Pending: the copy of this workspace at {where}, holds what left until it has carried out this "
+    "opt-out, too. To end that, there: sift opt-out run"
 )
 _TOLD = "The opt-out is noted beside it, and is carried out again where it is restored."
+_OF_THE_ORIGIN = "It is of the workspace that this one is a copy of, which is not told."
 _UNTOLD = "It was out of reach, and does not know of the opt-out: do not restore it."
 _REBUILD = "sift verify"
 _REBUILD_BY_FINETUNING = "sift verify --rederive"
@@ -278,19 +285,29 @@ def _again(details: Details) -> list[str]:
 
 
 def _copies(workspace: Workspace, request_id: str) -> list[str]:
-    """The backups that still hold what left: pending, and how each goes."""
+    """The backups and copies that still hold what left: pending, and how each goes."""
     with workspace.lineage.reader() as reader:
         backups = reader.backups_holding(request_id)
-    departure = departure_of(workspace, request_id)
     return [
-        _COPY.format(
-            backup=row.backup_id,
-            day=row.made_at,
-            place=row.place,
-            told=_TOLD if was_told(workspace, row.place, departure) else _UNTOLD,
-        )
-        for row in backups
+        *(_backup(workspace, row, departure_of(workspace, request_id)) for row in backups),
+        *(
+            _COPY.format(where=one.where)
+            for one in known_copies(workspace)
+            if request_id in one.still_holds
+        ),
     ]
+
+
+def _backup(workspace: Workspace, row: Backup, departure: Departure) -> str:
+    origin = origin_of(workspace)
+    end = f"sift backup destroy {row.backup_id}"
+    if origin and row.made_at <= origin.at:
+        told, end = _OF_THE_ORIGIN, f"{end} --workspace {origin.path}"
+    else:
+        told = _TOLD if was_told(workspace, row.place, departure) else _UNTOLD
+    return _BACKUP.format(
+        backup=row.backup_id, day=row.made_at, place=row.place, told=told, end=end
+    )
 
 
 def _as_json(report: Report) -> bytes:

@@ -18,9 +18,11 @@ from filelock import FileLock, Timeout
 from flows.digests import DigestKey, artifact_name
 from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
+from flows.home import Home, new_id, read_home, require_at_home, write_home
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
 from flows.logs import keep_in
+from flows.own_places import require_own_places
 from flows.quiet import house_nameless
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
@@ -69,15 +71,26 @@ class Workspace:
 
     @classmethod
     def open(cls, root: Path, patience: float = 0.0) -> "Workspace":
-        """The workspace at `root`. Raises UsageError where there is none."""
+        """The workspace at `root`. Raises UsageError where there is none.
+
+        DisplacedError, a UsageError, where it was moved or copied here: its stores name what lies
+        elsewhere.
+        """
+        workspace = cls.displaced(root, patience)
+        require_at_home(workspace.root)
+        keep_in(workspace.root)
+        house_nameless(workspace.root)
+        return workspace
+
+    @classmethod
+    def displaced(cls, root: Path, patience: float = 0.0) -> "Workspace":
+        """The same, also where it was moved or copied: for `flows.settling` alone."""
         root = root.resolve()
         if not (root / "params.yaml").is_file() or not (root / ".sift").is_dir():
             raise UsageError(
                 f"{root} is not a workspace.",
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
             )
-        keep_in(root)
-        house_nameless(root)
         return cls(root, patience)
 
     @classmethod
@@ -121,6 +134,7 @@ class Workspace:
         _ = self.dvc  # pushes to where stores.remote says
         (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
         create_secret(self.root)
+        write_home(self.root, Home(id=new_id(), path=str(self.root)))
         Keys(self.root).create()
         self.lineage.migrate()
         self._require_unused()
@@ -296,8 +310,11 @@ class Workspace:
 
     @property
     def identity(self) -> str:
-        """What tells this workspace, and copies of it, from others in a shared store: 32 hex."""
-        # No contributor's id has such a character, so this is nobody's key.
+        """What tells this workspace from others in a shared store, copies of it too: 32 hex."""
+        home = read_home(self.root)
+        if home is not None:
+            return home.id
+        # Of before workspaces had a home. No contributor's id has such a character.
         return hmac.new(read_secret(self.root), b"\0stores", "sha256").hexdigest()[:32]
 
     # ---- changing it -------------------------------------------------------------------------
@@ -306,8 +323,9 @@ class Workspace:
     def lock(self) -> Iterator[None]:
         """Be the only process that changes this workspace, or what its lineage tells of.
 
-        Raises WorkspaceBusyError where another is, at once or when `patience` is over. A store of
-        an older release is brought up to this one. The operating system, and PostgreSQL where the
+        Raises WorkspaceBusyError where another is, at once or when `patience` is over, and a
+        UsageError where a store names what lies outside of the workspace. A store of an older
+        release is brought up to this one. The operating system, and PostgreSQL where the
         lineage store is there, let go of the lock when a process dies, so none is ever left over.
         """
         lock = FileLock(self.root / ".sift" / "lock", timeout=self.patience)
@@ -320,6 +338,7 @@ class Workspace:
             ) from error
         try:
             with self._orchestrating():
+                self._require_own()
                 self._sweep()
                 self.lineage.upgrade()
                 yield
@@ -334,6 +353,13 @@ class Workspace:
             except LineageBusyError as error:
                 raise WorkspaceBusyError(error.facts, remedy=error.remedy) from error
             yield
+
+    def _require_own(self) -> None:
+        """Raise UsageError where anything here leads to what is not this workspace's."""
+        require_at_home(self.root)
+        require_own_places(self.root, self.settings.model.name, self.identity)
+        if read_home(self.root) is None:  # of before workspaces had one
+            write_home(self.root, Home(id=self.identity, path=str(self.root)))
 
     def _sweep(self) -> None:
         """Remove what a killed process left half written: it may hold a contributor's bytes."""

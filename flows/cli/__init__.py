@@ -32,6 +32,7 @@ from flows.cli import (  # noqa: E402
     stages,
     verifying,
     work,
+    workspaces,
 )
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err, plain  # noqa: E402
@@ -59,6 +60,7 @@ app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
 app.add_typer(backups.app, name="backup")
 app.add_typer(backups.restoring)
+app.add_typer(workspaces.app, name="workspace")
 app.add_typer(doctor.app)
 app.add_typer(agents.app, name="agents")
 app.add_typer(verifying.app)

@@ -36,7 +36,7 @@ def make(
         print_json(made.as_dict())
         return
     say(f"Wrote {made.file}: {made.backup_id}, {count(made.files, 'file')}, {made.bytes} bytes.")
-    say(f"Its manifest has SHA-256 {made.sha256}: keep that elsewhere, to know it again.")
+    say(f"Its manifest has SHA-256 {made.sha256}: keep that elsewhere, restoring asks for it.")
     say("It holds the workspace's secret and keys: keep it as you keep those.")
     say(f"Later opt-outs are noted in {made.file}.departures: keep it with the backup.")
 
@@ -86,8 +86,8 @@ def destroy(
 
 @restoring.command(
     epilog=example(
-        "sift restore monday.sift films",
-        "sift restore monday.sift films --departures /mnt/remote/departures",
+        "sift restore monday.sift films --digest 3f0c…",
+        "sift restore monday.sift films --key keys --departures /mnt/remote/departures",
     )
 )
 def restore(
@@ -104,19 +104,44 @@ def restore(
     digest: Annotated[
         str | None, typer.Option(help="The manifest's SHA-256, as `sift backup make` printed it.")
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The workspace's public key, or the folder of `sift keys show --out`."),
+    ] = None,
+    take_over: Annotated[
+        bool | None,
+        typer.Option(
+            "--take-over/--copy",
+            help="The workspace is lost and this one takes its place, or goes on beside it.",
+            show_default="as can be seen",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a workspace from a backup, every byte checked, and remove again who has left since."""
+    """Make a workspace from a backup, every byte checked, and remove again who has left since.
+
+    The backup must be known: by the digest that was printed when it was made, or by the key that
+    signed it.
+    """
+    from flows.backup_signature import Trust
+    from flows.keys import read_ring
     from flows.restoring import restore as work
 
     with progress_bars(quiet=json):
         done = work(
-            file, folder, departures=departures or [], nobody_left=nobody_left, sha256=digest
+            file,
+            folder,
+            Trust(read_ring(key) if key else None, digest),
+            departures=departures or [],
+            nobody_left=nobody_left,
+            take_over=take_over,
         )
     if json:
         print_json(done.as_dict())
         return
     say(f"Restored {done.workspace} from {done.backup_id} of {done.made_at}.")
+    if done.copy_of:
+        say(f"It is a copy of {done.copy_of}, with stores of its own: `sift workspace --help`.")
     say(f"Noted since: {count(done.departures, 'opt-out')}.")
     for name in done.carried_out_again:
         say(f"  {name}: carried out again. Report: {done.workspace}/reports/{name}/report.html")

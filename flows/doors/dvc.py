@@ -17,6 +17,7 @@ from typing import Any
 
 from dvc.ignore import init as init_dvcignore
 
+from flows.doors.belonging import MARK, require_mark
 from flows.doors.dvc_config import Remote, configure
 from flows.doors.dvc_destroying import DestroyingRepository
 from flows.doors.dvc_errors import DvcBusyError, DvcError, LiveObjectError, some, translated
@@ -31,6 +32,7 @@ from flows.doors.dvc_objects import (
     hidden,
     stored,
 )
+from flows.doors.dvc_settings import PUSHED_TO
 
 __all__ = [
     "BOTH",
@@ -170,7 +172,7 @@ class Dvc(DestroyingRepository):
     def remote_config(self) -> dict[str, Any]:
         """Return the settings of the remote, as DVC reads them; they may hold credentials."""
         with self._open("read where the remote is") as repo:
-            return dict(repo.config["remote"][repo.config["core"]["remote"]])
+            return dict(self._remote_config(repo))
 
     def check_remote(self) -> str:
         """Look into the remote and say what was found there. Raises DvcError as a purge would."""
@@ -196,6 +198,23 @@ class Dvc(DestroyingRepository):
                 remedy="mount or connect it again; its url is in .dvc/config.",
             )
 
+    def require_own_remote(self, identity: str) -> None:
+        """Mark the remote as this workspace's, or raise ForeignPlaceError where it is another's.
+
+        One that holds objects, and neither a mark nor anything that was pushed from here, is
+        another's too. `DvcError` where it cannot be reached.
+        """
+        with self._open("look whose the remote is") as repo:
+            fs, path = _beside_objects(repo, MARK)
+            remote = self._places(repo)["dvc-remote"]
+            found = fs.cat_file(path).decode("ascii", "replace") if fs.exists(path) else None
+            is_ours = found is None and (self._was_pushed_to(repo) or not any(stored(remote)))
+            if not is_ours:
+                require_mark((found or "").strip(), identity, self._url(repo))
+            if found is None:
+                fs.makedirs(fs.parent(path), exist_ok=True)
+                fs.pipe_file(path, f"{identity}\n".encode())
+
     # -- notes -------------------------------------------------------------------------------
 
     def note_names(self, folder: str) -> list[str]:
@@ -218,6 +237,18 @@ class Dvc(DestroyingRepository):
             fs.pipe_file(fs.join(path, name), data)
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _remote_config(self, repo: Any) -> dict[str, Any]:
+        config: dict[str, Any] = repo.config["remote"][repo.config["core"]["remote"]]
+        return config
+
+    def _url(self, repo: Any) -> str:
+        return str(self._remote_config(repo)["url"])
+
+    def _was_pushed_to(self, repo: Any) -> bool:
+        """Whether this workspace has pushed to the remote before."""
+        note = self.root / PUSHED_TO
+        return note.is_file() and note.read_text(encoding="utf-8") == self._url(repo)
 
     def _require_cached(self, repo: Any, stages: Iterable[Any]) -> None:
         """Raise unless the cache holds all that was just recorded: DVC only logs a failed copy."""

@@ -13,6 +13,8 @@ from dvc.repo import Repo
 from flows.doors.dvc_config import Remote, keep_inside, set_remote
 from flows.doors.dvc_errors import DvcError, translated
 from flows.doors.dvc_objects import BOTH, Place, reader
+from flows.doors.dvc_settings import require_own_settings
+from flows.doors.git import require_own_repository
 
 # Importing DVC makes it write notes to standard output, where our own `--json` goes, and draw its
 # own progress bars. Its errors stay; what it only warns of is checked here.
@@ -39,7 +41,12 @@ class Repository:
 
     @contextmanager
     def _open(self, doing: str) -> Iterator[Any]:
-        """Open the repository for one operation, and speak of its failures in our own words."""
+        """Open the repository for one operation, and speak of its failures in our own words.
+
+        Raises ForeignSettingError, before DVC reads them, where settings could start a program.
+        """
+        require_own_settings(self.root)
+        require_own_repository(self.root)  # DVC opens git's, too
         # This variable would win over the setting, and carry file names out of the workspace.
         os.environ.pop(DVC_SITE_CACHE_DIR, None)
         overrides = {"core": {"site_cache_dir": self._site}}

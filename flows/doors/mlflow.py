@@ -57,8 +57,10 @@ class Mlflow(DestroyingStore):
 
         `served_dir` is a Hugging Face folder, copied into the model as the artifact `served`. A
         version of the same merge state (sha256 and seq) is returned as it is: calling again after
-        a kill at any point ends in one version and no leftovers.
+        a kill at any point ends in one version and no leftovers. Raises ForeignPlaceError where the
+        store would have it written outside of the workspace.
         """
+        self._require_here()
         if known := self.find_by_tag(card.state_sha256, card.state_seq):
             return known
         self.destroy(self.leftovers())
@@ -110,8 +112,10 @@ class Mlflow(DestroyingStore):
     def attach(self, number: int, files: Iterable[Path], folder: str) -> None:
         """Copy files beside a version, into its run's artifacts under `folder`; again is the same.
 
-        They are destroyed with the version. Raises ModelStoreError where it does not exist.
+        They are destroyed with the version. Raises ModelStoreError where it does not exist,
+        ForeignPlaceError as `register`.
         """
+        self._require_here()
         with self._store(f"attach {folder} to version {number} of {self.name}") as client:
             run_id = client.get_model_version(self.name, str(number)).run_id
             for path in files:

@@ -17,6 +17,7 @@ from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_IN
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from flows.doors.belonging import elsewhere
 from flows.doors.mlflow_store import (
     TAG_STATE,
     ModelStore,
@@ -78,11 +79,13 @@ class DestroyingStore(ModelStore):
 
         What is gone already is passed over, so a killed call is repeated until it ends. Raises
         LiveModelError, before anything is touched, where one belongs to the champion or is the
-        newest version (MLflow would give its number to the next one).
+        newest version (MLflow would give its number to the next one), and ForeignPlaceError where
+        the store says that something of ours lies where we did not put it.
         """
         doomed = list(stored)
         if not doomed:
             return
+        self._require_here()
         self._refuse_live(doomed)
         with self._store(f"destroy {len(doomed)} objects of {self.name}") as client:
             # Versions first: a version without its bytes would be a dangling row.
@@ -172,6 +175,12 @@ class DestroyingStore(ModelStore):
                     remedy="register its successor and make that the champion first.",
                 )
 
+    def _require_own(self, stored: StoredModel, location: str) -> None:
+        """Raise ForeignPlaceError unless what is about to be deleted is the folder we made."""
+        folder = self._folder(stored) / "artifacts"
+        if location != folder.as_uri() or folder.resolve() != folder:
+            raise elsewhere(location, str(self.root))
+
     def _destroy_version(self, number: int) -> None:
         # MLflow's delete_model_version leaves the tags and a row that names the model's folder.
         with contextlib.closing(self._connect()) as connection, connection:
@@ -213,11 +222,13 @@ class DestroyingStore(ModelStore):
     def _destroy_model(self, client: MlflowClient, model_id: str) -> None:
         store = self._sql_store(client)
         if model := found(store.get_logged_model, model_id, allow_deleted=True):
+            self._require_own(StoredModel("mlflow-model", model_id, 0), model.artifact_location)
             self._artifacts(model.artifact_location).delete_artifacts()
             store._hard_delete_logged_model(model_id)
 
     def _destroy_run(self, client: MlflowClient, run_id: str) -> None:
         store = self._sql_store(client)
         if run := found(store.get_run, run_id):
+            self._require_own(StoredModel("mlflow-run", run_id, 0), run.info.artifact_uri)
             self._artifacts(run.info.artifact_uri).delete_artifacts()
             store._hard_delete_run(run_id)

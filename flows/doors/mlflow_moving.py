@@ -1,11 +1,12 @@
-"""MLflow writes down absolute paths: letting its store know that it lies elsewhere now.
+"""MLflow writes down absolute paths: do they lead here, and letting its store know a new place.
 
-The database's rows, and in each model's folder the files `MLmodel` and `card.json`. MLflow itself
-is not needed for it.
+They stand in the database's rows, and in each model's folder in `MLmodel` and `card.json`. MLflow
+itself is not needed for either.
 """
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,10 +16,45 @@ _COLUMNS = {
     "logged_models": ("artifact_location",),
     "model_versions": ("source", "storage_location"),
 }
+# Ours alone: a user may keep other experiments and models in the same store, wherever they like.
+_LOCATIONS = """
+SELECT artifact_location FROM experiments WHERE name = :name
+UNION SELECT artifact_uri FROM runs JOIN experiments USING (experiment_id) WHERE name = :name
+UNION SELECT m.artifact_location FROM logged_models m JOIN experiments e USING (experiment_id)
+  WHERE e.name = :name
+UNION SELECT source FROM model_versions v WHERE name = :name AND EXISTS (
+  SELECT 1 FROM model_version_tags t
+  WHERE (t.name, t.version) = (v.name, v.version) AND t.key = 'sift.model_id')
+ORDER BY 1
+"""
+
+
+def first_elsewhere(root: Path, name: str) -> str | None:
+    """Where a row of ours, of the experiment or model `name`, says that files lie that is not here.
+
+    None where all lie in `root`/mlruns, or there is no store yet or none that can be read.
+    """
+    database, own = root / "mlflow.db", (root / "mlruns").as_uri()
+    for location in _locations(database, name) if database.is_file() else ():
+        if location != own and not location.startswith(f"{own}/"):
+            return location
+    return None
+
+
+def _locations(database: Path, name: str) -> Iterator[str]:
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute(_LOCATIONS, {"name": name}).fetchall()
+    except sqlite3.Error:  # damaged, or without tables: whoever opens it says so, and what mends it
+        return
+    yield from (location for (location,) in rows if location)
 
 
 def move_store(root: Path, before: Path, after: Path) -> None:
-    """Rewrite what lies under `root` and was written at `before`, to be used at `after`."""
+    """Rewrite what lies under `root` and was written at `before`, to be used at `after`.
+
+    Again changes nothing, also where one of the two folders lies in the other.
+    """
     _move_rows(root / "mlflow.db", before.as_uri(), after.as_uri())
     for folder in (root / "mlruns" / "models").glob("*/artifacts"):
         _move_model(folder, before, after)
@@ -27,13 +63,18 @@ def move_store(root: Path, before: Path, after: Path) -> None:
 def _move_rows(database: Path, before: str, after: str) -> None:
     if not database.is_file():
         return
+    done = f"{after}/mlruns"
     with closing(sqlite3.connect(database)) as connection, connection:
         for table, columns in _COLUMNS.items():
             for column in columns:
                 connection.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608 - our names
-                    f" WHERE {column} = ? OR substr({column}, 1, ?) = ?",
-                    (after, len(before) + 1, before, len(before) + 1, f"{before}/"),
+                    f"UPDATE {table} SET {column} = :after || substr({column}, :rest)"  # noqa: S608 - our names
+                    f" WHERE ({column} = :before OR substr({column}, 1, :rest) = :before || '/')"
+                    f" AND {column} <> :done AND substr({column}, 1, :moved) <> :done || '/'",
+                    {
+                        **{"before": before, "rest": len(before) + 1},
+                        **{"after": after, "done": done, "moved": len(done) + 1},
+                    },
                 )
 
 
@@ -41,8 +82,8 @@ def _move_model(folder: Path, before: Path, after: Path) -> None:
     description, card = folder / "MLmodel", folder / "artifacts" / "card.json"
     if description.is_file():
         lines = description.read_text(encoding="utf-8").splitlines(keepends=True)
-        old, new = (f"artifact_path: {path.as_uri()}/" for path in (before, after))
-        moved = [line.replace(old, new) if line.startswith(old) else line for line in lines]
+        old, new = (f"artifact_path: {path.as_uri()}/mlruns/" for path in (before, after))
+        moved = [line.replace(old, new, 1) if line.startswith(old) else line for line in lines]
         description.write_text("".join(moved), encoding="utf-8")
     if card.is_file():
         content = json.loads(card.read_text(encoding="utf-8"))

@@ -23,6 +23,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
+from flows.doors.belonging import elsewhere
 from flows.doors.mlflow import Mlflow
 from flows.doors.mlflow_database import NoDatabaseError, ServerDatabase
 from flows.doors.mlflow_model import write_model
@@ -81,6 +82,9 @@ class MlflowServer(Mlflow):
         return f"MLflow {answer.text.strip()}, {known}, {count} versions of {self.name}"
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _require_here(self) -> None:
+        """Nothing of a server's lies in the workspace; whose it is, `_client` asks."""
 
     def _is_there(self) -> bool:
         return True
@@ -153,6 +157,10 @@ class MlflowServer(Mlflow):
         )
 
     # -- destroying ------------------------------------------------------------------------------
+
+    def _require_own(self, stored: StoredModel, location: str) -> None:
+        if location != self._location_of(self._client, stored):
+            raise elsewhere(location, f"{self.root}, in {self.tracking_uri}")
 
     def _destroy_version(self, number: int) -> None:
         if self._database:

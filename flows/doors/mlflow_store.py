@@ -35,6 +35,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from flows.doors.belonging import elsewhere
+from flows.doors.mlflow_moving import first_elsewhere
 from flows.errors import FlowError, UsageError
 
 CHAMPION = "champion"
@@ -146,6 +148,11 @@ class ModelStore:
         return f"MLflow {mlflow.__version__}, {len(self.versions())} versions of {self.name}"
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _require_here(self) -> None:
+        """Raise ForeignPlaceError where a row of ours names a place outside of the workspace."""
+        if location := first_elsewhere(self.root, self.name):
+            raise elsewhere(location, str(self.root))
 
     def _is_there(self) -> bool:
         return self.database.exists()

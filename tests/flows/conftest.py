@@ -18,6 +18,7 @@ from tests.flows.traces import tail, traces
 from tests.flows.workspaces import (
     CONTRIBUTORS,
     Snapshot,
+    another,
     files,
     make_workspace,
     request,
@@ -117,7 +118,7 @@ def _fresh(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> P
 @pytest.fixture
 def fresh(tmp_path: Path, _fresh: Path) -> Workspace:
     """A workspace with the rows of two contributors and nothing built: cheap to change."""
-    return Workspace.open(shutil.copytree(_fresh, tmp_path / "films", symlinks=True))
+    return another(_fresh, tmp_path / "films")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from flows.backup import destroy_backup, make_backup
 from flows.backup_archive import BackupError
+from flows.backup_signature import Trust
 from flows.catching_up import catch_up
 from flows.departures import DepartureError, departure_of, own_folder, to_bytes
 from flows.errors import UsageError
@@ -21,6 +22,7 @@ from flows.reporting import read_report
 from flows.restoring import restore
 from flows.verifying import verify
 from flows.workspace import Workspace
+from lineage.certificate_digest import sha256_of
 from tests.flows.kept import LEAVER
 from tests.flows.test_opt_out import merge_bytes
 from tests.flows.traces import traces
@@ -44,7 +46,8 @@ def leave(place: Workspace, contributor: str = LEAVER) -> str:
 def tree(root: Path) -> dict[str, bytes]:
     """What a restored workspace must have again, byte for byte."""
     left_out = (".sift/tmp", ".sift/lock", ".sift/logs", ".dvc/tmp", ".dvc/config.local")
-    left_out += ("mlflow.db", "mlruns")
+    left_out += ("mlflow.db", "mlruns", ".sift/home.json")
+    left_out += (".git/logs", ".git/COMMIT_EDITMSG", ".git/index")  # git's notes; made anew
     files = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
     return {n: p.read_bytes() for n, p in files.items() if not n.startswith(left_out)}
 
@@ -60,7 +63,7 @@ def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
         made.backup_id in pending and str(made.file) in pending and "carried out again" in pending
     )
 
-    done = restore(made.file, tmp_path / "elsewhere", sha256=made.sha256)
+    done = restore(made.file, tmp_path / "elsewhere", Trust(sha256=made.sha256))
 
     place = Workspace.open(tmp_path / "elsewhere")
     assert done.carried_out_again == ["opt-out-0001"] and unknown(place) == []
@@ -84,7 +87,7 @@ def test_who_came_and_left_after_the_backup_is_refused_afterwards_too(
     leave(fresh, "newcomer")
     assert "Pending" not in str(read_report(fresh, "opt-out-0001")["not_claimed"])
 
-    done = restore(made.file, tmp_path / "restored")
+    done = restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256))
 
     assert done.carried_out_again == ["opt-out-0001"]
     with pytest.raises(UsageError, match="opted out"):
@@ -107,7 +110,7 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
         made.backup_id in pending and str(made.file) in pending and "carried out again" in pending
     )
 
-    done = restore(made.file, tmp_path / "elsewhere", sha256=made.sha256)
+    done = restore(made.file, tmp_path / "elsewhere", Trust(sha256=made.sha256))
 
     place = Workspace.open(tmp_path / "elsewhere")
     assert done.carried_out_again == ["opt-out-0001"]
@@ -129,7 +132,9 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
 def test_a_built_workspace_comes_back_and_works(masks_only: Workspace, tmp_path: Path) -> None:
     made = make_backup(masks_only, tmp_path / "monday.sift")
 
-    place = Workspace.open(restore(made.file, tmp_path / "restored").workspace)
+    place = Workspace.open(
+        restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256)).workspace
+    )
 
     assert verify(place).passed
     assert place.dvc.status() == {} and place.git.is_clean()
@@ -146,7 +151,7 @@ def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
     made = make_backup(fresh, tmp_path / "monday.sift")
     services.unlink()
 
-    done = restore(made.file, tmp_path / "restored")
+    done = restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256))
 
     assert done.departures == 0 and done.carried_out_again == []
     own = tree(done.workspace)
@@ -212,7 +217,7 @@ def test_records_that_were_withdrawn_after_the_backup_are_withdrawn_again(
     opt_out_plainly(with_vectors.root, removal.request_id)
     state = merge_bytes(with_vectors)
 
-    done = restore(made.file, tmp_path / "restored")
+    done = restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256))
 
     place = Workspace.open(done.workspace)
     assert done.carried_out_again == ["opt-out-0001"]
@@ -231,11 +236,11 @@ def test_without_the_notes_of_who_left_nothing_is_restored(
     beside(str(made.file)).rename(tmp_path / "notes")
 
     with pytest.raises(UsageError, match=r"nobody can tell who has left.*--departures"):
-        restore(made.file, tmp_path / "restored")
+        restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256))
     assert not (tmp_path / "restored").exists()
 
-    restore(made.file, tmp_path / "one", departures=[tmp_path / "notes"])
-    restore(made.file, tmp_path / "two", nobody_left=True)
+    restore(made.file, tmp_path / "one", Trust(sha256=made.sha256), departures=[tmp_path / "notes"])
+    restore(made.file, tmp_path / "two", Trust(sha256=made.sha256), nobody_left=True)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut off", "path", "twice", "more"])
@@ -243,23 +248,26 @@ def test_a_damaged_or_hostile_backup_leaves_nothing_behind(
     fresh: Workspace, tmp_path: Path, damage: str
 ) -> None:
     made = make_backup(fresh, tmp_path / "monday.sift")
-    data = made.file.read_bytes()
+    digest, data = made.sha256, made.file.read_bytes()
     if damage == "flipped":
         at = data.index(b"fresh") if b"edition" not in data else data.index(b"edition")
         made.file.write_bytes(data[:at] + b"E" + data[at + 1 :])
     elif damage == "cut off":
         made.file.write_bytes(data[: len(data) // 2])
     else:
-        _tamper(made.file, damage)
+        digest = _tamper(made.file, damage)
 
     with pytest.raises(BackupError):
-        restore(made.file, tmp_path / "restored")
+        restore(made.file, tmp_path / "restored", Trust(sha256=digest))
     assert sorted(path.name for path in tmp_path.iterdir() if "restor" in path.name) == []
     assert not (tmp_path / "escaped").exists()
 
 
-def _tamper(archive: Path, how: str) -> None:
-    """Repack a backup with a manifest that would do harm, or with something it does not name."""
+def _tamper(archive: Path, how: str) -> str:
+    """Repack a backup with a manifest that would do harm, or with something it does not name.
+
+    Returns the digest of its manifest.
+    """
     with tarfile.open(archive) as old:
         entries = [(entry, old.extractfile(entry).read()) for entry in old]  # type: ignore[union-attr]
     manifest = json.loads(entries[0][1])
@@ -276,6 +284,7 @@ def _tamper(archive: Path, how: str) -> None:
         for entry, data in entries:
             entry.size = len(data)
             new.addfile(entry, io.BytesIO(data))
+    return sha256_of(entries[0][1])
 
 
 def test_a_note_that_somebody_else_wrote_removes_nobody(fresh: Workspace) -> None:
@@ -300,7 +309,12 @@ def test_workspaces_that_share_a_place_do_not_read_each_others_notes(
     (other / note.file_name).write_text("of another workspace")
     made = make_backup(fresh, tmp_path / "monday.sift")
 
-    done = restore(made.file, tmp_path / "restored", departures=[tmp_path / "departures"])
+    done = restore(
+        made.file,
+        tmp_path / "restored",
+        Trust(sha256=made.sha256),
+        departures=[tmp_path / "departures"],
+    )
 
     assert done.departures == 0 and unknown(Workspace.open(done.workspace)) == []
 

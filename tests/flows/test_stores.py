@@ -9,6 +9,7 @@ import pytest
 
 from flows.auditing import CHECKS
 from flows.errors import UsageError
+from flows.home import read_home, write_home
 from flows.purging import PendingError, pending
 from flows.stocktaking import Stock
 from flows.verifying import verify
@@ -126,8 +127,12 @@ def test_an_opt_out_ends_in_the_bytes_of_a_merge_without_them_and_leaves_nothing
 
 
 def test_one_machine_at_a_time_changes_what_lineage_tells_of(team: Team, tmp_path: Path) -> None:
-    # Another machine: its own folder and file lock, the same lineage.
-    other = Workspace.open(shutil.copytree(team.place.root, tmp_path / "other", symlinks=True))
+    # Another machine: its own folder and file lock, the same lineage, the same workspace.
+    root = shutil.copytree(team.place.root, tmp_path / "other", symlinks=True)
+    home = read_home(root)
+    assert home is not None
+    write_home(root, home.model_copy(update={"path": str(root)}))
+    other = Workspace.open(root)
     with (
         team.place.lock(),
         pytest.raises(WorkspaceBusyError, match="another machine"),

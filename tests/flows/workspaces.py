@@ -13,8 +13,11 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingSt
 
 from flows.base import ensure_base
 from flows.decisions import approve
+from flows.doors.belonging import MARK
+from flows.doors.mlflow_moving import move_store
 from flows.evaluating import evaluate_state, write_metrics
 from flows.finetuning import finetune_jobs, jobs, pending
+from flows.home import Home, new_id, write_home
 from flows.ingest import add_contributors
 from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
 from flows.merging import merge_members
@@ -116,6 +119,18 @@ def add(place: Workspace, rows: Rows, *, replace: bool = False, rejoin: str | No
         add_contributors(place, [path], replace=replace, rejoin=rejoin)
     finally:
         path.unlink()
+
+
+def another(source: Path, target: Path) -> Workspace:
+    """A workspace like this one in another place, as if it had been made there."""
+    shutil.copytree(source, target, symlinks=True)
+    move_store(target, source, target)
+    own = Home(id=new_id(), path=str(target.resolve()))
+    mark = target / "remote" / MARK
+    if mark.exists():
+        mark.write_text(own.id)
+    write_home(target, own)
+    return Workspace.open(target)
 
 
 def finetune_and_merge(place: Workspace) -> StateRecord:
