@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.departures import DepartureError, departure_of, seal, unseal
 from flows.home import Home, HomeId
@@ -29,6 +29,7 @@ from flows.ledgers import (
     origin_of,
 )
 from flows.workspace import Workspace
+from lineage.times import Utc
 
 _END, _REMOVED = ".copy", "removed"
 
@@ -42,7 +43,7 @@ class Copy(BaseModel):
     path: str
     host: str
     backup_id: str | None
-    made_at: AwareDatetime
+    made_at: Utc
 
 
 @dataclass(frozen=True)

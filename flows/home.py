@@ -14,9 +14,10 @@ import secrets
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.errors import FlowError, UsageError
+from lineage.times import Utc
 
 HomeId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 _FILE = Path(".sift") / "home.json"
@@ -39,7 +40,7 @@ class Origin(_Written):
     """Where that lay."""
     backup_id: str | None = None
     """The backup it came by; None for a copied folder."""
-    at: AwareDatetime
+    at: Utc
     links: tuple[str, ...] = ()
     """Folders in which that workspace notes departures; none: nobody will tell this copy."""
 

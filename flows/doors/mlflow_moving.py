@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from flows.errors import FlowError
+
 _COLUMNS = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -19,7 +21,8 @@ _COLUMNS = {
 # Ours alone: a user may keep other experiments and models in the same store, wherever they like.
 _LOCATIONS = """
 SELECT artifact_location FROM experiments WHERE name = :name
-UNION SELECT artifact_uri FROM runs JOIN experiments USING (experiment_id) WHERE name = :name
+UNION SELECT r.artifact_uri FROM runs r JOIN experiments e USING (experiment_id)
+  WHERE e.name = :name
 UNION SELECT m.artifact_location FROM logged_models m JOIN experiments e USING (experiment_id)
   WHERE e.name = :name
 UNION SELECT source FROM model_versions v WHERE name = :name AND EXISTS (
@@ -45,7 +48,14 @@ def _locations(database: Path, name: str) -> Iterator[str]:
     try:
         with closing(sqlite3.connect(database)) as connection:
             rows = connection.execute(_LOCATIONS, {"name": name}).fetchall()
-    except sqlite3.Error:  # damaged, or without tables: whoever opens it says so, and what mends it
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # MLflow has not made them yet
+            return
+        raise FlowError(
+            f"{database} cannot be asked where its files lie: {error}.",
+            remedy="end other processes that use it, then run the same command again.",
+        ) from error
+    except sqlite3.DatabaseError:  # no database at all: whoever opens it says so, and what mends it
         return
     yield from (location for (location,) in rows if location)
 
