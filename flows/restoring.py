@@ -21,6 +21,7 @@ from flows.departures import own_folder
 from flows.doors.git import Git
 from flows.doors.mlflow_moving import move_store
 from flows.errors import UsageError
+from flows.folders import require_usable
 from flows.home import Home, Origin, new_id, still_lives, write_home
 from flows.ledger_places import FOLDER, FolderLedger
 from flows.ledgers import COPIES, beside
@@ -68,6 +69,7 @@ def restore(
     workspace is there, and `sift opt-out run` goes on.
     """
     folder = folder.resolve()
+    require_usable(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
     places = _places(backup, departures, nobody_left)

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from flows.digests import DigestKey, artifact_name
 from flows.doors.git import Git
 from flows.errors import FlowError, UsageError
+from flows.folders import require_usable
 from flows.home import Home, new_id, read_home, require_at_home, write_home
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
@@ -91,6 +92,7 @@ class Workspace:
                 f"{root} is not a workspace.",
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
             )
+        require_usable(root)
         return cls(root, patience)
 
     @classmethod
@@ -101,6 +103,7 @@ class Workspace:
         left behind.
         """
         root = root.resolve()
+        require_usable(root)
         if root.exists() and not root.is_dir():
             raise UsageError(f"{root} is a file.", remedy="name a new or an empty folder.")
         if root.exists() and any(root.iterdir()):

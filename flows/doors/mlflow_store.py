@@ -31,13 +31,13 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.utils.file_utils import local_file_uri_to_path
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.doors.belonging import elsewhere
 from flows.doors.mlflow_moving import first_elsewhere
-from flows.errors import FlowError, UsageError
+from flows.errors import FlowError
+from flows.folders import require_usable
 
 CHAMPION = "champion"
 TAG_STATE = "sift.state_sha256"
@@ -84,11 +84,7 @@ class ModelStore:
 
     def __init__(self, root: Path, name: str) -> None:
         self.root = root.resolve()
-        if local_file_uri_to_path(str(self.root)) != str(self.root):
-            raise UsageError(
-                f"MLflow reads a percent sign with two hex digits in {self.root} as an escape.",
-                remedy="move the workspace to a folder whose name has none.",
-            )
+        require_usable(self.root)
         self.name = name
         self.database = self.root / "mlflow.db"
         self.artifacts = self.root / "mlruns"

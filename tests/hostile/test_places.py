@@ -1,5 +1,6 @@
 """A folder that is not where it was, or leads elsewhere: nothing of another one is touched."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -216,3 +217,61 @@ def test_a_home_that_is_not_ours_to_read_is_one_error(original: Workspace) -> No
     with place.lock():
         pass
     assert read_home(original.root) is not None
+
+
+REFUSED_PATHS = {
+    "a question mark": "what?",
+    "braces": "{films}",
+    "an escape": "100%25",
+    "a line break": "two\nlines",
+    "a separator of lines": "two\u2028lines",
+    "a tab": "two\tcolumns",
+    "an escape sequence": "\x1b[2J",
+    "bytes that are no UTF-8": os.fsdecode(b"caf\xe9"),
+    "a long path": "/".join(["d" * 100] * 4),
+}
+USABLE_PATHS = {
+    "spaces": " with  spaces ",
+    "quotes": 'it\'s "so" `here`',
+    "marks of URLs": "a#b&c=d;e:f@g",
+    "a percent sign": "100% of it",
+    "patterns": "a*b[c]!d",
+    "variables": "$HOME ~user",
+    "slashes of elsewhere": "a\\b",
+    "letters of elsewhere": "фильмы 映画",
+    "a dash": "-rf",
+    "a long name": "n" * 150,
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_PATHS)
+def test_a_path_that_a_library_cannot_name_is_refused_by_what_is_in_the_way(
+    tmp_path: Path, case: str
+) -> None:
+    root = tmp_path / REFUSED_PATHS[case]
+
+    with pytest.raises(UsageError, match=r"The path .* name another folder") as caught:
+        Workspace.create(root, {})
+
+    assert str(caught.value).isprintable() and not root.exists()
+
+
+@pytest.mark.parametrize("case", USABLE_PATHS)
+def test_any_other_path_will_do(tmp_path: Path, case: str) -> None:
+    """git, DVC with its remote, lineage and MLflow all write and find again there."""
+    root = tmp_path / USABLE_PATHS[case]
+    place = Workspace.create(root, {"model": {"name": "films"}})
+    (place.data / "rows.jsonl").write_text("{}\n")
+
+    with place.lock():
+        place.dvc.add("data")
+        place.dvc.push()
+        client = place.mlflow._client
+        run = client.create_run(place.mlflow._experiment(client))
+        client.log_artifact(run.info.run_id, str(root / "params.yaml"))
+
+    with Workspace.open(root).lock():
+        pass
+    assert place.git.is_clean() or place.git.tracked("params.yaml")
+    assert (root / "mlruns" / run.info.run_id / "artifacts" / "params.yaml").is_file()
+    assert not place.dvc.is_remote_empty() and [p.name for p in tmp_path.iterdir()] == [root.name]
