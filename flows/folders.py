@@ -1,7 +1,7 @@
 """Which folders a workspace may lie in: those that every library it rests on can name.
 
 Found by trying: DuckDB takes `?` in a path for the begin of options, DVC fills in braces and breaks
-a setting at a separator of lines, MLflow undoes percent signs, SQLite opens no file below a long one.
+a setting at a separator of lines, MLflow undoes percent signs, SQLite opens nothing below a long one.
 """
 
 import re
@@ -23,7 +23,7 @@ def require_usable(folder: Path) -> None:
     for char in text:
         if char in _TAKEN:
             raise UsageError(
-                f"The path {shown} holds {char!r}, which {_TAKEN[char]} does not take for a letter.",
+                f"The path {shown} holds {char!r}, which {_TAKEN[char]} takes for more.",
                 remedy=remedy,
             )
         if not char.isprintable():
