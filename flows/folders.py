@@ -1,7 +1,8 @@
 """Which folders a workspace may lie in: those that every library it rests on can name.
 
 Found by trying: DuckDB takes `?` in a path for the begin of options, DVC fills in braces and breaks
-a setting at a separator of lines, MLflow undoes percent signs, SQLite opens nothing below a long one.
+a setting at a separator of lines, MLflow undoes percent signs, SQLite opens nothing below a long
+path.
 """
 
 import re
@@ -40,7 +41,7 @@ def require_usable(folder: Path) -> None:
         )
     if len(text.encode()) > LONGEST:
         raise UsageError(
-            f"The path {shown[:40]}… has {len(text.encode())} bytes: SQLite opens no file below one "
-            f"of more than {LONGEST}.",
+            f"The path {shown[:40]}… has {len(text.encode())} bytes: SQLite opens no file below "
+            f"one of more than {LONGEST}.",
             remedy=remedy,
         )
