@@ -31,7 +31,7 @@ def moved(
     say(f"Next: sift doctor --workspace {home.path}")
 
 
-@app.command(epilog=example("cp -r films trial", "sift workspace copied --workspace trial"))
+@app.command(epilog=example("sift workspace copied --workspace trial"))
 def copied(
     before: FromOption = None, workspace: WorkspaceOption = Path(), json: JsonOption = False
 ) -> None:

@@ -12,9 +12,9 @@ import pytest
 from flows.auditing import CHECKS
 from flows.certificates import check_certificates
 from flows.decisions import approve
-from flows.doors.mlflow_moving import move_store
 from flows.registering import export
 from flows.reporting import read_report
+from flows.settling import settle_move
 from flows.stocktaking import Stock
 from flows.verifying import verify
 from flows.workspace import Workspace
@@ -35,7 +35,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
     (root / ".sift" / "tmp").mkdir(exist_ok=True)
     for private in (root / ".sift" / "secret.key", *(root / ".sift" / "keys").glob("*.pem")):
         private.chmod(0o600)
-    move_store(root, make.MOVED_FROM, root)
+    settle_move(root, make.MOVED_FROM)
     return root
 
 

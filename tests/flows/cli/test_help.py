@@ -67,7 +67,12 @@ def test_every_command_and_option_is_in_the_docs(name: str) -> None:
 def test_the_docs_name_no_command_or_option_that_is_not_there() -> None:
     headings = re.findall(r"^### `(sift[a-z -]*?)(?: [\[A-Z][^`]*)?`$", DOCS, flags=re.M)
     assert sorted(headings) == sorted(COMMANDS)
-    known = {option for each in TREE.values() for p in each.params for option in p.opts}
+    known = {
+        option
+        for each in TREE.values()
+        for p in each.params
+        for option in (*p.opts, *p.secondary_opts)
+    }
     mentioned = set(re.findall(r"`(--[a-z-]+)", DOCS))
     assert mentioned <= known | {"--help"}
 
