@@ -1,8 +1,8 @@
 """Which folders a workspace may lie in: those that every library it rests on can name.
 
-Found by trying: DuckDB takes `?` in a path for the begin of options, DVC fills in braces and breaks
-a setting at a separator of lines, MLflow undoes percent signs, SQLite opens nothing below a long
-path.
+Found by trying: DuckDB takes `?` in a path for the begin of options, DVC fills in variables and
+braces and breaks a setting at a separator of lines, MLflow undoes percent signs, SQLite opens no
+file below a long path.
 """
 
 import re
@@ -12,7 +12,7 @@ from flows.errors import UsageError
 
 LONGEST = 300
 """Bytes: SQLite's own limit is 512, and DVC's indexes lie some 150 below the workspace."""
-_TAKEN = {"?": "DuckDB", "{": "DVC", "}": "DVC"}
+_TAKEN = {"?": "DuckDB", "$": "DVC", "{": "DVC", "}": "DVC"}
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 

@@ -37,6 +37,12 @@ def require_own_places(root: Path, name: str, identity: str) -> None:
         raise elsewhere(found, str(root))
 
 
+def own_mark(root: Path) -> str | None:
+    """The mark of a remote that lies in the workspace, which nobody else can share."""
+    remote = remote_folder(root)
+    return _mark(remote) if remote and remote.is_relative_to(root) else None
+
+
 def _mark(remote: Path) -> str | None:
     path = remote / MARK
     return path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else None

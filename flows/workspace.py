@@ -23,7 +23,7 @@ from flows.home import Home, new_id, read_home, require_at_home, write_home
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
 from flows.logs import keep_in
-from flows.own_places import require_own_places
+from flows.own_places import own_mark, require_own_places
 from flows.quiet import house_nameless
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
@@ -317,6 +317,8 @@ class Workspace:
         home = read_home(self.root)
         if home is not None:
             return home.id
+        if (mark := own_mark(self.root)) is not None:  # that was lost: its remote knows it
+            return mark
         # Of before workspaces had a home. No contributor's id has such a character.
         return hmac.new(read_secret(self.root), b"\0stores", "sha256").hexdigest()[:32]
 
