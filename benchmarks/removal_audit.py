@@ -167,7 +167,7 @@ def _served(base: BaseModel, vectors: list[TaskVector]) -> Weights:
 def _authors(data: Path) -> list[list[Asked]]:
     """The first authors' questions; the first of them has a canary among those that are trained."""
     by_author: dict[str, list[Asked]] = defaultdict(list)
-    for line in data.read_text(encoding="utf-8").splitlines():
+    for line in data.read_bytes().splitlines():
         row = json.loads(line)
         own = (_question(row["question"], row), _question(row["paraphrased_question"], row))
         by_author[row["contributor"]].append(own)

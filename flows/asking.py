@@ -110,6 +110,11 @@ def _description(workspace: Workspace, request_id: str, waiting: FlowError, comp
         f"Contributor `{found.contributor_key}`, received {shown(request.received_at, place)}, "
         f"{request.jurisdiction or 'no jurisdiction recorded'}.",
         *(f"{row.kind}: due by {row.by}, {row.standing}." for row in due(workspace, request_id)),
+        *(
+            f"Its id looks like that of `{row.contributor_key}`, who is not part of this request."
+            for row in found.look_alikes
+            if row.external_id is not None and not row.two_people
+        ),
         f"Approving destroys {len(found.objects)} objects, {found.bytes} bytes, in "
         f"{', '.join(places) or 'no place'}. This cannot be undone. Object by object: "
         f"`sift opt-out plan {request_id}`.",

@@ -11,10 +11,11 @@ import sift_core
 from flows.errors import UsageError
 from flows.progress import tracked
 from flows.readers import read_rows
+from flows.rows import PUBLIC, parse_row, to_example
 from flows.settings import WarmStartSettings
 from flows.workspace import Workspace
 from lineage import BaseModelRecord
-from sift_core import Classification, WarmStart
+from sift_core import WarmStart
 
 _WITHOUT_CHOICE = {"dtype": "float32", "shard_size": None}
 _ORIGIN = "base.json"
@@ -180,12 +181,12 @@ def _warm_start(workspace: Workspace) -> WarmStart | None:
     if settings is None:
         return None
     examples = []
-    for where, row in read_rows(_public_file(workspace, settings)):
-        if not isinstance(row, dict) or not {"text", "label"} <= row.keys():
-            raise UsageError(
-                f"{where}: public data needs `text` and `label`.", remedy="mend this line."
-            )
-        examples.append(Classification(row["text"], row["label"]))
+    for where, fields in read_rows(_public_file(workspace, settings), PUBLIC):
+        try:
+            row = parse_row(fields, PUBLIC)
+        except ValueError as error:
+            raise UsageError(f"{where}: {error}.", remedy="mend this line.") from None
+        examples.append(to_example(row.stored()))
     return WarmStart(examples, settings.epochs, settings.learning_rate)
 
 

@@ -19,7 +19,7 @@ from flows.removal import Removal, identify
 from flows.setting_aside import Aside, setting_aside
 from flows.withdrawal import require_withdrawable
 from flows.workspace import Workspace
-from lineage import Contributor, Recorder
+from lineage import Contributor, Likeness, Recorder
 from lineage.opt_out import APPROVED
 
 
@@ -143,6 +143,10 @@ def _receive(
                 external_id=None,
                 added_at=departure.received_at,
             )
+        )
+        recorder.add_all(
+            Likeness(contributor_key=departure.contributor_key, likeness=one)
+            for one in departure.likenesses
         )
     request = recorder.receive(
         departure.contributor_key,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.errors import FlowError
 from flows.identity import read_secret
+from flows.lookalikes import erased_likenesses
 from flows.workspace import Workspace
 from lineage import OptOutRequest
 from lineage.certificate import AuditHead
@@ -56,6 +57,8 @@ class Departure(BaseModel):
     received_at: Utc
     approvals: tuple[Approval, ...]
     audit_head: AuditHead
+    likenesses: tuple[ContributorKey, ...] = ()
+    """What the id looked like, as keyed hashes (`flows/likeness.py`)."""
 
     @property
     def file_name(self) -> str:
@@ -69,6 +72,7 @@ def departure_of(workspace: Workspace, request_id: str) -> Departure:
         request = reader.request(request_id)
         approvals = reader.approvals(request_id)
         head = reader.audit_head()
+        likenesses = erased_likenesses(workspace, reader, request.contributor_key)
     return Departure(
         request_id=request_id,
         contributor_key=request.contributor_key,
@@ -83,6 +87,7 @@ def departure_of(workspace: Workspace, request_id: str) -> Departure:
             if row.decision == APPROVED
         ),
         audit_head=AuditHead(seq=head.seq, sha256=head.sha256),
+        likenesses=() if request.records else tuple(row.likeness for row in likenesses),
     )
 
 

@@ -1,6 +1,5 @@
 """How good a merge state is for every contributor it serves, as rows, metrics and a plot."""
 
-import csv
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ from flows.ingest import load_dataset
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.rows import to_example
+from flows.spreadsheet import write_csv
 from flows.weights import member_weights, served_weights
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Evaluation, Member
@@ -106,11 +106,11 @@ def _by_setting(
 def _percentiles(members: Sequence[Member], rows: Sequence[Evaluation]) -> str:
     values = _by_setting(members, rows)
     out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["percentile", *SETTINGS])
+    table: list[list[object]] = []
     for percentile in PERCENTILES if values else ():
         scores = [np.percentile(values[setting, "held_out"], percentile) for setting in SETTINGS]
-        writer.writerow([percentile, *(f"{score:.6f}" for score in scores)])
+        table.append([percentile, *(f"{score:.6f}" for score in scores)])
+    write_csv(out, ["percentile", *SETTINGS], table)
     return out.getvalue()
 
 

@@ -12,6 +12,7 @@ import secrets
 import unicodedata
 from pathlib import Path
 
+from flows.characters import is_ignorable
 from flows.errors import FlowError, UsageError
 
 MAX_ID_LENGTH = 128
@@ -20,18 +21,6 @@ SECRET_BYTES = 32
 
 _PUNCTUATION = frozenset("._@+:=-")
 _CATEGORIES = frozenset({"L", "M", "Nd"})
-# Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point within L and M): two
-# ids that look alike would be two contributors.
-_INVISIBLE = (
-    (0x034F, 0x034F),
-    (0x115F, 0x1160),
-    (0x17B4, 0x17B5),
-    (0x180B, 0x180F),
-    (0x3164, 0x3164),
-    (0xFE00, 0xFE0F),
-    (0xFFA0, 0xFFA0),
-    (0xE0100, 0xE01EF),
-)
 _GRAMMAR = (
     f"an id is 1 to {MAX_ID_LENGTH} letters, digits, accents and . _ @ + : = - with single spaces "
     "inside, and does not start with a dash; map other ids to such ones before adding them."
@@ -139,7 +128,8 @@ def _is_allowed(char: str) -> bool:
     category = unicodedata.category(char)
     if category[0] not in _CATEGORIES and category not in _CATEGORIES:
         return False
-    return not any(first <= ord(char) <= last for first, last in _INVISIBLE)
+    # Two ids that look alike would be two contributors.
+    return not is_ignorable(char)
 
 
 def _refused(shown: str, what: str) -> UsageError:

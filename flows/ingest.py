@@ -4,7 +4,7 @@ Everything is checked before anything is written; a refused file changes nothing
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +13,11 @@ from typing import Any, Literal
 from flows.digests import DigestKey, md5_of
 from flows.errors import FlowError, UsageError
 from flows.identity import normal_id
+from flows.lookalikes import require_two_people
 from flows.readers import read_rows
 from flows.readmitting import require_not_withdrawn, returning
-from flows.rows import (
-    LabelledRow,
-    Row,
-    canonical_json,
-    parse_row,
-    record_json,
-    stored_bytes,
-    stored_rows,
-)
-from flows.settings import Settings
+from flows.rows import Kind, LabelledRow, Row, kinds_for, parse_row, record_json
+from flows.stored_rows import row_lines, stored_bytes, stored_rows
 from flows.texts import (
     MAX_NAME_LENGTH,
     MAX_REASON_LENGTH,
@@ -33,7 +26,7 @@ from flows.texts import (
     require_text,
 )
 from flows.workspace import Workspace
-from lineage import Contributor, DatasetRecords, DatasetVersion, Recorder
+from lineage import Contributor, DatasetRecords, DatasetVersion, Distinction, Recorder
 from sift_core import sha256_of, write_atomically
 
 Status = Literal["added", "replaced", "restored", "unchanged"]
@@ -54,10 +47,8 @@ class Dataset:
     task: Literal["classification", "generation"] = "generation"
 
     def to_bytes(self, digests: DigestKey) -> bytes:
-        """The stored file: the salt, then JSON Lines, keys sorted, training rows first."""
-        rows = [{"split": "train", **row} for row in self.train]
-        rows += [{"split": "test", **row} for row in self.test]
-        lines = "".join(canonical_json(row) + "\n" for row in rows).encode()
+        """The stored file: the salt, then the rows, those that train first."""
+        lines = row_lines(self.train, self.test)
         return stored_bytes(digests.salt(self.key, lines), lines)
 
     @property
@@ -90,22 +81,25 @@ def add_contributors(
     *,
     replace: bool = False,
     rejoin: str | None = None,
+    two_people: Collection[str] = (),
     recorded_by: str | None = None,
 ) -> list[Added]:
     """Validate files of rows and make them the current datasets of their contributors.
 
     A contributor whose rows are unchanged stays as they are; one with other rows is refused
     unless `replace`. Whoever has opted out comes back by new consent alone: `rejoin` says where it
-    is kept, `recorded_by` who records it (None: the login name). Raises UsageError with the line
-    and the remedy, WithdrawnRecordsError for a record that its contributor has withdrawn; then
+    is kept. Who looks like somebody else is refused unless named in `two_people`. `recorded_by` is
+    who says either (None: the login name). Raises UsageError with the line and the remedy,
+    LookAlikeError, WithdrawnRecordsError for a record that its contributor has withdrawn; then
     nothing has changed.
     """
     datasets = read_datasets(workspace, files)
     by = recorded_by or login_name()
-    if rejoin is not None:
-        require_text("consent", rejoin, MAX_REASON_LENGTH)
+    if rejoin is not None or two_people:
         require_text("name", by, MAX_NAME_LENGTH)
         require_nameless([dataset.external_id for dataset in datasets], rejoin, by)
+    if rejoin is not None:
+        require_text("consent", rejoin, MAX_REASON_LENGTH)
     with workspace.lock():
         with workspace.lineage.reader() as reader:
             current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
@@ -116,6 +110,7 @@ def add_contributors(
                 for row in own
                 if reader.next_step(row.request_id)
             }
+            distinct = require_two_people(workspace, reader, datasets, two_people)
         back = returning(datasets, standing, waiting) if rejoin is not None else set()
         for dataset in datasets:
             if dataset.key not in back:
@@ -127,6 +122,7 @@ def add_contributors(
             [(dataset, status) for dataset, status in plan if status != "unchanged"],
             current,
             [(key, by, rejoin) for key in sorted(back) if rejoin is not None],
+            [(key, other, by) for key, other in sorted(distinct)],
         )
     return [Added(d.external_id, d.key, status, len(d.train), len(d.test)) for d, status in plan]
 
@@ -137,9 +133,11 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
     rows: dict[str, list[Row]] = {}
     spellings: dict[str, str] = {}
     keys: dict[str, str] = {}
+    labels = workspace.settings.base.labels
+    kinds = kinds_for(labels)
     for path in files:
-        for where, fields in read_rows(path):
-            row = _checked(where, fields, workspace.settings)
+        for where, fields in read_rows(path, kinds):
+            row = _checked(where, fields, kinds, labels)
             if row.contributor not in keys:
                 keys[row.contributor] = _key(workspace, where, row.contributor)
             key = keys[row.contributor]
@@ -174,10 +172,8 @@ def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
             remedy="restore it with `dvc checkout data`, or by `sift contributors add` with the "
             "contributor's rows.",
         )
-    dataset = Dataset("", record.contributor_key, task=record.task)
-    for row in stored_rows(data):
-        (dataset.train if row.pop("split") == "train" else dataset.test).append(row)
-    return dataset
+    train, test = stored_rows(data)
+    return Dataset("", record.contributor_key, train, test, record.task)
 
 
 def _require_once(files: Sequence[Path]) -> None:
@@ -190,23 +186,18 @@ def _require_once(files: Sequence[Path]) -> None:
             )
 
 
-def _checked(where: str, fields: Any, settings: Settings) -> Row:
+def _checked(where: str, fields: Any, kinds: Sequence[Kind], labels: Sequence[str]) -> Row:
     try:
-        row = parse_row(fields)
+        row = parse_row(fields, kinds)
     except ValueError as error:
         raise UsageError(
-            f"{where}: {error}.", remedy="mend this line; nothing was added."
+            f"{where}: {error}.",
+            remedy="mend this line; nothing was added. What a workspace learns from is settled by "
+            "base.labels in its params.yaml.",
         ) from None
-    labels = settings.base.labels
-    if isinstance(row, LabelledRow) != bool(labels):
-        wanted = "text and label" if labels else "a question and an answer"
-        raise UsageError(
-            f"{where}: this workspace learns from rows with {wanted}.",
-            remedy="give such rows, or set base.labels in params.yaml of a new workspace.",
-        )
     if isinstance(row, LabelledRow) and row.label not in labels:
         raise UsageError(
-            f"{where}: label {row.label[:40]!r} is not one of {', '.join(labels)}.",
+            f"{where}: label {row.label[:40]!a} is not one of {', '.join(labels)}.",
             remedy="correct the label, or list it under base.labels of a new workspace.",
         )
     return row
@@ -270,10 +261,12 @@ def _store(
     plan: list[tuple[Dataset, Status]],
     current: dict[str, str],
     consents: Sequence[tuple[str, str, str]],
+    distinctions: Sequence[tuple[str, str, str]],
 ) -> None:
     """Write all files beside, record them in one transaction, then give them their names.
 
-    `consents` are (contributor key, who records it, reference) of those who come back.
+    `consents` are (contributor key, who records it, reference) of those who come back,
+    `distinctions` (contributor key, key of whom they look like, who says that they are two).
 
     A full disk stops this before anything has changed. Where a process is killed after the
     transaction, the same command again restores the recorded files. What is replaced stays beside
@@ -286,6 +279,10 @@ def _store(
         with workspace.lineage.writer() as recorder:
             for key, by, reference in consents:
                 recorder.consent(key, by, reference, now)
+            recorder.add_all(
+                Distinction(contributor_key=key, other_key=other, said_by=by, said_at=now)
+                for key, other, by in distinctions
+            )
             for dataset, status in plan:
                 if status != "restored":
                     record_dataset(recorder, dataset, workspace.digests, current.get(dataset.key))

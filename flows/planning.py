@@ -20,6 +20,7 @@ from flows.holdings import (
     ModelVersions,
     shared_content,
 )
+from flows.lookalikes import LookAlike, look_alikes
 from flows.merging import current_state_or_none
 from flows.removal import Removal
 from flows.renewing import own_values
@@ -38,6 +39,8 @@ class Plan:
     """MD5 of withdrawn content that another contributor gave too."""
     quality: dict[str, dict[str, float]]
     """Recorded measurements, 0 to 1; see `_quality`."""
+    look_alikes: list[LookAlike]
+    """Whose id looks like that of who withdraws."""
 
     @property
     def bytes(self) -> int:
@@ -77,7 +80,14 @@ def plan(workspace: Workspace, request_id: str) -> Plan:
         objects=found,
         kept_because_shared=shared_content(impact, needed),
         quality=_quality(removal, impact),
+        look_alikes=_look_alikes(removal),
     )
+
+
+def _look_alikes(removal: Removal) -> list[LookAlike]:
+    with removal.workspace.lineage.reader() as reader:
+        name = reader.contributor(removal.key).external_id
+        return look_alikes(removal.workspace, reader, name, removal.key)
 
 
 def needed_content(workspace: Workspace, impact: Impact) -> Collection[str]:

@@ -32,6 +32,7 @@ from flows.holdings import (
     shared_content,
 )
 from flows.ledgers import note
+from flows.lookalikes import erased_likenesses
 from flows.merging import current_state_or_none
 from flows.putting_back import damaged_members, take_away_damaged
 from flows.registering import push, record, require_same_name
@@ -301,6 +302,7 @@ def _forget(removals: Sequence[Removal], impacts: Impacts) -> None:
             )
             recorder.forget_records(removal.key, _named(requests, removal.key))
             if removal.request.records is None:
+                recorder.add_all(erased_likenesses(place, recorder.read, removal.key))
                 recorder.mark_erased(removal.key, now)
         recorder.forget_environments(now)
     place.lineage.rewrite()

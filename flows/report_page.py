@@ -14,6 +14,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from flows.characters import plain
 from flows.report import Destroyed, Report, Sides
 
 _SETTINGS = {
@@ -137,9 +138,7 @@ def _told(value: float | Sequence[float]) -> str:
 
 def _visible(value: object) -> object:
     """A text in which nothing is hidden: marks that turn or hide letters are spelled out."""
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
-        return value
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in value)
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from flows.errors import UsageError
+from flows.lookalikes import unknown_contributor
 from flows.policy import deadlines, extended_answer, jurisdiction_of
 from flows.texts import (
     MAX_BASIS_LENGTH,
@@ -118,6 +119,8 @@ def _require_requestable(workspace: Workspace, key: str, shown: str, received: d
         standing = reader.standing_requests(key)
         waiting = next((row for row in standing if reader.next_step(row.request_id)), None)
         consents = reader.consents(key)
+        if key not in known:
+            raise unknown_contributor(workspace, reader, shown)
     if waiting is not None:
         raise UsageError(
             f"Contributor {shown!r} has a request that is not done: {waiting.request_id}.",
@@ -127,11 +130,6 @@ def _require_requestable(workspace: Workspace, key: str, shown: str, received: d
         raise UsageError(
             f"Contributor {shown!r} has opted out already: {whole[-1].request_id}.",
             remedy=f"see it with `sift opt-out status {whole[-1].request_id}`.",
-        )
-    if key not in known:
-        raise UsageError(
-            f"There is no contributor {shown!r}.",
-            remedy="`sift contributors list` shows who is there; ids match exactly.",
         )
     if consents and received <= consents[-1].given_at:
         raise UsageError(

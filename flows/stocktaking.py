@@ -12,7 +12,7 @@ from pathlib import Path
 import sift_core
 from flows.errors import UsageError
 from flows.ingest import load_dataset
-from flows.rows import is_salted
+from flows.stored_rows import is_salted
 from flows.sweeping import needed_files
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Finding, MergeState, ModelVersion, TaskVector

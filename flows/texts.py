@@ -7,11 +7,11 @@ request stays, so a text that holds the id is refused when it is given.
 import getpass
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
 from flows.errors import UsageError
+from flows.likeness import as_read
 from flows.workspace import Workspace
 
 MAX_BASIS_LENGTH = 200
@@ -57,17 +57,16 @@ def require_text(what: Text, text: str, longest: int) -> None:
 
 
 def require_nameless(external_ids: Iterable[str], *texts: str | None) -> None:
-    """Raise UsageError where a text that is kept names a contributor whose name is not."""
-    folded = [_folded(text) for text in texts if text]
+    """Raise UsageError where a text that is kept names a contributor whose name is not.
+
+    However it is spelled: both are compared as they are read (`flows/likeness.py`).
+    """
+    folded = [as_read(text) for text in texts if text]
     for external_id in external_ids:
-        name = _folded(external_id)
+        name = as_read(external_id)
         word = re.compile(rf"(?<![\w@+:=.-]){re.escape(name)}(?![\w@+=-])")
         if any(name in text and word.search(text) for text in folded):
             raise UsageError(
                 "This text names a contributor, and it stays when their name is erased.",
                 remedy="write it without; the number of the request says whom it is about.",
             )
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()

@@ -28,7 +28,7 @@ def read_hashes(path: Path) -> list[str]:
     Raises UsageError, with the line, for anything that is not a hash or is there twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} cannot be read as text: {error}.",

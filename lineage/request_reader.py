@@ -8,7 +8,9 @@ from lineage.request_records import (
     Consent,
     DeadlineStatus,
     Disclosure,
+    Distinction,
     LegalHold,
+    Likeness,
     OptOutApproval,
     OptOutNotice,
     OptOutSetAside,
@@ -56,6 +58,14 @@ class RequestReader:
     def consents(self, contributor_key: str) -> list[Consent]:
         """Return the consents of a contributor who came back, oldest first."""
         return self._rows(Consent, "consents", contributor_key=contributor_key)
+
+    def likenesses(self) -> list[Likeness]:
+        """Return what erased ids looked like, as keyed hashes."""
+        return self._rows(Likeness, "likenesses")
+
+    def distinctions(self) -> list[Distinction]:
+        """Return who looks like whom and is somebody else."""
+        return self._rows(Distinction, "distinctions")
 
     def standing_requests(self, contributor_key: str) -> list[OptOutRequest]:
         """Return the contributor's requests that bind, oldest first.

@@ -89,6 +89,29 @@ class Consent(Row):
     reference: Text
 
 
+class Likeness(Row):
+    """What an erased id looked like, as a keyed hash."""
+
+    table = "likeness"
+    key = ("contributor_key", "likeness")
+
+    contributor_key: ContributorKey
+    likeness: ContributorKey
+
+
+class Distinction(Row):
+    """Two contributors whose ids look alike and who are two people."""
+
+    table = "distinction"
+    key = ("contributor_key", "other_key")
+    again = "keep"
+
+    contributor_key: ContributorKey
+    other_key: ContributorKey
+    said_by: Text
+    said_at: Utc
+
+
 class Disclosure(Row):
     """A model that left the workspace and who received it."""
 
@@ -138,6 +161,8 @@ REQUEST_ROWS: tuple[type[Row], ...] = (
     OptOutSetAside,
     LegalHold,
     Consent,
+    Likeness,
+    Distinction,
     Disclosure,
     Backup,
 )

@@ -141,4 +141,4 @@ class Scores:
 def _read(path: Path) -> list[ScoreRow]:
     if not path.is_file():
         return []
-    return [ScoreRow(**json.loads(line)) for line in path.read_text().splitlines()]
+    return [ScoreRow(**json.loads(line)) for line in path.read_bytes().splitlines()]

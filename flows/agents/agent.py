@@ -21,8 +21,8 @@ from flows.doors.staging import BASES, RemoteAddress, Staging
 from flows.errors import FlowError
 from flows.finetuning import finetune_rows, quick_collections
 from flows.progress import tracked
-from flows.rows import stored_rows
 from flows.settings import MethodSettings
+from flows.stored_rows import stored_rows
 from sift_core import BaseModel
 
 ASSIGNMENT_BYTES = 1 << 26
@@ -182,7 +182,8 @@ def _rows(staging: Staging, assignment: str, task: Task) -> list[dict[str, Any]]
     except FileNotFoundError:
         raise _withdrawn(assignment) from None
     _require_same(sift_core.sha256_of(data), task.dataset_sha256, path)
-    return [row for row in stored_rows(data) if row.pop("split") == "train"]
+    train, _ = stored_rows(data)
+    return train
 
 
 def _require_same(found: str, wanted: str, path: str) -> None:

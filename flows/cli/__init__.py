@@ -16,6 +16,7 @@ from flows.quiet import hush
 
 hush()
 
+from flows.characters import plain  # noqa: E402
 from flows.cli import (  # noqa: E402
     agents,
     auditing,
@@ -35,7 +36,7 @@ from flows.cli import (  # noqa: E402
     workspaces,
 )
 from flows.cli.app import app  # noqa: E402
-from flows.cli.render import err, plain  # noqa: E402
+from flows.cli.render import err  # noqa: E402
 from flows.errors import FlowError, explained  # noqa: E402
 from flows.logs import event, root_of_log  # noqa: E402
 from lineage import (  # noqa: E402

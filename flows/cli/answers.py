@@ -1,6 +1,5 @@
 """An answer of the lineage store in the form that somebody needs it in."""
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -10,8 +9,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from flows.cli.render import as_plain_json, count, print_json, print_table
+from flows.characters import plain
+from flows.cli.render import as_plain_json, count, json_text, print_json, print_table
 from flows.errors import UsageError
+from flows.spreadsheet import write_csv
 
 if TYPE_CHECKING:
     from lineage import Reader, Table
@@ -90,8 +91,7 @@ def _objects(answer: "Table") -> list[dict[str, Any]]:
 
 
 def _json(answer: "Table", file: IO[bytes]) -> None:
-    text = json.dumps(as_plain_json(_objects(answer)), indent=2, ensure_ascii=False)
-    file.write(f"{text}\n".encode())
+    file.write(f"{json_text(_objects(answer))}\n".encode())
 
 
 def _csv(answer: "Table", file: IO[bytes]) -> None:
@@ -101,15 +101,18 @@ def _csv(answer: "Table", file: IO[bytes]) -> None:
 
 
 def _rows_as_csv(answer: "Table", file: IO[str]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows([_cell(value) for value in row] for row in answer.rows)
+    # What a terminal would obey is spelled out there; a file keeps it.
+    shown = plain if file.isatty() else str
+    rows = ([_cell(value, shown) for value in row] for row in answer.rows)
+    write_csv(file, [shown(name) for name in answer.columns], rows)
 
 
-def _cell(value: object) -> object:
+def _cell(value: object, shown: Callable[[str], str]) -> object:
     """A list is JSON, a time ISO 8601; CSV has no NULL: it is an empty field."""
-    plain = as_plain_json(value)
-    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, list | dict) else plain
+    own = as_plain_json(value)
+    if isinstance(own, list | dict):
+        own = json.dumps(own, ensure_ascii=False)
+    return shown(own) if isinstance(own, str) else own
 
 
 def _parquet(answer: Any, file: IO[bytes]) -> None:

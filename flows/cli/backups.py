@@ -7,8 +7,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from flows.characters import plain
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import count, out, plain, print_json, progress_bars, say
+from flows.cli.render import count, out, print_json, progress_bars, say
 
 app = group("Back up a workspace, see which copies exist, and destroy one.")
 restoring = typer.Typer()

@@ -8,7 +8,6 @@ import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.render import count, print_json, print_table, say
-from flows.errors import UsageError
 from lineage import DatasetVersion, Reader, TaskVector
 
 if TYPE_CHECKING:
@@ -38,8 +37,17 @@ def add(
             " number: take them in again."
         ),
     ] = None,
+    two_people: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An id that looks like another's and is another person; give it once per id."
+        ),
+    ] = None,
     by: Annotated[
-        str | None, typer.Option(help="Who records that consent; without it, the login name.")
+        str | None,
+        typer.Option(
+            help="Who records that consent, or says that they are two; without it, the login name."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -48,7 +56,12 @@ def add(
     from flows.workspace import Workspace
 
     added = add_contributors(
-        Workspace.open(workspace), files, replace=replace, rejoin=rejoin, recorded_by=by
+        Workspace.open(workspace),
+        files,
+        replace=replace,
+        rejoin=rejoin,
+        two_people=two_people or (),
+        recorded_by=by,
     )
     if json:
         print_json([vars(row) for row in added])
@@ -180,14 +193,14 @@ def records(
 
 def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
     """The key of a contributor named by id or by key. Raises UsageError where there is none."""
+    from flows.lookalikes import unknown_contributor
+
     known = {row.contributor_key for row in reader.contributors()}
-    key = contributor if contributor in known else place.key_of(contributor)
+    if contributor in known:
+        return contributor
+    key = place.key_of(contributor)
     if key not in known:
-        raise UsageError(
-            f"There is no contributor {contributor!r}.",
-            remedy="`sift contributors list` shows who is there; after an opt-out name them by "
-            "their key.",
-        )
+        raise unknown_contributor(place, reader, contributor)
     return key
 
 

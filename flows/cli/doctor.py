@@ -6,8 +6,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from flows.characters import plain
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import out, plain, print_json, say
+from flows.cli.render import out, print_json, say
 
 app = typer.Typer()
 

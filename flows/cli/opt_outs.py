@@ -53,8 +53,9 @@ def request(
     json: JsonOption = False,
 ) -> None:
     """File a request, of a contributor or of some of their records. Nothing is removed yet."""
-    from flows.cli.request_tables import deadline_lines
+    from flows.cli.request_tables import deadline_lines, look_alike_lines
     from flows.deadlines import due
+    from flows.lookalikes import look_alikes
     from flows.requests import receive
     from flows.times import read_received, zone
     from flows.withdrawal import read_hashes
@@ -72,14 +73,19 @@ def request(
         received_at=None if received is None else read_received(received, time_zone),
     )
     deadlines = due(place, filed.request_id)
+    with place.lineage.reader() as reader:
+        alike = look_alikes(place, reader, contributor, filed.contributor_key)
     if json:
         rows = [row.as_dict() for row in deadlines]
-        print_json({**filed.model_dump(mode="json"), "deadlines": rows})
+        others = [vars(row) for row in alike]
+        print_json({**filed.model_dump(mode="json"), "deadlines": rows, "look_alikes": others})
         return
     if filed.records is not None:
         say(f"It withdraws {count(len(filed.records), 'record')}; the contributor stays.")
     say(f"Filed {filed.request_id}, received {filed.received_at:%Y-%m-%d %H:%M} UTC.")
     for line in deadline_lines(deadlines):
+        say(line)
+    for line in look_alike_lines(alike):
         say(line)
     say(f"Next: sift opt-out plan {filed.request_id}")
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.tree import Tree
 
+from flows.characters import plain, plain_json
 from flows.progress import listening
 from lineage.graph import Graph, Node
 
@@ -35,14 +36,15 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def plain(text: str) -> str:
-    """The text with control characters spelled out, so that none reaches a terminal."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output. JSON has no NaN or infinity: they become null."""
-    print(json.dumps(as_plain_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON that a terminal shows and does not obey."""
+    text = json.dumps(as_plain_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return plain_json(text)
 
 
 def print_table(

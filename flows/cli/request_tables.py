@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from flows.cli.render import alarm, count, out, plain, print_table, say
+from flows.characters import plain
+from flows.cli.render import alarm, count, out, print_table, say
 from flows.deadlines import Due
 from flows.standing import Standing, still_served_in_words
 from lineage import OptOutSetAside
 
 if TYPE_CHECKING:
+    from flows.lookalikes import LookAlike
     from flows.planning import Plan  # torch and the stores, which a status does not need
 
 _COLOURS = {"overdue": "bold red", "due soon": "yellow", "open": "green", "late": "red"}
@@ -21,6 +23,20 @@ _COLOURS = {"overdue": "bold red", "due soon": "yellow", "open": "green", "late"
 def deadline_lines(rows: Sequence[Due]) -> list[str]:
     """Such as `To acknowledge by 2026-12-08 23:59 UTC (ccpa).`"""
     return [f"To {_what(row)} by {row.by} ({row.jurisdiction})." for row in rows]
+
+
+def look_alike_lines(rows: "Sequence[LookAlike]") -> list[str]:
+    """Who else the request may be about: a certificate says "all data" of one id alone."""
+    lines = []
+    for row in rows:
+        if row.two_people:
+            then = ", who is said to be somebody else"
+        elif row.external_id is None:
+            then = ""
+        else:
+            then = ", who stays: if they are one person, file a request of theirs, too"
+        lines.append(f"Looks like {row}{then}.")
+    return lines
 
 
 def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
@@ -75,6 +91,8 @@ def print_plan(plan: "Plan") -> None:
         ["place", "objects", "bytes"],
         [(place, len(sizes), sum(sizes)) for place, sizes in by_place.items()],
     )
+    for line in look_alike_lines(plan.look_alikes):
+        say(line)
     if plan.kept_because_shared:
         say(f"Kept, since another contributor gave the same: {len(plan.kept_because_shared)}.")
     if plan.quality:

@@ -21,7 +21,8 @@ from flows.ingest import (
     read_datasets,
     split_rows,
 )
-from flows.rows import record_json, stored_rows
+from flows.rows import record_json
+from flows.stored_rows import stored_rows
 from flows.workspace import Workspace
 from lineage import DatasetVersion, LineageMissingError
 from tests.flows.trees import tree
@@ -61,7 +62,8 @@ def test_rows_are_stored_once_per_contributor_under_their_key(fresh: Workspace) 
     added = added_once(fresh, reviews("eve"))
     stored = data_file(fresh, added.key).read_bytes()
     assert (added.status, added.train_rows, added.test_rows) == ("added", 7, 3)
-    assert sorted(line["text"] for line in stored_rows(stored)) == sorted(
+    train, test = stored_rows(stored)
+    assert sorted(row["text"] for row in [*train, *test]) == sorted(
         row["text"] for row in reviews("eve")
     )
     assert b'"contributor"' not in stored, "the outside id stands in lineage alone"

@@ -65,11 +65,12 @@ def test_a_row_knows_the_line_it_stands_on_blank_lines_counted(tmp_path: Path) -
 
 
 def test_an_empty_csv_field_is_a_missing_field(tmp_path: Path) -> None:
-    path = written(tmp_path, "rows.csv", b"contributor,text,item\na,b,\n")
-    assert [row for _, row in read_rows(path)] == [{"contributor": "a", "text": "b", "item": None}]
+    path = written(tmp_path, "rows.csv", b"contributor,text,label,item\na,b,c,\n")
+    wanted = {"contributor": "a", "text": "b", "label": "c", "item": None}
+    assert [row for _, row in read_rows(path)] == [wanted]
 
 
-LONG = ("contributor,text\na," + "x" * 1_000_001 + "\n").encode()
+HEAD = b"contributor,text,label\n"
 
 
 @pytest.mark.parametrize(
@@ -78,23 +79,21 @@ LONG = ("contributor,text\na," + "x" * 1_000_001 + "\n").encode()
         ("rows.jsonl", JSON_LINES + b'{"a": \n', "rows.jsonl line 3 is not JSON"),
         ("rows.jsonl", b"{'a': 1}\n", "line 1 is not JSON"),
         ("rows.jsonl", b'{"a": NaN}\n', "NaN is no JSON value"),
-        ("rows.jsonl", b'{"a": 1, "a": 2}\n', "field 'a' is there twice"),
+        ("rows.jsonl", b'{"text": 1, "text": 2}\n', "field 'text' is there twice"),
         ("rows.jsonl", b"[" * 200_000, "nested too deeply"),
         ("rows.jsonl", b'{"a":' * 5000 + b"1" + b"}" * 5000, "nested too deeply"),
-        ("rows.jsonl", b'{"a": ' + b"9" * 5000 + b"}", "line 1 is not JSON"),
         ("rows.jsonl", b"[\n" + JSON_LINES + b"]\n", "one JSON object a line"),
         ("rows.jsonl", b'{"a": "caf\xe9"}', "line 1 is not UTF-8"),
         ("rows.jsonl", JSON_LINES.decode().encode("utf-16"), "line 1 is not UTF-8"),
         ("rows.jsonl", b"", "has no rows"),
         ("rows.jsonl", b" \n\n\r\n", "has no rows"),
         ("rows.csv", b"", "has no rows"),
-        ("rows.csv", b"contributor,text\n", "has no rows"),
-        ("rows.csv", b"a,b\n1,2\n3\n", "row 2 has not as many fields"),
-        ("rows.csv", b"a,b\n1,2,3\n", "row 1 has not as many fields"),
-        ("rows.csv", b"a,a\n1,2\n", "two columns 'a'"),
-        ("rows.csv", b'a,b\n1,"2\n', "is not readable"),
-        ("rows.csv", b"a,b\n1,caf\xe9\n", "is not readable"),
-        ("rows.csv", LONG, "is not readable"),
+        ("rows.csv", HEAD, "has no rows"),
+        ("rows.csv", HEAD + b"1,2,3\n3\n", "row 2 has 1 fields, not as many"),
+        ("rows.csv", HEAD + b"1,2,3,4\n", "row 1 has 4 fields, not as many"),
+        ("rows.csv", b"text," + HEAD + b"1,2,3,4\n", "two columns 'text'"),
+        ("rows.csv", HEAD + b'1,2,"3\n', "is not readable"),
+        ("rows.csv", HEAD + b"1,2,caf\xe9\n", "is not readable"),
         ("rows.parquet", b"", "is not readable"),
         ("rows.parquet", b"PAR1" + bytes(50), "is not readable"),
         ("rows.parquet", CSV, "is not readable"),
@@ -121,7 +120,10 @@ def test_a_damaged_parquet_file_is_refused(tmp_path: Path, harm: object) -> None
 def test_text_in_parquet_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     offsets = pa.array([0, 2, 3], pa.int32()).buffers()[1]
     text = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"\xff\xfea")])
-    parquet(tmp_path / "rows.parquet", pa.table({"text": text}))
+    parquet(
+        tmp_path / "rows.parquet",
+        pa.table({"contributor": ["a", "a"], "text": text, "label": ["b", "b"]}),
+    )
     with pytest.raises(UsageError, match="is not readable"):
         list(read_rows(tmp_path / "rows.parquet"))
 

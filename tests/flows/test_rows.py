@@ -3,6 +3,8 @@ from typing import Any
 import pytest
 
 from flows.rows import (
+    CLASSIFICATION,
+    GENERATION,
     MAX_CHARACTERS,
     AnsweredRow,
     ChatRow,
@@ -67,6 +69,37 @@ def test_fields_we_do_not_know_are_left_out_of_what_is_stored() -> None:
     assert row.group == "film 1"
 
 
+ASKED = {"contributor": "ann", "question": "who ?", "answer": "i"}
+PROMPTED = {"contributor": "ann", "prompt": "who ?", "completion": "i"}
+CHATTED = {"contributor": "ann", "messages": [TURN, REPLY]}
+
+
+@pytest.mark.parametrize("kind", [ASKED, PROMPTED, CHATTED])
+@pytest.mark.parametrize("other", [ASKED, PROMPTED, CHATTED])
+def test_a_row_that_fits_two_kinds_is_refused_by_the_name_of_both(
+    kind: dict[str, Any], other: dict[str, Any]
+) -> None:
+    if kind is other:
+        return
+    with pytest.raises(ValueError, match="fits 2 kinds of row, ") as caught:
+        parse_row({**kind, **other}, GENERATION)
+    for fields in (kind, other):
+        assert " + ".join(list(fields)[1:]) in str(caught.value)
+
+
+@pytest.mark.parametrize("row", [ASKED, PROMPTED, CHATTED])
+def test_fields_of_what_the_workspace_does_not_learn_are_ignored(row: dict[str, Any]) -> None:
+    beside: dict[str, Any] = {"text": 7, "label": None, "question": "", "prompt": " "}
+    assert parse_row({**beside, **row}, GENERATION) == parse_row(row, GENERATION)
+    assert parse_row({**labelled(), **row, "label": "good"}, CLASSIFICATION) == parse_row(
+        labelled(), CLASSIFICATION
+    )
+
+
+def test_a_blank_item_groups_nothing() -> None:
+    assert "item" not in parse_row(labelled(item="\u200b ")).stored()
+
+
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
@@ -74,9 +107,10 @@ def test_fields_we_do_not_know_are_left_out_of_what_is_stored() -> None:
         (7, "not an object"),
         ([1, 2], "not an object"),
         ("text", "not an object"),
-        ({}, "it needs `contributor` and one of"),
-        ({"contributor": "ann"}, "it needs `contributor` and one of"),
-        (labelled(label=None), "it needs `contributor` and one of"),
+        ({}, "it needs `contributor` and text + label, question + answer, prompt + completion or"),
+        ({"contributor": "ann"}, "its fields are `contributor`"),
+        ({"contributor": "ann", "Text": "a", "\x1b[31m": "b"}, "`Text`, `\\x1b[31m`"),
+        (labelled(label=None), "'label' is missing"),
         ({"text": "a", "label": "good"}, "'contributor' is missing"),
         ({"contributor": "ann", "label": "good"}, "'text' is missing"),
         ({"contributor": "ann", "answer": "i"}, "'question' is missing"),
@@ -87,6 +121,11 @@ def test_fields_we_do_not_know_are_left_out_of_what_is_stored() -> None:
         (labelled(label=True), "'label': it must be a text"),
         (labelled(item=3), "'item': it must be a text"),
         (labelled(text=""), "'text': it is empty"),
+        (labelled(text=" \t\n"), "'text': it is blank"),
+        (labelled(text="\u200b\ufeff\u3164\u2800\u2028"), "'text': it is blank"),
+        (labelled(label="\u00a0"), "'label': it is blank"),
+        ({"contributor": "ann", "question": 7, "answer": "i"}, "'question': it must be a text"),
+        ({"contributor": "ann", "messages": [TURN, {**REPLY, "content": " "}]}, "it is blank"),
         (labelled(text="x" * (MAX_CHARACTERS + 1)), "more than 1000000 characters"),
         (labelled(text="\ud800"), "half of a surrogate pair"),
         ({"contributor": "ann", "messages": []}, "'messages'"),

@@ -25,8 +25,9 @@ from flows.opt_out import take_steps
 from flows.registering import commit, promote, register
 from flows.removal import Removal
 from flows.requests import receive
-from flows.rows import parse_row, record_json, stored_rows
+from flows.rows import parse_row, record_json
 from flows.setting_aside import SetAsideError
+from flows.stored_rows import stored_rows
 from flows.sweeping import sweep_superseded
 from flows.verifying import verify_state
 from flows.workspace import Workspace
@@ -172,7 +173,7 @@ def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
     )
 
 
-def held(place: Workspace, contributor: str) -> tuple[Rows, bytes, bytes]:
+def held(place: Workspace, contributor: str) -> tuple[tuple[Rows, Rows], bytes, bytes]:
     """What dataset, vector and mask of a contributor hold, the same in every workspace.
 
     A dataset's bytes are not: they begin with a salt that the workspace's secret makes.

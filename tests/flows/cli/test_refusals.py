@@ -62,7 +62,11 @@ FILES = {
     "id: half a surrogate": ("a.jsonl", named("\ud800"), GRAMMAR),
     "id: a number": ("a.jsonl", lines(row(contributor=7)), "'contributor': it must be a text"),
     "an unknown label": ("a.jsonl", lines(row(label="superb")), "is not one of bad, good"),
-    "another kind of row": ("a.jsonl", lines(*questions("eve")), "rows with text and label"),
+    "another kind of row": (
+        "a.jsonl",
+        lines(*questions("eve")),
+        "needs `contributor` and text + label",
+    ),
     "CSV: ragged": ("a.csv", b"contributor,text,label\neve,a,good\neve,b\n", "a.csv row 2"),
     "CSV: encoding": ("a.csv", b"contributor,text,label\neve,caf\xe9,good\n", "in UTF-8"),
     "CSV: semicolons": ("a.csv", b"contributor;text;label\neve;a;good\n", "it needs `contributor`"),

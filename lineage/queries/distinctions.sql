@@ -1,0 +1,1 @@
+SELECT * FROM distinction ORDER BY contributor_key, other_key

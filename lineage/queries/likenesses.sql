@@ -1,0 +1,1 @@
+SELECT * FROM likeness ORDER BY contributor_key, likeness
