@@ -25,12 +25,12 @@ _LEFT_TO_RIGHT = "\u200e"
 
 def as_read(text: str) -> str:
     """The text with case, compatibility forms and letters that are drawn alike put down to one."""
-    return _skeleton_folded(_folded(text))
+    return _settled(_folded(text))
 
 
 def as_drawn(text: str) -> str:
     """The same for a text whose capitals are drawn like other small letters."""
-    return _skeleton_folded(unicodedata.normalize("NFKC", text))
+    return _settled(_skeleton(unicodedata.normalize("NFKC", text)))
 
 
 def forms(text: str) -> frozenset[str]:
@@ -55,16 +55,18 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _skeleton_folded(text: str) -> str:
-    return _folded(_skeleton(text))
+def _settled(text: str) -> str:
+    """Skeleton and folding in turn, until neither changes anything: `М` is `M` is `m` is `rn`."""
+    before = ""
+    while text != before:
+        before, text = text, _folded(_skeleton(text))
+    return text
 
 
 def _skeleton(text: str) -> str:
     """The skeleton of UTS 39, section 4."""
-    before, after = "", unicodedata.normalize("NFD", text)
-    while after != before:  # what a letter is drawn like may be drawn like something itself
-        before, after = after, unicodedata.normalize("NFD", after.translate(_prototypes()))
-    return after
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFD", decomposed.translate(_prototypes()))
 
 
 @cache
