@@ -97,7 +97,7 @@ def test_a_parquet_file_with_numbers_for_ids_is_refused(
     table = pa.table({"contributor": [1, 2], "text": ["a", "b"], "label": ["good", "bad"]})
     pa.parquet.write_table(table, tmp_path / "a.parquet")
     sift("contributors", "add", tmp_path / "a.parquet", "-w", fresh.root).refused(
-        2, "a.parquet row 1: field 'contributor'"
+        2, "a.parquet: column `contributor` is no text but INT64"
     )
 
 
