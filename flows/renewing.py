@@ -23,8 +23,10 @@ from lineage import MergeState as StateRecord
 from sift_core.errors import MissingReferenceError
 
 _NOTHING_BUILT = {"nothing_built": True}
-_NOTHING_TO_ASK = {"refused": "Nothing of what is withdrawn had trained the model that served."}
-
+_NOTHING_TO_ASK = {
+    "refused": "Nothing of what is withdrawn had trained the model that served, or its rows are "
+    "lost."
+}
 _NO_REFERENCE = {
     "refused": "A file of somebody whose request is set aside is damaged, so no model that never "
     "saw who left could be made from vectors alone."
@@ -113,6 +115,8 @@ def _withdrawn(removal: Removal) -> Dataset | None:
         impact = reader.impact(removal.key, removal.request.records)
         rows = reader.member_datasets(impact.states[-1].state_seq)
     record = next(row for row in rows if row.contributor_key == removal.key)
+    if not put_back(removal.workspace, dataset_file(removal.workspace, record)):
+        return None  # lost: whoever leaves goes all the same, and there is nothing to ask with
     whole, records = load_dataset(removal.workspace, record), removal.request.records
     digests = removal.workspace.digests
     train = [
