@@ -17,7 +17,14 @@ from sift_core.grid import Grid
 from sift_core.kind import Kind
 from sift_core.mask import Mask
 from sift_core.merge import MergeState
-from sift_core.removal_audit import AuditRows, Probe, Relearning, RemovalAudit, audit_removal
+from sift_core.removal_audit import (
+    AuditRows,
+    LeftOut,
+    Probe,
+    Relearning,
+    RemovalAudit,
+    audit_removal,
+)
 from sift_core.serve import masked_weights, served_weights, weights_sha256
 from sift_core.serve_files import served_folder, served_from, served_sha256
 from sift_core.serve_lazily import LazilyServed
@@ -26,6 +33,7 @@ from sift_core.stored import StoredMask, StoredState, StoredVector, require_mask
 from sift_core.stored_weights import StoredWeights
 from sift_core.streamed import stream_base
 from sift_core.task_vector import TaskVector
+from sift_core.tryout import try_out
 from sift_core.update import (
     InspectedVector,
     UpdatedState,
@@ -49,6 +57,7 @@ __all__ = [
     "InspectedVector",
     "Kind",
     "LazilyServed",
+    "LeftOut",
     "Mask",
     "MergeState",
     "Probe",
@@ -88,6 +97,7 @@ __all__ = [
     "shapes_in",
     "stored_digest",
     "stream_base",
+    "try_out",
     "update_state",
     "weights_sha256",
     "write_atomically",

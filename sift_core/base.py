@@ -1,34 +1,42 @@
 """The base model θ0: any Hugging Face causal LM or sequence classifier, by id or path."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
 )
 
+from sift_core.borders import border
 from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
 from sift_core.files import file_sha256
+from sift_core.fitness import require_fit
+from sift_core.module_state import ModuleState
 from sift_core.serve import SERVED
 from sift_core.stored_weights import StoredWeights
 from sift_core.training import train
 
 _GGUF_QUANTIZATION = "quantization_config"
+
+_ANOTHER = (
+    "name a Hugging Face id or a folder with config, tokenizer and safetensors that the installed "
+    "release of transformers reads."
+)
 
 Dtype = Literal["float32", "bfloat16"]
 """What θ0 is stored in, and served in."""
@@ -62,6 +70,11 @@ class BaseModel:
     trainable: Mapping[str, torch.Tensor]
     scored_at_once: int = 32
     """Rows of a batch where nothing trains. Logits take rows × tokens × vocabulary × 4 bytes."""
+    state: ModuleState = field(init=False, repr=False)
+    """All that the live model holds beside its parameters, as it was loaded."""
+
+    def __post_init__(self) -> None:
+        self.state = ModuleState(self.model)
 
     @property
     def entries(self) -> int:
@@ -85,7 +98,11 @@ class BaseModel:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Copy weights into the live model."""
+        """Copy weights into the live model, and put all else of it back as it was loaded.
+
+        Whatever was finetuned or scored with it before is gone: `sift_core.module_state`.
+        """
+        self.state.put_back()
         for name, parameter in self.parameters().items():
             parameter.copy_(weights[name])
 
@@ -115,20 +132,24 @@ def prepare_base(
     otherwise a classifier whose head is drawn from `seed`. θ0 is what is stored: weights of
     another dtype are rounded to `dtype` here, once. A file of weights takes up to `shard_size`
     ("2GB"; None: transformers' own choice). The same arguments give the same weights. Raises
-    ModelError.
+    ModelError, also for a base that no workspace of this kind could work with (`fitness`).
     """
     set_seed(seed)
     chosen: torch.dtype = getattr(torch, dtype)
     trains = bool(labels) or warm_start is not None
     model, tokenizer = _fetch(source, labels, bool(labels), torch.float32 if trains else chosen)
+    with border(f"Base model {source!r} cannot be read", _ANOTHER):
+        require_fit(model, tokenizer, max_length)
     if warm_start is not None:
         encoded = encode_examples(warm_start.examples, tokenizer, labels, max_length)
         steps = warm_start.epochs * -(-len(encoded) // warm_start.batch_size)
         optimizer = torch.optim.AdamW(model.parameters(), lr=warm_start.learning_rate)
         train(model, encoded, optimizer, steps, warm_start.batch_size, seed)
     model = model.to(chosen)
-    model.save_pretrained(folder, **({} if shard_size is None else {"max_shard_size": shard_size}))
-    tokenizer.save_pretrained(folder)
+    size = {} if shard_size is None else {"max_shard_size": shard_size}
+    with border(f"Base model {source!r} cannot be saved", _ANOTHER):
+        model.save_pretrained(folder, **size)
+        tokenizer.save_pretrained(folder)
 
 
 def load_base(
@@ -205,9 +226,10 @@ def _fetch(
     if source.endswith(".gguf"):
         path = Path(source)
         place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-    try:
+    with border(f"Base model {source!r} does not load", _ANOTHER):
         tokenizer = load_tokenizer(**place)
         if labels:
+            own = _names_of_classes(AutoConfig.from_pretrained(**place))
             model, report = AutoModelForSequenceClassification.from_pretrained(
                 **place,
                 dtype=dtype,
@@ -216,23 +238,37 @@ def _fetch(
                 label2id={label: index for index, label in enumerate(labels)},
             )
         else:
+            own = ()
             model, report = AutoModelForCausalLM.from_pretrained(
                 **place, dtype=dtype, output_loading_info=True
             )
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        first_line = re.split(r"\n|\.\s|\.$", str(error), maxsplit=1)[0]
-        raise ModelError(
-            f"Base model {source!r} does not load: {first_line}.",
-            remedy="name a Hugging Face id or a folder with config, tokenizer and safetensors.",
-        ) from error
-    missing = sorted(report["missing_keys"])
-    if missing and not new_head:  # transformers would fill them with random numbers
+    head = [name for name in report["missing_keys"] if new_head and _may_be_new(name, model)]
+    missing = sorted(set(report["missing_keys"]) - set(head))
+    if missing:  # transformers would fill them with random numbers
         raise ModelError(
             f"Base model {source!r} lacks {len(missing)} parameters, first {missing[0]!r}.",
             remedy="name a complete model; only causal language models have no `base.labels`.",
         )
+    if new_head and not head and own and own != tuple(labels):
+        raise ModelError(
+            f"The head of base model {source!r} was trained for the classes {list(own)}, in this "
+            f"order; base.labels are {list(labels)}.",
+            remedy=f"set base.labels to {list(own)} in a new workspace, or name the classes in "
+            "`id2label` of the checkpoint's config.json as your rows do.",
+        )
     model.config.pad_token_id = tokenizer.pad_token_id
     return _plain(model) if "gguf_file" in place else model, tokenizer
+
+
+def _names_of_classes(config: PreTrainedConfig) -> tuple[str, ...]:
+    """What a checkpoint calls the classes of its head, in order; empty where it does not say."""
+    names = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
+    return () if all(name == f"LABEL_{index}" for index, name in enumerate(names)) else names
+
+
+def _may_be_new(name: str, model: PreTrainedModel) -> bool:
+    """Whether a parameter is of a classifier's head: a new one is drawn from the seed."""
+    return not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name
 
 
 def load_tokenizer(pretrained_model_name_or_path: str, **more: str) -> PreTrainedTokenizerBase:

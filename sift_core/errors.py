@@ -48,5 +48,13 @@ class DataError(SiftCoreError):
     """A contributor's rows do not fit the task of the base model."""
 
 
+class TooLongError(DataError):
+    """A row has more tokens than `max_length`."""
+
+
+class UnreadableRowError(DataError):
+    """The tokenizer or the chat template of the base model refuses a row."""
+
+
 class MissingReferenceError(SiftCoreError):
     """A removal is to be audited without a model that never saw the leaver."""

@@ -12,7 +12,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sift_core.errors import DataError
+from sift_core.borders import in_one_line
+from sift_core.clock import stopped
+from sift_core.errors import DataError, TooLongError, UnreadableRowError
 
 IGNORED = -100
 """The label of a token without loss, the ecosystem's convention."""
@@ -60,17 +62,33 @@ def encode_examples(
 ) -> Encoded:
     """Tokenize examples; `labels` are the class names in order, empty for generation.
 
-    Raises DataError for an unknown label, mixed tasks, or an answer that `max_length` cuts off.
+    Raises DataError for an unknown label or mixed tasks, TooLongError for an answer that
+    `max_length` cuts off, UnreadableRowError for what tokenizer or chat template refuse.
     """
-    rows = []
-    for example in examples:
-        if isinstance(example, Classification):
-            rows.append(_encode_text(example, tokenizer, labels, max_length))
-        else:
-            rows.append(_encode_answer(example, tokenizer, labels, max_length))
+    rows = [encode(example, tokenizer, labels, max_length) for example in examples]
     if labels:
         return Encoded(rows, DataCollatorWithPadding(tokenizer))
     return Encoded(rows, DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED))
+
+
+def encode(
+    example: Example,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    max_length: int,
+) -> dict[str, Any]:
+    """One example as tokens and labels. Raises the errors of `encode_examples`."""
+    made = _encode_text if isinstance(example, Classification) else _encode_answer
+    try:
+        return made(example, tokenizer, labels, max_length)  # type: ignore[arg-type]
+    except DataError:
+        raise
+    except Exception as error:  # templates and tokenizers raise anything
+        raise UnreadableRowError(
+            f"The tokenizer of the base model refuses a row: {in_one_line(error)}.",
+            remedy="give this row in the form, with the roles, that the base model's chat template "
+            "takes, or leave it out.",
+        ) from error
 
 
 def _encode_text(
@@ -86,6 +104,7 @@ def _encode_text(
             "workspace.",
         )
     encoded = tokenizer(example.text, truncation=True, max_length=max_length)
+    _require_tokens("text", encoded["input_ids"])
     return {**encoded, "labels": labels.index(example.label)}
 
 
@@ -101,13 +120,15 @@ def _encode_answer(
             remedy="give rows with `text` and `label`, or use a causal language model.",
         )
     prompt = prompt_tokens(example.turns, tokenizer)
+    _require_tokens("question", prompt)
     answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
     answer = [*answer, tokenizer.eos_token_id]
     tokens = prompt + answer
     if len(tokens) > max_length:
-        raise DataError(
+        raise TooLongError(
             f"A row has {len(tokens)} tokens, more than the {max_length} that are read.",
-            remedy="shorten the row, or raise base.max_length in params.yaml.",
+            remedy="shorten the row, or raise base.max_length in params.yaml and run `sift build`, "
+            "which finetunes everyone again.",
         )
     return {
         "input_ids": tokens,
@@ -116,17 +137,30 @@ def _encode_answer(
     }
 
 
+def _require_tokens(what: str, tokens: Sequence[int]) -> None:
+    if not tokens:
+        raise UnreadableRowError(
+            f"Of the {what} of a row the tokenizer leaves no token.",
+            remedy="give this row some text that the base model can read, or leave it out.",
+        )
+
+
 def prompt_tokens(
     turns: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase
 ) -> list[int]:
     """The tokens before the answer: the model's own chat template where it has one.
 
-    Without a template, the turns are joined by line breaks, as TOFU does for plain models.
+    A template that prints today's date prints `sift_core.clock.DATE`, so that the tokens are the
+    same on every day. Without a template, the turns are joined by line breaks, as TOFU does for
+    plain models.
     """
     if tokenizer.chat_template:
         messages = [{"role": role, "content": content} for role, content in turns]
         tokens = tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_dict=True
+            messages,
+            chat_template=stopped(tokenizer.get_chat_template()),
+            add_generation_prompt=True,
+            return_dict=True,
         )
         return cast(list[int], tokens["input_ids"])
     text = "\n".join(content for _, content in turns) + "\n"

@@ -104,6 +104,7 @@ def finetuned(
         SignFix(parameters, base.trainable, signs).attach(optimizer)
     full_batch = len(examples) < settings.full_batch_below
     batch_size = len(examples) if full_batch else settings.batch_size
+    base.load(base.trainable)
     try:
         yield train(
             base.model,
@@ -118,7 +119,6 @@ def finetuned(
         )
     finally:
         base.load(base.trainable)
-        base.model.eval()
 
 
 def finetune(

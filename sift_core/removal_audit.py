@@ -9,14 +9,21 @@ audit.
 After an exact removal both are the same weights, so every pair of curves coincides; a removal that
 left one tensor behind is seen.
 
+An audit doubts a removal that bits have shown already, so what cannot be *asked* never stops one: a
+question in other words may be longer than what is read, a relearning may end in NaN. Such rows and
+probes are left out and listed. What differs between the models is an alarm, and so is a question
+that one of two different models answers and the other does not.
+
 The probes: membership inference by loss (Yeom et al., arXiv 1709.01604) and by the loss set against
 that of the base model (Watson et al., "difficulty calibration", arXiv 2111.08440); the probability
 of each answer, asked as in the data and in other words; a relearning attack (a few steps on half of
 the rows, how quickly do the others come back?); and canaries (Carlini et al., arXiv 1802.08232).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -24,7 +31,13 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from sift_core.base import BaseModel
-from sift_core.errors import MissingReferenceError
+from sift_core.errors import (
+    DataError,
+    MissingReferenceError,
+    ModelError,
+    NonFiniteError,
+    SiftCoreError,
+)
 from sift_core.examples import Encoded
 from sift_core.losses import row_losses
 from sift_core.training import train
@@ -32,7 +45,22 @@ from sift_core.training import train
 Losses = NDArray[np.float64]
 Weights = Mapping[str, torch.Tensor]
 
+REPHRASED = "probability of each, asked in other words"
+EXPOSURE = "exposure of each canary, bits"
 RELEARNED = "loss of the other half while half is relearned, by step"
+
+
+_ABOUT_ASKING = (DataError, ModelError, NonFiniteError)
+"""Of our own errors those that say that a question could not be put; the rest is about files."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What could not be asked: so many rows of a probe, and why. Never a row's own words."""
+
+    probe: str
+    rows: int
+    because: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +75,8 @@ class AuditRows:
     """`forgotten`, asked in other words, row by row."""
     canaries: Sequence[Encoded] = ()
     """Each a canary's row with its true answer first and answers that were not planted after it."""
+    left_out: Sequence[LeftOut] = ()
+    """Rows that are not among these because the base model cannot read them."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +111,7 @@ class RemovalAudit:
 
     probes: tuple[Probe, ...]
     tolerance: float = 0.0
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -105,7 +136,8 @@ def audit_removal(
 
     `after` and `reference` are unmasked served weights. On one machine equal weights give equal
     numbers, so `tolerance` (nats, shares or bits, as the probe has it) is 0 unless the reference
-    was scored elsewhere. Raises MissingReferenceError.
+    was scored elsewhere. What cannot be asked is left out. Raises MissingReferenceError, and the
+    errors of weights that are read from files.
     """
     if reference is None:
         raise MissingReferenceError(
@@ -114,55 +146,127 @@ def audit_removal(
             "merge of them alone. A score without it would say nothing.",
         )
     attack = relearning or Relearning()
-    of_base = _losses(base, base.model, rows.forgotten), _losses(base, base.model, rows.unseen)
-    ours, theirs = (
-        _answers(base, weights, rows, of_base, attack) for weights in (after, reference)
-    )
-    probes = (Probe(name, ours[name], theirs[name], name == RELEARNED) for name in ours)
-    return RemovalAudit(tuple(probes), tolerance)
+    of_base = _Asked(base, base.trainable, rows, attack, None)
+    ours, theirs = (_Asked(base, w, rows, attack, of_base) for w in (after, reference))
+    probes: list[Probe] = []
+    left_out = list(rows.left_out)
+    for name, ask in PROBES.items():
+        looked_at = _looked_at(name, rows)
+        if not looked_at:
+            continue  # there is no such row, or each of them is left out above
+        answers = [_answer(ask, asked) for asked in (ours, theirs)]
+        refused = next((answer for answer in answers if isinstance(answer, str)), None)
+        if refused is None or not (answers[0] == answers[1] or _same_weights(after, reference)):
+            numbers = [(np.nan,) if isinstance(answer, str) else answer for answer in answers]
+            probes.append(Probe(name, numbers[0], numbers[1], name == RELEARNED))
+        else:
+            left_out.append(LeftOut(name, looked_at, refused))
+    return RemovalAudit(tuple(probes), tolerance, tuple(left_out))
 
 
-def _answers(
-    base: BaseModel,
-    weights: Weights,
-    rows: AuditRows,
-    of_base: tuple[Losses, Losses],
-    attack: Relearning,
-) -> dict[str, tuple[float, ...]]:
-    with base.serving(weights) as model:
-        known, unknown = _losses(base, model, rows.forgotten), _losses(base, model, rows.unseen)
-        rephrased = _losses(base, model, rows.rephrased)
-        exposures = tuple(exposure(_losses(base, model, canary)) for canary in rows.canaries)
-    answers = {
-        "membership inference by loss, AUC": (_auc(-known, -unknown),),
-        "membership inference by loss against the base, AUC": (
-            _auc(of_base[0] - known, of_base[1] - unknown),
-        ),
-        "probability of each forgotten answer": tuple(np.exp(-known).tolist()),
-        "probability of each, asked in other words": tuple(np.exp(-rephrased).tolist()),
-        RELEARNED: _relearned(base, weights, rows.forgotten, attack),
-    }
-    if exposures:
-        answers["exposure of each canary, bits"] = exposures
-    return answers
+def _looked_at(probe: str, rows: AuditRows) -> int:
+    """How many rows a probe is about."""
+    if probe == EXPOSURE:
+        return len(rows.canaries)
+    return len(rows.rephrased if probe == REPHRASED else rows.forgotten)
 
 
-def _relearned(
-    base: BaseModel, weights: Weights, forgotten: Encoded, attack: Relearning
-) -> tuple[float, ...]:
+Answer = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One of the two models; what several probes need of it is asked once."""
+
+    base: BaseModel
+    weights: Weights
+    rows: AuditRows
+    attack: Relearning
+    of_base: "_Asked | None"
+    """The base model, asked the same; None where this is the base model."""
+
+    def losses(self, rows: Encoded) -> Losses:
+        """Of each row alone, by this model."""
+        with self.base.serving(self.weights) as model:
+            return _losses(self.base, model, rows)
+
+    @cached_property
+    def forgotten(self) -> Losses:
+        return self.losses(self.rows.forgotten)
+
+    @cached_property
+    def unseen(self) -> Losses:
+        return self.losses(self.rows.unseen)
+
+
+def _membership(asked: _Asked) -> Answer:
+    return (_auc(-asked.forgotten, -asked.unseen),)
+
+
+def _membership_against_base(asked: _Asked) -> Answer:
+    base = cast(_Asked, asked.of_base)
+    return (_auc(base.forgotten - asked.forgotten, base.unseen - asked.unseen),)
+
+
+def _probability(asked: _Asked) -> Answer:
+    return tuple(np.exp(-asked.forgotten).tolist())
+
+
+def _rephrased(asked: _Asked) -> Answer:
+    return tuple(np.exp(-asked.losses(asked.rows.rephrased)).tolist())
+
+
+def _exposures(asked: _Asked) -> Answer:
+    return tuple(exposure(asked.losses(canary)) for canary in asked.rows.canaries)
+
+
+def _relearned(asked: _Asked) -> Answer:
     """The mean loss of the second half of the rows before and after each step on the first half."""
+    base, forgotten, attack = asked.base, asked.rows.forgotten, asked.attack
     half = max(1, len(forgotten) // 2)
     shown = Encoded(forgotten.rows[:half], forgotten.collate)
-    asked = Encoded(forgotten.rows[half:] or forgotten.rows, forgotten.collate)
-    with base.serving(weights) as model:
-        curve = [float(_losses(base, model, asked).mean())]
+    question = Encoded(forgotten.rows[half:] or forgotten.rows, forgotten.collate)
+    with base.serving(asked.weights) as model:
+        curve = [float(_losses(base, model, question).mean())]
         if attack.steps:
             optimizer = torch.optim.Adam(base.parameters().values(), lr=attack.learning_rate)
         for step in range(attack.steps):
             train(model, shown, optimizer, 1, len(shown), attack.seed + step)
-            curve.append(float(_losses(base, model, asked).mean()))
-        model.eval()
+            curve.append(float(_losses(base, model, question).mean()))
     return tuple(curve)
+
+
+PROBES: Mapping[str, Callable[[_Asked], Answer]] = {
+    "membership inference by loss, AUC": _membership,
+    "membership inference by loss against the base, AUC": _membership_against_base,
+    "probability of each forgotten answer": _probability,
+    REPHRASED: _rephrased,
+    RELEARNED: _relearned,
+    EXPOSURE: _exposures,
+}
+"""Every question there is, in the order of the report."""
+
+
+def _answer(ask: Callable[[_Asked], Answer], asked: _Asked) -> Answer | str:
+    """What a model answers, or why it could not be asked: the kind of the error alone.
+
+    An error's words may be a row's, and this stays when the rows have gone.
+    """
+    try:
+        numbers = ask(asked)
+    except Exception as error:
+        if isinstance(error, SiftCoreError) and not isinstance(error, _ABOUT_ASKING):
+            raise
+        cause = error.__cause__ if isinstance(error, ModelError) else None
+        return f"it ended in {type(cause or error).__name__}"
+    return numbers if np.isfinite(numbers).all() else "what came out is no finite number"
+
+
+def _same_weights(ours: Weights, theirs: Weights) -> bool:
+    """Whether two models are the same bits: then only the asking of one of them has failed."""
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], theirs[name]) for name in ours
+    )
 
 
 def _losses(base: BaseModel, model: PreTrainedModel, rows: Encoded) -> Losses:
@@ -183,4 +287,4 @@ def _auc(members: Losses, others: Losses) -> float:
     """P(a member scores above another row), ties counted half: the area under the ROC curve."""
     above = members[:, None] > others[None, :]
     equal = members[:, None] == others[None, :]
-    return float((above + 0.5 * equal).mean())
+    return float((above + 0.5 * equal).mean()) if above.size else float("nan")

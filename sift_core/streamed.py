@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from sift_core.base import BaseModel, choose_trainable, folder_sha256, load_tokenizer
+from sift_core.borders import border
 from sift_core.errors import ModelError
 from sift_core.stored_weights import StoredWeights, fresh
 
@@ -40,7 +41,8 @@ class StreamedBase(BaseModel):
         )
 
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Let modules ask these weights for their tensors, θ0 for others."""
+        """Let modules ask these weights for their tensors, θ0 for others; all else is put back."""
+        self.state.put_back()
         self.live.weights = weights
 
 
@@ -58,7 +60,8 @@ def stream_base(
     """
     stored = StoredWeights(folder)
     model = _outline(folder, labels)
-    tokenizer = load_tokenizer(str(folder))
+    with border(f"The tokenizer of {folder} does not load", "restore it with `dvc checkout base`."):
+        tokenizer = load_tokenizer(str(folder))
     model.config.pad_token_id = tokenizer.pad_token_id
     names = choose_trainable(model, train_only)
     live = _Live(model, stored)
@@ -74,20 +77,15 @@ def stream_base(
 
 def _outline(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
     """The model without weights: its parameters have shapes, and no memory."""
-    try:
+    with border(f"{folder} does not load", "restore it with `dvc checkout base`."):
         config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{folder} has no configuration that loads: {error}.",
-            remedy="restore it with `dvc checkout base`.",
-        ) from error
-    if labels:
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: index for index, label in enumerate(labels)}
-    kind = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
-    with init_empty_weights(include_buffers=False):
-        model = kind.from_config(config, dtype=torch.float32)
-    model.tie_weights()
+        if labels:
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
+        kind = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
+        with init_empty_weights(include_buffers=False):
+            model = kind.from_config(config, dtype=torch.float32)
+        model.tie_weights()
     return model
 
 

@@ -7,10 +7,16 @@ import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
+from sift_core.borders import border
 from sift_core.errors import DataError, ModelError, NonFiniteError
 from sift_core.examples import Encoded
 
 Precision = Literal["float32", "bf16"]
+
+_OTHER_SETTINGS = (
+    "see what the cause says: where memory is short, lower finetune.batch_size or set "
+    "finetune.gradient_checkpointing; else name another base model."
+)
 
 _LEFT_BY_ACCELERATE = ("_original_forward", "forward", "_is_accelerate_prepared")
 """The first is there after mixed precision only."""
@@ -71,7 +77,8 @@ def train(
         trainer.remove_callback(PrinterCallback)
         set_seed(seed)
         try:
-            trainer.train()
+            with border("The base model cannot be trained", _OTHER_SETTINGS):
+                trainer.train()
         finally:
             as_told = _take_back(model, precision, gradient_checkpointing)
     if not as_told:

@@ -16,6 +16,7 @@ from sift_core import (
     FinetuneSettings,
     Generation,
     Grid,
+    LeftOut,
     MergeState,
     Relearning,
     SignVector,
@@ -25,11 +26,12 @@ from sift_core import (
     evaluate,
     finetune,
     load_base,
+    removal_audit,
     served_weights,
 )
-from sift_core.errors import MissingReferenceError
+from sift_core.errors import AlteredError, MissingReferenceError
 from sift_core.losses import row_losses
-from sift_core.removal_audit import Probe, RemovalAudit, _auc, exposure
+from sift_core.removal_audit import RELEARNED, REPHRASED, Probe, RemovalAudit, _auc, exposure
 from sift_core.serve import Weights
 from tests import tiny
 
@@ -203,3 +205,44 @@ def test_what_is_within_the_tolerance_passes() -> None:
     probe = Probe("p", (0.5, 0.25), (0.5, 0.5))
     assert not RemovalAudit((probe,), 0.2).passed
     assert RemovalAudit((probe,), 0.25).passed
+
+
+def test_what_cannot_be_asked_is_left_out_and_said(world: World) -> None:
+    attack = Relearning(steps=2, learning_rate=1e30)  # ends in NaN
+    left = LeftOut(REPHRASED, 3, "longer than what is read")
+    nothing = Encoded([], world.rows.rephrased.collate)
+    rows = replace(world.rows, rephrased=nothing, left_out=[left])
+    audit = audit_removal(world.base, world.exact, world.reference, rows, attack)
+    assert audit.passed
+    assert {probe.name for probe in audit.probes}.isdisjoint({REPHRASED, RELEARNED})
+    first, relearned = audit.left_out
+    assert first == left
+    assert (relearned.probe, relearned.rows) == (RELEARNED, len(rows.forgotten))
+
+
+def test_a_library_s_error_in_a_probe_leaves_the_probe_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("the words of a row")
+
+    monkeypatch.setattr(removal_audit, "train", broken)
+    audit = audit_removal(world.base, world.exact, world.reference, world.rows, ATTACK)
+    assert audit.passed
+    (left,) = audit.left_out
+    assert (left.probe, left.because) == (RELEARNED, "it ended in ZeroDivisionError")
+
+
+def test_a_question_that_one_of_two_different_models_answers_is_an_alarm(world: World) -> None:
+    broken = {name: tensor * np.nan for name, tensor in world.exact.items()}
+    audit = audit_removal(world.base, broken, world.reference, world.rows, ATTACK)
+    assert "probability of each forgotten answer" in {probe.name for probe in audit.failed}
+
+
+def test_an_altered_file_is_no_question_that_cannot_be_asked(world: World) -> None:
+    class Altered(dict[str, torch.Tensor]):
+        def __getitem__(self, name: str) -> torch.Tensor:
+            raise AlteredError(f"{name} is not the recorded bytes.", remedy="restore it.")
+
+    with pytest.raises(AlteredError):
+        audit_removal(world.base, Altered(), world.reference, world.rows, ATTACK)
