@@ -6,16 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 import sift_core
 from flows.errors import UsageError
+from flows.method import method_settings, quick_collections
 from flows.progress import tracked
 from flows.readers import read_rows
 from flows.rows import PUBLIC, parse_row, to_example
-from flows.settings import WarmStartSettings
+from flows.settings import MethodSettings, WarmStartSettings
 from flows.workspace import Workspace
 from lineage import BaseModelRecord
 from sift_core import WarmStart
+from sift_core.base import load_tokenizer
+from sift_core.borders import border
+from sift_core.clock import DATE, reads_clock
+
+_RESTORE = "restore it with `dvc checkout base`."
+_CLOCK = "chat_template_clock"
+"""In `base.json` where the chat template prints a date: the one that it prints, always."""
 
 _WITHOUT_CHOICE = {"dtype": "float32", "shard_size": None}
 _ORIGIN = "base.json"
@@ -26,7 +35,9 @@ the folder: the same weights have the same id wherever they were made from."""
 def ensure_base(workspace: Workspace) -> None:
     """Make `base/` unless it is there already, made from the same settings.
 
-    Raises ModelError, DataError, UsageError; `base/` is then as it was.
+    Before it takes its place it is tried: encoding, training, scoring and serving of a made-up row,
+    so a base that cannot work is refused here and not in the middle of a build. Raises ModelError,
+    DataError, UsageError; `base/` is then as it was.
     """
     origin = _origin(workspace)
     if _stored_origin(workspace) == origin:
@@ -45,11 +56,42 @@ def ensure_base(workspace: Workspace) -> None:
                 settings.dtype,
                 settings.shard_size,
             )
+        own = _try_out(workspace, scratch / "base")
         if workspace.base.exists():
             workspace.base.rename(scratch / "replaced")
         (scratch / "base").rename(workspace.base)
-    text = json.dumps(origin, indent=2, sort_keys=True) + "\n"
+    clock = {_CLOCK: DATE.isoformat()} if reads_clock(own.chat_template) else {}
+    text = json.dumps({**origin, **clock}, indent=2, sort_keys=True) + "\n"
     sift_core.write_atomically(workspace.root / _ORIGIN, text.encode())
+
+
+def _try_out(workspace: Workspace, folder: Path) -> PreTrainedTokenizerBase:
+    """Do once with a new base all that this workspace will do with it; its tokenizer."""
+    settings = workspace.settings
+    # Where others finetune, what is here may have neither their device nor their memory.
+    trains = settings.build.pool is None and not settings.base.streamed
+    device = settings.finetune.device if trains else "cpu"
+    load = sift_core.stream_base if settings.base.streamed else sift_core.load_base
+    base = load(folder, settings.base.labels, settings.finetune.train_only, device)
+    if (tried := (base.base_id, settings.method, trains)) not in _TRIED:
+        wanted = method_settings(settings.finetune) if trains else None
+        with quick_collections():
+            sift_core.try_out(base, settings.base.max_length, wanted)
+        from flows.serving.trying import try_serving  # MLflow takes seconds to import
+
+        try_serving(settings, folder)
+        _TRIED.add(tried)
+    return base.tokenizer
+
+
+_TRIED: set[tuple[str, MethodSettings, bool]] = set()
+"""What this process has tried and found to work: the same files will work again."""
+
+
+def tokenizer(workspace: Workspace) -> PreTrainedTokenizerBase:
+    """The tokenizer of the base model, without its weights. Raises ModelError, UsageError."""
+    require_base(workspace)
+    return workspace.kept_base.tokenizer(workspace)
 
 
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
@@ -101,6 +143,7 @@ class KeptBase:
     def __init__(self) -> None:
         self._id: tuple[_Files, str] | None = None
         self._model: tuple[Any, sift_core.BaseModel] | None = None
+        self._tokenizer: tuple[str, PreTrainedTokenizerBase] | None = None
 
     def id(self, workspace: Workspace) -> str:
         """The id of the base model as it is on disk now."""
@@ -108,6 +151,14 @@ class KeptBase:
         if self._id is None or self._id[0] != files:
             self._id = (files, sift_core.folder_sha256(workspace.base))
         return self._id[1]
+
+    def tokenizer(self, workspace: Workspace) -> PreTrainedTokenizerBase:
+        """The tokenizer of the base model as it is on disk now."""
+        identity = self.id(workspace)
+        if self._tokenizer is None or self._tokenizer[0] != identity:
+            with border(f"The tokenizer of {workspace.base} does not load", _RESTORE):
+                self._tokenizer = (identity, load_tokenizer(str(workspace.base)))
+        return self._tokenizer[1]
 
     def model(self, workspace: Workspace, *, streamed: bool) -> sift_core.BaseModel:
         """The base model as it is on disk now."""
@@ -173,6 +224,8 @@ def _stored_origin(workspace: Workspace) -> dict[str, Any] | None:
     if not path.is_file() or not workspace.base.is_dir():
         return None
     origin: dict[str, Any] = json.loads(path.read_text())
+    if origin.pop(_CLOCK, DATE.isoformat()) != DATE.isoformat():
+        return {}  # its chat template printed another date: another base
     return origin
 
 

@@ -1,9 +1,7 @@
 """One sign-fixed finetuning per contributor: what is still to do, and doing it."""
 
-import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,14 +12,16 @@ from flows.environment import environment
 from flows.errors import UsageError
 from flows.finetuned import Outcome, StoredFile, rows_of
 from flows.ingest import load_dataset
+from flows.method import method_settings, quick_collections
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.rows import to_example
-from flows.settings import FinetuneSettings, MethodSettings, Settings
+from flows.settings import MethodSettings, Settings
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Environment, FinetuningRun
 from lineage.records import Row
 from sift_core import Grid, SignVector
+from sift_core.errors import DataError, NonFiniteError
 
 UNSAID = {"precision": "float32", "gradient_checkpointing": False, "processes": 1}
 """What holds where a run's parameters do not say it."""
@@ -107,20 +107,6 @@ def finetune_jobs(
             recording.add(_finetune(workspace, base, job, here, flow_run_id))
 
 
-@contextmanager
-def quick_collections() -> Iterator[None]:
-    """Let the garbage collector pass over what is imported and loaded already.
-
-    The Trainer collects at the end of every run, and walking all modules takes half a second: as
-    long as a small finetuning itself.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 def finetune_alone(
     workspace: Workspace, base: sift_core.BaseModel, dataset: DatasetVersion
 ) -> sift_core.Finetuned:
@@ -130,7 +116,12 @@ def finetune_alone(
     Raises DatasetAlteredError and the errors of `sift_core.finetune`.
     """
     rows = load_dataset(workspace, dataset).train
-    return finetune_rows(workspace.settings.method, base, rows)
+    try:
+        return finetune_rows(workspace.settings.method, base, rows)
+    except (DataError, NonFiniteError) as error:
+        raise type(error)(
+            f"Contributor {dataset.contributor_key}: {error.facts}", remedy=error.remedy
+        ) from error
 
 
 def finetune_rows(
@@ -148,7 +139,7 @@ def finetune_rows(
         examples,
         SignVector(method.exactness.sign_seed),
         Grid(method.exactness.grid_bits),
-        _method_settings(method.finetune),
+        method_settings(method.finetune),
     )
 
 
@@ -190,20 +181,6 @@ def _finetune(
     )
 
 
-def _method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
-    return sift_core.FinetuneSettings(
-        learning_rate=ours.learning_rate,
-        steps=ours.steps,
-        batch_size=ours.batch_size,
-        full_batch_below=ours.full_batch_below,
-        seed=ours.seed,
-        max_grad_norm=ours.max_grad_norm,
-        precision=ours.precision,
-        gradient_checkpointing=ours.gradient_checkpointing,
-        processes=ours.processes,
-    )
-
-
 def parameters(settings: Settings) -> dict[str, Any]:
     """All that a task vector depends on, beside the base model and the contributor's rows.
 
@@ -211,7 +188,7 @@ def parameters(settings: Settings) -> dict[str, Any]:
     that time keeps its run.
     """
     every = {
-        **asdict(_method_settings(settings.finetune)),
+        **asdict(method_settings(settings.finetune)),
         "train_only": list(settings.finetune.train_only),
         "threads": settings.finetune.threads,
         "device": settings.finetune.device,

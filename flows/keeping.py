@@ -11,8 +11,9 @@ from pathlib import Path
 
 import sift_core
 from flows.environment import environment
-from flows.finetuning import Job, jobs, quick_collections
+from flows.finetuning import Job, jobs
 from flows.merging import current_state
+from flows.method import quick_collections
 from flows.progress import tracked
 from flows.rederiving import Rederiver
 from flows.workspace import Workspace

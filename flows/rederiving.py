@@ -15,8 +15,9 @@ import sift_core
 from flows.base import load_base
 from flows.environment import environment
 from flows.errors import FlowError, UsageError
-from flows.finetuning import differing, finetune_alone, quick_collections
+from flows.finetuning import differing, finetune_alone
 from flows.ingest import DatasetAlteredError, load_dataset
+from flows.method import quick_collections
 from flows.progress import tracked
 from flows.settings import Settings
 from flows.workspace import Workspace

@@ -9,13 +9,14 @@ import sift_core
 from flows.base import require_base
 from flows.certificates import check_certificates
 from flows.errors import FlowError
-from flows.finetuning import quick_collections, require_same_exactness
+from flows.finetuning import require_same_exactness
 from flows.merging import (
     current_state,
     is_intact,
     rebuilt_sha256,
     stored_state,
 )
+from flows.method import quick_collections
 from flows.progress import tracked
 from flows.rederiving import Rederiver
 from flows.weights import kind_of, served_sha256, stored_mask

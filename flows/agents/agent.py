@@ -19,7 +19,8 @@ from flows.agents.forms import Assignment, Failed, Finished, Stored, Task, coars
 from flows.agents.machines import this_machine
 from flows.doors.staging import BASES, RemoteAddress, Staging
 from flows.errors import FlowError
-from flows.finetuning import finetune_rows, quick_collections
+from flows.finetuning import finetune_rows
+from flows.method import quick_collections
 from flows.progress import tracked
 from flows.settings import MethodSettings
 from flows.stored_rows import stored_rows

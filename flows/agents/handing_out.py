@@ -27,7 +27,8 @@ from flows.agents.pool import Pool, Standing
 from flows.agents.receiving import Receiver, task_of
 from flows.base import base_record, load_base
 from flows.doors.staging import PlantedError, RemoteAddress, Staging
-from flows.finetuning import Job, quick_collections
+from flows.finetuning import Job
+from flows.method import quick_collections
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.workspace import Workspace

@@ -8,9 +8,10 @@ error: serving the member unmasked would look like an answer and be another mode
 import copy
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 import torch
 from transformers import PreTrainedModel
@@ -22,6 +23,7 @@ from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissin
 from flows.serving.loading import load_model
 from sift_core import Mask, masked_weights, sha256_of, weights_sha256
 from sift_core.base import folder_sha256
+from sift_core.module_state import ModuleState
 
 WORKSPACE_VARIABLE = "SIFT_WORKSPACE"
 KEPT_MODELS = 2
@@ -31,17 +33,41 @@ _RELOAD = "load the champion (`models:/<name>@champion`): this version may have 
 class MaskedModels:
     """The models of one version: the unmasked one, and the last few masked ones.
 
-    A masked model shares every frozen parameter with the unmasked one, so it costs as much memory
-    as the parameters under its mask. Safe to call from several threads.
+    A masked model shares every frozen parameter and every buffer with the unmasked one, so it costs
+    as much memory as the parameters under its mask. Safe to call from several threads; one asks at
+    a time, since what a model is asked may leave a trace in it.
     """
 
     def __init__(self, card: ModelCard, unmasked: PreTrainedModel, kept: int = KEPT_MODELS) -> None:
         self.card = card
         self.unmasked = unmasked
+        self._untouched = ModuleState(unmasked)
         self._kept = kept
-        self._masked: OrderedDict[str, PreTrainedModel] = OrderedDict()
+        self._masked: OrderedDict[str, tuple[PreTrainedModel, ModuleState]] = OrderedDict()
         self._base: dict[str, torch.Tensor] | None = None
-        self._lock = Lock()
+        self._lock = RLock()
+
+    @contextmanager
+    def asking(self, external_id: str) -> Iterator[Callable[[], PreTrainedModel]]:
+        """Ask the model that serves a contributor; nobody else asks meanwhile.
+
+        Each call of what this gives is the model as it was loaded: an answer does not depend on
+        what was asked before. Raises the errors of `serving`.
+        """
+        with self._lock:
+            model = self.serving(external_id)
+            state = next(
+                (own for masked, own in self._masked.values() if masked is model), self._untouched
+            )
+
+            def fresh() -> PreTrainedModel:
+                state.put_back()
+                return model
+
+            try:
+                yield fresh
+            finally:
+                state.put_back()
 
     def serving(self, external_id: str) -> PreTrainedModel:
         """Return the model that serves a contributor; the empty id is nobody.
@@ -56,11 +82,12 @@ class MaskedModels:
             return self.unmasked
         with self._lock:
             if key not in self._masked:
-                self._masked[key] = self._build(key, reference)
+                masked = self._build(key, reference)
+                self._masked[key] = (masked, ModuleState(masked))
             self._masked.move_to_end(key)
             while len(self._masked) > self._kept:
                 self._masked.popitem(last=False)
-            return self._masked[key]
+            return self._masked[key][0]
 
     def _workspace(self) -> Path:
         """Return the workspace: SIFT_WORKSPACE, else the folder the version was registered from."""

@@ -4,6 +4,7 @@ It needs this package installed and holds no logic of its own beyond prediction:
 when is in `flows.serving.masking`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,24 @@ import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import PreTrainedModel
 
-from flows.serving.card import DEFAULT_NEW_TOKENS, ModelCard
+from flows.errors import UsageError
+from flows.serving.card import ModelCard
 from flows.serving.errors import PromptTooLongError
 from flows.serving.loading import load_model, load_tokenizer
 from flows.serving.masking import MaskedModels
+from flows.serving.parameters import CONTRIBUTOR, new_tokens, refuse_unknown, require_known
+from sift_core.borders import border
 from sift_core.examples import prompt_tokens
+from sift_core.fitness import positions
 
 BATCH = 32
+COLUMNS = {"classification": "text", "generation": "prompt"}
+"""What a row is asked in, by task."""
+
+Fresh = Callable[[], PreTrainedModel]
+"""Gives the model as it was loaded, whatever it was asked before."""
+
+_SHORTER = "ask for fewer or shorter rows, where the cause speaks of memory."
 
 
 class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
@@ -27,10 +39,16 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the version's card and its served weights."""
-        served = Path(context.artifacts["served"])
-        self.card = ModelCard.read(Path(context.artifacts["card"]))
+        self.load(
+            Path(context.artifacts["served"]), ModelCard.read(Path(context.artifacts["card"]))
+        )
+
+    def load(self, served: Path, card: ModelCard) -> None:
+        """Load a folder of weights as the version of this card. Raises ModelError."""
+        self.card = card
         self.tokenizer = load_tokenizer(served)
         self.models = MaskedModels(self.card, load_model(served, self.card.task))
+        refuse_unknown()
 
     def predict(
         self,
@@ -42,58 +60,81 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
 
         Classification: column `text` in, columns `label` and `score` (its probability) out.
         Generation: column `prompt` in, column `completion` out, greedy, at most
-        `params["max_new_tokens"]` tokens.
+        `params["max_new_tokens"]` tokens. Raises UsageError, with the row, for an empty cell, and
+        for a parameter that there is not.
         """
         params = params or {}
-        model = self.models.serving(params.get("contributor") or "")
-        with torch.inference_mode():
+        require_known(self.card.task, params)
+        texts = _cells(model_input, COLUMNS[self.card.task])
+        with (
+            self.models.asking(params.get(CONTRIBUTOR) or "") as fresh,
+            torch.inference_mode(),
+        ):
             if self.card.task == "classification":
-                answers = self._classify(model, list(model_input["text"]))
+                answers = self._classify(fresh, texts)
             else:
-                tokens = int(params.get("max_new_tokens") or DEFAULT_NEW_TOKENS)
-                answers = self._complete(model, list(model_input["prompt"]), tokens)
+                answers = self._complete(fresh, texts, new_tokens(params))
         return pd.DataFrame(answers, index=model_input.index)
 
-    def _classify(self, model: PreTrainedModel, texts: list[str]) -> dict[str, list[Any]]:
+    def _classify(self, fresh: Fresh, texts: list[str]) -> dict[str, list[Any]]:
         labels: list[str] = []
         scores: list[float] = []
         for start in range(0, len(texts), BATCH):
-            batch = self.tokenizer(
-                texts[start : start + BATCH],
-                padding=True,
-                truncation=True,
-                max_length=self.card.max_length,
-                return_tensors="pt",
-            )
-            best = model(**batch).logits.double().softmax(-1).max(-1)  # (batch, classes) -> (batch)
+            with border("The model cannot classify", _SHORTER):
+                batch = self.tokenizer(
+                    texts[start : start + BATCH],
+                    padding=True,
+                    truncation=True,
+                    max_length=self.card.max_length,
+                    return_tensors="pt",
+                )
+                logits = fresh()(**batch).logits
+            best = logits.double().softmax(-1).max(-1)  # (batch, classes) -> (batch)
             labels += [self.card.labels[index] for index in best.indices.tolist()]
             scores += best.values.tolist()
         return {"label": labels, "score": scores}
 
-    def _complete(
-        self, model: PreTrainedModel, prompts: list[str], new_tokens: int
-    ) -> dict[str, list[Any]]:
+    def _complete(self, fresh: Fresh, prompts: list[str], most: int) -> dict[str, list[Any]]:
         completions = []
         for prompt in prompts:  # one by one: an answer does not depend on its neighbours' padding
-            tokens = prompt_tokens((("user", prompt),), self.tokenizer)
-            room = model.config.max_position_embeddings
-            if len(tokens) + new_tokens > room:
+            model = fresh()
+            with border("The tokenizer refuses a prompt", "ask in the words of a person."):
+                tokens = prompt_tokens((("user", prompt),), self.tokenizer)
+            room = positions(model.config)
+            if room is not None and len(tokens) + most > room:
                 raise PromptTooLongError(
-                    f"A prompt of {len(tokens)} tokens and {new_tokens} new ones exceed the "
+                    f"A prompt of {len(tokens)} tokens and {most} new ones exceed the "
                     f"{room} of this model.",
                     remedy="shorten the prompt or ask for fewer with `max_new_tokens`.",
                 )
             given = torch.tensor([tokens])  # (1, tokens)
-            written = model.generate(
-                input_ids=given,
-                attention_mask=torch.ones_like(given),
-                max_new_tokens=new_tokens,
-                do_sample=False,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
+            with border("The model cannot answer", _SHORTER):
+                written = model.generate(
+                    input_ids=given,
+                    attention_mask=torch.ones_like(given),
+                    max_new_tokens=most,
+                    do_sample=False,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
             answer = written[0, len(tokens) :]
             completions.append(self.tokenizer.decode(answer, skip_special_tokens=True))
         return {"completion": completions}
+
+
+def _cells(rows: pd.DataFrame, column: str) -> list[str]:
+    """The texts of a column. Raises UsageError, with the row, where there is none."""
+    if column not in rows:
+        raise UsageError(
+            f"There is no column {column!r}, there is {', '.join(map(repr, rows.columns))}.",
+            remedy=f"give one column {column!r} of texts.",
+        )
+    for number, cell in enumerate(rows[column], start=1):
+        if not isinstance(cell, str) or not cell.strip():
+            raise UsageError(
+                f"Row {number} of {len(rows)} has no text in column {column!r}.",
+                remedy="leave this row out, or give it a text; nothing was answered.",
+            )
+    return list(rows[column])
 
 
 mlflow.models.set_model(SiftModel())

@@ -1,0 +1,37 @@
+"""How this package calls the method: its settings, and quietly as to the garbage collector."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sift_core
+from flows.settings import FinetuneSettings
+
+
+def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
+    """`finetune` of params.yaml as the method takes it."""
+    return sift_core.FinetuneSettings(
+        learning_rate=ours.learning_rate,
+        steps=ours.steps,
+        batch_size=ours.batch_size,
+        full_batch_below=ours.full_batch_below,
+        seed=ours.seed,
+        max_grad_norm=ours.max_grad_norm,
+        precision=ours.precision,
+        gradient_checkpointing=ours.gradient_checkpointing,
+        processes=ours.processes,
+    )
+
+
+@contextmanager
+def quick_collections() -> Iterator[None]:
+    """Let the garbage collector pass over what is imported and loaded already.
+
+    The Trainer collects at the end of every run, and walking all modules takes half a second: as
+    long as a small finetuning itself.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
