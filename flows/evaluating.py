@@ -1,18 +1,21 @@
 """How good a merge state is for every contributor it serves, as rows, metrics and a plot."""
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from io import StringIO
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 import sift_core
 from flows.base import scoring_base
 from flows.ingest import load_dataset
+from flows.logs import event
 from flows.progress import tracked
+from flows.readable import encode_readable
 from flows.recording import Recording
 from flows.rows import to_example
 from flows.spreadsheet import write_csv
@@ -20,7 +23,7 @@ from flows.weights import member_weights, served_weights
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Evaluation, Member
 from lineage import MergeState as StateRecord
-from sift_core import BaseModel, Encoded
+from sift_core import BaseModel
 from sift_core.serve import Weights
 
 Setting = Literal["base", "merged", "masked"]
@@ -42,7 +45,8 @@ def evaluate_state(
     that trained the contributor (held in) and on those that did not (held out), of the dataset that
     is in this merge: rows that wait for a build have trained nothing yet. `departed` are the
     datasets of contributors who are leaving: they are served unmasked, like anyone else.
-    Members scored before are not scored again, and those `passing_over` (keys) not at all.
+    Members scored before are not scored again, and those `passing_over` (keys) not at all. Rows
+    that the base model cannot read are left out: `row_count` says how many were scored.
     """
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
@@ -128,7 +132,17 @@ def _score(
         weights["masked"] = masked
     rows = []
     for split, own in zip(SPLITS, (dataset.train, dataset.test), strict=True):
-        examples = _encode(workspace, base, own)
+        examples, unread = encode_readable(workspace, base, [to_example(row) for row in own])
+        if unread:
+            event(
+                "evaluation.rows_left_out",
+                level=logging.WARNING,
+                contributors=[record.contributor_key],
+                count=unread.total(),
+                found=f"{split}: {'; '.join(unread)}",
+            )
+        if not len(examples):
+            continue
         for setting, chosen in weights.items():
             with base.serving(chosen) as model:
                 score = sift_core.evaluate(model, examples, base.scored_at_once)
@@ -145,12 +159,3 @@ def _score(
                 )
             )
     return rows
-
-
-def _encode(workspace: Workspace, base: BaseModel, rows: list[dict[str, Any]]) -> Encoded:
-    return sift_core.encode_examples(
-        [to_example(row) for row in rows],
-        base.tokenizer,
-        base.labels,
-        workspace.settings.base.max_length,
-    )

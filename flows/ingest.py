@@ -14,6 +14,7 @@ from flows.digests import DigestKey, md5_of
 from flows.errors import FlowError, UsageError
 from flows.identity import normal_id
 from flows.lookalikes import require_two_people
+from flows.readable import require_readable
 from flows.readers import read_rows
 from flows.readmitting import require_not_withdrawn, returning
 from flows.rows import Kind, LabelledRow, Row, kinds_for, parse_row, record_json
@@ -45,6 +46,8 @@ class Dataset:
     train: list[dict[str, Any]] = field(default_factory=list)
     test: list[dict[str, Any]] = field(default_factory=list)
     task: Literal["classification", "generation"] = "generation"
+    places: dict[str, str] = field(default_factory=dict, compare=False)
+    """What a record says → file and line it was read from."""
 
     def to_bytes(self, digests: DigestKey) -> bytes:
         """The stored file: the salt, then the rows, those that train first."""
@@ -91,7 +94,8 @@ def add_contributors(
     is kept. Who looks like somebody else is refused unless named in `two_people`. `recorded_by` is
     who says either (None: the login name). Raises UsageError with the line and the remedy,
     LookAlikeError, WithdrawnRecordsError for a record that its contributor has withdrawn; then
-    nothing has changed.
+    nothing has changed. A row that the base model cannot read is refused too; for that, the base
+    model is made where it is missing. Raises ModelError where it cannot be.
     """
     datasets = read_datasets(workspace, files)
     by = recorded_by or login_name()
@@ -101,6 +105,7 @@ def add_contributors(
     if rejoin is not None:
         require_text("consent", rejoin, MAX_REASON_LENGTH)
     with workspace.lock():
+        require_readable(workspace, datasets)
         with workspace.lineage.reader() as reader:
             current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
             standing = {row.key: reader.standing_requests(row.key) for row in datasets}
@@ -135,6 +140,7 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
     keys: dict[str, str] = {}
     labels = workspace.settings.base.labels
     kinds = kinds_for(labels)
+    places: dict[str, dict[str, str]] = {}
     for path in files:
         for where, fields in read_rows(path, kinds):
             row = _checked(where, fields, kinds, labels)
@@ -148,6 +154,7 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
                     remedy="write an id in one way; nothing was added.",
                 )
             rows.setdefault(key, []).append(row)
+            places.setdefault(key, {}).setdefault(record_json(row.stored()), where)
     settings = workspace.settings.data
     datasets = []
     for key, own in sorted(rows.items(), key=lambda item: spellings[item[0]]):
@@ -158,7 +165,9 @@ def read_datasets(workspace: Workspace, files: Sequence[Path]) -> list[Dataset]:
                 f"{settings.min_rows}: some train, some are held out.",
                 remedy="add rows for this contributor, or leave them out.",
             )
-        datasets.append(split_rows(name, key, [row.stored() for row in own], settings.held_out))
+        dataset = split_rows(name, key, [row.stored() for row in own], settings.held_out)
+        dataset.places.update(places[key])
+        datasets.append(dataset)
     return datasets
 
 

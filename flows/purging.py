@@ -132,11 +132,16 @@ def _set_aside_pending(going: list[Removal], own: Failures, aside: Aside) -> lis
 
 
 def _record_without(place: Workspace, going: Sequence[Removal]) -> str | None:
-    """Record the workspace as it is now; the commit. None where nothing was ever built."""
+    """Record the workspace as it is now; the commit. None where nothing was ever made.
+
+    A base that was made before the first build has no record yet; without one it would look like one
+    that was lost, and nothing would be destroyed.
+    """
     state = current_state_or_none(place)
-    if state is None:
+    if state is not None:
+        take_away_damaged(place, damaged_members(place, state.state_seq), state.state_seq)
+    elif not place.base.is_dir():
         return None
-    take_away_damaged(place, damaged_members(place, state.state_seq), state.state_seq)
     names = ", ".join(removal.request_id for removal in going)
     return record(place, f"Opt out: {names}")
 

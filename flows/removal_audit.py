@@ -6,7 +6,8 @@ reference is made without the removal: the merge of who stays, from their vector
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +17,7 @@ from flows.errors import FlowError
 from flows.ingest import Dataset
 from flows.merging import merged_afresh
 from flows.progress import tracked
+from flows.readable import encode_readable
 from flows.rows import to_example
 from flows.settings import RemovalAuditSettings
 from flows.weights import served_weights, weights_to_score
@@ -27,11 +29,12 @@ from sift_core import (
     Classification,
     Encoded,
     Example,
+    LeftOut,
     Relearning,
     RemovalAudit,
     audit_removal,
-    encode_examples,
 )
+from sift_core.removal_audit import EXPOSURE, REPHRASED
 from sift_core.serve import Weights
 
 
@@ -68,24 +71,32 @@ def require_passed(audit: RemovalAudit, request_id: str) -> None:
         raise RemovalAuditError(
             f"The model after {request_id} can be told from one that never saw who left: {failed}.",
             remedy="nothing was destroyed. `sift verify` says which bits differ; if it passes, "
-            "scoring does not repeat on this device, and the request should run where it does.",
+            "scoring does not repeat on this device, and the request should run where it does. It "
+            "goes on from here when `sift opt-out run` is called again.",
         )
 
 
 def audit_rows(workspace: Workspace, base: BaseModel, left: Dataset) -> AuditRows:
-    """What the probes look at, encoded."""
-    longest = workspace.settings.base.max_length
+    """What the probes look at, encoded; rows that the base model cannot read are left out."""
+    left_out: list[LeftOut] = []
+    readable = partial(encode_readable, workspace, base)
 
-    def encode(examples: list[Example]) -> Encoded:
-        return encode_examples(examples, base.tokenizer, base.labels, longest)
+    def encode(probe: str, examples: Sequence[Example]) -> Encoded:
+        encoded, unread = readable(examples)
+        left_out.extend(LeftOut(probe, rows, why) for why, rows in unread.items())
+        return encoded
 
     forgotten = [to_example(row) for row in left.train]
-    canaries = (answers_of(example, base.labels) for example in forgotten)
+    canaries = [every for row in forgotten if (every := answers_of(row, base.labels))]
+    whole = [encoded for encoded, unread in map(readable, canaries) if not unread]
+    if len(whole) < len(canaries):
+        left_out.append(LeftOut(EXPOSURE, len(canaries) - len(whole), "an answer cannot be read"))
     return AuditRows(
-        encode(forgotten),
-        encode([to_example(row) for row in left.test]),
-        encode([in_other_words(example) for example in forgotten]),
-        [encode(canary) for canary in canaries if canary],
+        encode("all about what is forgotten", forgotten),
+        encode("membership inference, held-out rows", [to_example(row) for row in left.test]),
+        encode(REPHRASED, [in_other_words(example) for example in forgotten]),
+        whole,
+        left_out,
     )
 
 
@@ -121,6 +132,7 @@ def as_details(audit: RemovalAudit) -> dict[str, Any]:
             }
             for probe in audit.probes
         ],
+        "left_out": [asdict(left) for left in audit.left_out],
     }
 
 

@@ -131,6 +131,14 @@ class Probe(_Part):
     passed: bool
 
 
+class LeftOut(_Part):
+    """What a probe could not ask, and why: such rows never stop a removal that bits have shown."""
+
+    probe: str
+    rows: int
+    because: str
+
+
 class Audit(_Part):
     """What left, asked of the new model and of the reference; or why it was not asked."""
 
@@ -139,6 +147,7 @@ class Audit(_Part):
     tolerance: float | None = None
     passed: bool | None = None
     probes: list[Probe] = []
+    left_out: list[LeftOut] = []
 
 
 class Sides(_Part):

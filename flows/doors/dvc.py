@@ -11,7 +11,7 @@ check that nothing current still needs them.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,16 @@ class Dvc(DestroyingRepository):
     def commit_stages(self) -> None:
         """Record in `dvc.lock` what the stages of `dvc.yaml` have read and written, as it is now.
 
-        The same as `dvc commit --force dvc.yaml`: no command runs, outputs go to the cache.
+        The same as `dvc commit --force dvc.yaml`: no command runs, outputs go to the cache. Before
+        the first build, only of stages that have made something.
         """
         with self._open("record the stages") as repo:
-            stages = repo.commit(target=str(self.root / "dvc.yaml"), force=True, relink=False)
-            self._require_cached(repo, stages)
+            stages = [stage for stage in repo.index.stages if stage.cmd]
+            target = [str(self.root / "dvc.yaml")]
+            if not all(out.exists for stage in stages for out in stage.outs):
+                target = [stage.addressing for stage in stages if _has_made(stage.outs)]
+            for name in target:
+                self._require_cached(repo, repo.commit(target=name, force=True, relink=False))
 
     def status(self) -> dict[str, Any]:
         """Return what differs from the record, in the words of `dvc status`; empty if nothing.
@@ -259,6 +264,11 @@ class Dvc(DestroyingRepository):
                 remedy="make room on the disk (or `dvc pull` what was never fetched), "
                 "then run this again.",
             )
+
+
+def _has_made(outs: Sequence[Any]) -> bool:
+    """Whether a stage has made all its outputs, or is recorded to have."""
+    return any(out.hash_info for out in outs) or all(o.exists and not o.is_empty for o in outs)
 
 
 def _beside_objects(repo: Any, folder: str) -> tuple[Any, str]:

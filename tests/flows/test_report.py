@@ -22,6 +22,7 @@ from flows.report import (
     Destroyed,
     Dropped,
     Found,
+    LeftOut,
     Moment,
     Probe,
     Quality,
@@ -135,6 +136,7 @@ def report(**changes: Any) -> Report:
                     passed=True,
                 ),
             ],
+            left_out=[LeftOut(probe=HOSTILE, rows=2, because="longer than the 64 that are read")],
         ),
         "quality": Quality(
             contributor=Sides(

@@ -149,7 +149,7 @@ def test_a_second_build_at_the_same_time_is_refused(built: Workspace, sift: Sift
     assert tree(built.root) == before
 
 
-def test_a_loss_that_is_no_number_names_the_remedy_and_merges_nothing(
+def test_weights_that_are_no_numbers_are_the_base_s_fault_and_merge_nothing(
     fresh: Workspace, sift: Sift, tmp_path: Path, tiny_classifier: Path, prefect_server: None
 ) -> None:
     broken = shutil.copytree(tiny_classifier, tmp_path / "broken")
@@ -159,9 +159,9 @@ def test_a_loss_that_is_no_number_names_the_remedy_and_merges_nothing(
     safetensors.torch.save_file(weights, broken / "model.safetensors", {"format": "pt"})
     path = fresh.root / "params.yaml"
     path.write_text(re.sub(r"source: .*", f"source: {broken}", path.read_text(), count=1))
-    for command in (["build", "--json"], ["stage", "finetune"]):
+    for command in (["build", "--json"], ["stage", "base"]):
         ended = sift(*command, "-w", fresh.root)
-        ended.refused(1, "The loss is nan at step 1", "Lower finetune.learning_rate")
+        ended.refused(1, "The base model holds numbers that are NaN", "Fetch it once more")
     for folder in (fresh.vectors, fresh.masks, fresh.merge, fresh.temporary):
         assert list(folder.iterdir()) == []
     with fresh.lineage.reader() as reader:

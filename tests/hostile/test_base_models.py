@@ -1,0 +1,304 @@
+"""Whoever publishes a base model: it works from end to end, or is refused when the base is made."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from flows.base import ensure_base, load_base
+from flows.settings import write_settings
+from flows.workspace import Workspace
+from flows.workspace import template as template_file
+from sift_core import (
+    Classification,
+    Example,
+    FinetuneSettings,
+    Grid,
+    SignVector,
+    encode_examples,
+    finetune,
+    folder_sha256,
+    sha256_of,
+)
+from sift_core.errors import DataError, ModelError
+from sift_core.examples import Generation
+from sift_core.module_state import looks
+from tests import tiny
+from tests.flows.workspaces import settings
+from tests.hostile.bases import CAUSAL, CLASSIFIERS, edited, make
+
+LONGEST = 40
+"""Tokens: past the 16 that some of these bases were made for."""
+
+WORKS = {
+    **{name: (kind, own, ()) for name, (kind, own) in CAUSAL.items()},
+    **{name: (kind, own, tiny.LABELS) for name, (kind, own) in CLASSIFIERS.items()},
+}
+
+Labels = tuple[str, ...]
+
+
+def causal(kind: str = "llama", **own: Any) -> Callable[[Path], tuple[Path, Labels]]:
+    return lambda folder: (make(folder, kind, own), ())
+
+
+def classifier(kind: str = "bert", **own: Any) -> Callable[[Path], tuple[Path, Labels]]:
+    return lambda folder: (make(folder, kind, own, classifier=True), tiny.LABELS)
+
+
+def changed(
+    made: Callable[[Path], tuple[Path, Labels]], file: str, **values: Any
+) -> Callable[[Path], tuple[Path, Labels]]:
+    """A base with other values in one of its JSON files; None takes a value away."""
+
+    def change(content: dict[str, Any]) -> None:
+        content.update(values)
+        for name, value in values.items():
+            if value is None:
+                del content[name]
+
+    def make_changed(folder: Path) -> tuple[Path, Labels]:
+        source, labels = made(folder)
+        return edited(source, file, change), labels
+
+    return make_changed
+
+
+def template(text: str) -> Callable[[Path], tuple[Path, Labels]]:
+    return lambda folder: (tiny.tiny_causal(folder, chat_template=text), ())
+
+
+def spoiled(value: float) -> Callable[[Path], tuple[Path, Labels]]:
+    def make_spoiled(folder: Path) -> tuple[Path, Labels]:
+        source = tiny.tiny_causal(folder)
+        weights = load_file(source / "model.safetensors")
+        weights["model.layers.1.mlp.up_proj.weight"][0, 0] = value
+        save_file(weights, source / "model.safetensors", metadata={"format": "pt"})
+        return source, ()
+
+    return make_spoiled
+
+
+NO_END = {"eos_token": None}
+NAMES = {"id2label": {"0": "good", "1": "bad"}, "label2id": {"good": 0, "bad": 1}}
+THREE = {"id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}}
+
+CASES: dict[str, tuple[Callable[[Path], tuple[Path, Labels]], str]] = {
+    "no end token": (changed(causal(), "tokenizer_config.json", **NO_END), "no end token"),
+    "no pad and no end token": (
+        changed(classifier(), "tokenizer_config.json", pad_token=None),
+        "neither a pad nor an end token",
+    ),
+    "a tokenizer larger than the embedding": (
+        causal(vocab_size=30, bos_token_id=4, eos_token_id=5),
+        r"numbers up to 71, its embedding has 30 rows",
+    ),
+    "a template that refuses users": (
+        template("{{ raise_exception('Only tools may speak') }}"),
+        "Only tools may speak",
+    ),
+    "a template that is none": (template("{% for %}"), "Expected an expression"),
+    "a template that divides by zero": (template("{{ 1 // 0 }}"), "ZeroDivisionError"),
+    "a template that says nothing": (template("{# #}"), "leaves no token"),
+    "a head for several classes at once": (
+        classifier(problem_type="multi_label_classification"),
+        "multi_label_classification",
+    ),
+    "a head that is a regression": (classifier(problem_type="regression"), "'regression'"),
+    "a trained head with its classes in another order": (
+        changed(classifier(), "config.json", **NAMES),
+        r"trained for the classes \['good', 'bad'\].*base\.labels are \['bad', 'good'\]",
+    ),
+    "a trained head with another number of classes": (classifier(num_labels=3), "does not load"),
+    "fewer positions than base.max_length": (
+        classifier(max_position_embeddings=32),
+        f"base.max_length is {LONGEST}, this base model has 32 positions",
+    ),
+    "positions that begin later than they say": (
+        classifier("roberta", max_position_embeddings=LONGEST),
+        f"cannot be scored on a text of {LONGEST} tokens",
+    ),
+    "a model type of another release": (
+        changed(causal(), "config.json", model_type="llama-9"),
+        "llama-9",
+    ),
+    "a configuration of another release": (
+        changed(causal(), "config.json", num_attention_heads="two"),
+        "num_attention_heads",
+    ),
+    "RoPE of another release": (
+        changed(causal(), "config.json", rope_parameters={"rope_type": "spiral"}),
+        "spiral",
+    ),
+    "a tokenizer of another release": (
+        changed(causal(), "tokenizer.json", model={"type": "Telepathy"}),
+        "does not load",
+    ),
+    "a tokenizer whose words are no table": (
+        changed(causal(), "tokenizer.json", model=None),
+        "does not load",
+    ),
+    "weights that are NaN": (spoiled(float("nan")), "NaN or infinite.*up_proj"),
+    "weights that are infinite": (spoiled(float("inf")), "NaN or infinite.*up_proj"),
+    "experts that are stored under other names than they have": (
+        causal("mixtral", num_local_experts=2, num_experts_per_tok=1),
+        r"stores 'model\.layers\.0\.mlp\.gate\.weight' under another name",
+    ),
+    "a template with a clock that cannot be stopped": (
+        template("{% set now = strftime_now %}{{ now('%d') }} {{ messages[0].content }}"),
+        "reads the clock in a way that cannot be fixed",
+    ),
+    "an encoder without a language model's head": (
+        lambda folder: (make(folder, "bert", {}, classifier=True), ()),
+        "lacks",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, tiny_causal: Path) -> Path:
+    """A workspace whose base is made already, to try others in."""
+    root = tmp_path_factory.mktemp("bases") / "workspace"
+    place = Workspace.create(root, settings(tiny_causal, ()))
+    ensure_base(place)
+    return root
+
+
+def with_base(root: Path, source: Path, labels: Labels) -> Workspace:
+    wanted = settings(source, labels)
+    wanted["base"]["max_length"] = LONGEST
+    write_settings(template_file("params.yaml"), root / "params.yaml", wanted)
+    return Workspace.open(root)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_base_that_cannot_work_is_refused_in_one_line_that_names_the_cause(
+    case: str, root: Path, tmp_path: Path
+) -> None:
+    made, words = CASES[case]
+    place = with_base(root, *made(tmp_path / "source"))
+    before = folder_sha256(place.base), (place.root / "base.json").read_bytes()
+    with pytest.raises(ModelError) as refused:
+        ensure_base(place)
+    assert re.search(words, str(refused.value))
+    assert "\n" not in str(refused.value)
+    assert refused.value.remedy
+    assert (folder_sha256(place.base), (place.root / "base.json").read_bytes()) == before
+
+
+def rows(labels: Labels, words: str, count: int) -> list[Example]:
+    if labels:
+        return [Classification(f"{words} {n % 2} {words}", labels[n % 2]) for n in range(count)]
+    return [Generation((("user", f"{words} ?"),), "red as it is") for _ in range(count)]
+
+
+SHORT, LONG = "what is the", "the film was very good " * 6
+
+
+@pytest.mark.parametrize("case", WORKS)
+def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before(
+    case: str, root: Path, tmp_path: Path
+) -> None:
+    kind, own, labels = WORKS[case]
+    place = with_base(root, make(tmp_path / "source", kind, own, bool(labels)), labels)
+    ensure_base(place)
+    base = load_base(place)
+    encoded = [
+        encode_examples(rows(labels, words, 2), base.tokenizer, labels, LONGEST)
+        for words in (SHORT, LONG)
+    ]
+
+    def vector(of: int) -> str:
+        how = FinetuneSettings(learning_rate=1e-2, steps=2)
+        made = finetune(base, encoded[of], SignVector(1), Grid(24), how).vector
+        return sha256_of(made.to_bytes())
+
+    untouched = looks(base.model)
+    short, long = vector(0), vector(1)
+    assert (vector(0), vector(1), vector(1), vector(0)) == (short, long, long, short)
+    base.load(base.trainable)
+    assert looks(base.model) == untouched
+
+
+def test_a_forward_pass_whose_trace_cannot_be_put_back_is_refused_by_name(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter in an object of its own, as a cache of some architecture might be."""
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    class Counter:
+        def __init__(self) -> None:
+            self.calls = 0
+
+    forward, make_module = LlamaMLP.forward, LlamaMLP.__init__
+
+    def made(self: Any, config: Any) -> None:
+        make_module(self, config)
+        self.counter = Counter()
+
+    def counting(self: Any, x: torch.Tensor) -> torch.Tensor:
+        self.counter.calls += 1
+        return forward(self, x)
+
+    monkeypatch.setattr(LlamaMLP, "__init__", made)
+    monkeypatch.setattr(LlamaMLP, "forward", counting)
+    monkeypatch.setattr("flows.base._TRIED", set())
+    place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
+    with pytest.raises(ModelError, match=r"trace in 'model\.layers\.0\.mlp\.counter'"):
+        ensure_base(place)
+
+
+def test_a_trace_that_does_not_show_is_refused_by_what_it_does(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of the model, in a cache of a library."""
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    seen: list[int] = []
+    forward = LlamaMLP.forward
+
+    def remembering(self: Any, x: torch.Tensor) -> torch.Tensor:
+        seen.append(x.shape[1])
+        return forward(self, x) * (1 + 1e-3 * max(seen))
+
+    monkeypatch.setattr(LlamaMLP, "forward", remembering)
+    monkeypatch.setattr("flows.base._TRIED", set())
+    place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
+    with pytest.raises(ModelError, match="a trace that does not show"):
+        ensure_base(place)
+
+
+def test_a_template_that_refuses_one_role_is_a_base_that_works(root: Path, tmp_path: Path) -> None:
+    """The rows that have the role are refused where they come in: `test_unreadable_rows`."""
+    text = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('No system') }}"
+        "{% endif %}{{ m.content }}{% endfor %}"
+    )
+    place = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
+    ensure_base(place)
+    base = load_base(place)
+    asked: Example = Generation((("system", "be good"), ("user", "who ?")), "you")
+    with pytest.raises(DataError, match="No system"):
+        encode_examples([asked], base.tokenizer, (), LONGEST)
+
+
+def test_a_date_that_the_template_prints_is_recorded_beside_the_base(
+    root: Path, tmp_path: Path
+) -> None:
+    text = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
+    place = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
+    ensure_base(place)
+    path = place.root / "base.json"
+    recorded = json.loads(path.read_text())
+    assert recorded["chat_template_clock"] == "2024-07-26T00:00:00+00:00"
+    load_base(place)
+    path.write_text(json.dumps({**recorded, "chat_template_clock": "2030-01-01T00:00:00+00:00"}))
+    with pytest.raises(Exception, match="made from other settings"):
+        load_base(place)
+    ensure_base(place)
+    assert json.loads(path.read_text()) == recorded
