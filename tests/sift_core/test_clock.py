@@ -1,6 +1,7 @@
 """A finetuning does not know the day, the time zone, the language or the order of a dictionary."""
 
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -89,7 +90,7 @@ def test_a_date_is_english_whatever_language_the_process_speaks(
         """As a C library in another locale: every word is another."""
 
         def strftime(self, format: str) -> str:
-            assert not set("aAbBchprxX") & set(format.replace("%%", "")), format
+            assert not re.search(r"%[aAbBchprxXZ]", format.replace("%%", "")), format
             return super().strftime(format)
 
     monkeypatch.setattr("sift_core.clock.DATE", Turkish(2024, 7, 26))
