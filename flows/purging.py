@@ -134,8 +134,8 @@ def _set_aside_pending(going: list[Removal], own: Failures, aside: Aside) -> lis
 def _record_without(place: Workspace, going: Sequence[Removal]) -> str | None:
     """Record the workspace as it is now; the commit. None where nothing was ever made.
 
-    A base that was made before the first build has no record yet; without one it would look like one
-    that was lost, and nothing would be destroyed.
+    A base that was made before the first build has no record yet; without one it would look like
+    one that was lost, and nothing would be destroyed.
     """
     state = current_state_or_none(place)
     if state is not None:
