@@ -283,7 +283,7 @@ def test_nothing_from_outside_is_markup_on_the_page() -> None:
 
     assert "<script" not in text
     read = _Page(text).text
-    assert read.count("<script>alert('x')</script> & \"so on\" {{ 7 * 7 }} \\u202e") == 10
+    assert read.count("<script>alert('x')</script> & \"so on\" {{ 7 * 7 }} \\u202e") == 11
     assert "\u202e" not in text
 
 
