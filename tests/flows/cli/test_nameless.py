@@ -103,10 +103,10 @@ def test_the_commands_of_a_container_work(inside: Path, tiny_classifier: Path) -
         f"contributors|add|{inside / 'rows.jsonl'}|{place}",
         f"build|{place}",
         f"opt-out|request|ann|--basis|gdpr-art-17|{place}",
-        f"opt-out|approve|opt-out-0001|--by|Ann Smith|--reason|identity proven|{place}",
+        f"opt-out|approve|opt-out-0001|--by|Jo Counsel|--reason|identity proven|{place}",
         f"opt-out|run|{place}",
         f"doctor|{place}",
-        f"status|{place}",
+        f"opt-out|status|opt-out-0001|--json|{place}",
     ]
     caps = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
     become = ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", *caps]
@@ -120,4 +120,4 @@ def test_the_commands_of_a_container_work(inside: Path, tiny_classifier: Path) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert f"uid {UID}" in (inside / "w" / "reports" / "opt-out-0001" / "report.json").read_text()
+    assert f'"filed_by": "uid {UID}"' in done.stdout
