@@ -187,17 +187,19 @@ class Keys:
 
 
 def read_ring(path: Path) -> KeyRing:
-    """The keys to trust: one PEM file alone, or a folder as `sift keys show --out` writes it.
+    """The keys to trust, from a folder as `sift keys show --out` writes it.
 
-    Raises UsageError where there is nothing to read, KeyFileError, EvidenceError.
+    The first key alone says nothing of when it was retired, so it is not taken alone. Raises
+    UsageError where there is no such folder, KeyFileError, EvidenceError.
     """
-    first = path / FIRST if path.is_dir() else path
+    first = path / FIRST
     if not first.is_file():
         raise UsageError(
             f"There is no public key at {first}.",
-            remedy="name a PEM file, or a folder that `sift keys show --out FOLDER` wrote.",
+            remedy="name the folder that `sift keys show --out FOLDER` wrote, with the key "
+            "records: the first key alone does not say when it was retired.",
         )
-    records = sorted(path.glob(f"*{RECORD}")) if path.is_dir() else []
+    records = sorted(path.glob(f"*{RECORD}"))
     trusted = PublicKey.from_pem(first.read_bytes(), str(first))
     return KeyRing.of(trusted, [record.read_bytes() for record in records])
 

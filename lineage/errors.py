@@ -42,6 +42,10 @@ class LineageSchemaError(LineageError):
     """The store's migrations are not the ones this version of the code knows."""
 
 
+class LineageAlteredError(LineageError):
+    """The store holds other tables, views or functions than this version of the code makes."""
+
+
 class LineageWriteError(LineageError):
     """The database could not write; nothing of the transaction was kept."""
 

@@ -169,6 +169,11 @@ class SharedConnection:
             for comment in _COMMENT.findall(text):
                 self._connection.execute(comment.replace("COMMENT ON TABLE", "COMMENT ON VIEW"))
 
+    def ask_server(self, question: str) -> list[Any]:
+        """What PostgreSQL answers to a question in its own SQL."""
+        asked = "FROM postgres_query('shared', $question)"
+        return self._connection.execute(asked, {"question": question}).fetchall()
+
     def _server(self, statements: str) -> None:
         self._connection.execute("CALL postgres_execute('shared', ?)", [statements])
 

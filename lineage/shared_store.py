@@ -16,6 +16,7 @@ from typing import Any, LiteralString
 import duckdb
 
 from lineage import schema
+from lineage.catalogue import require_own
 from lineage.errors import (
     LineageBusyError,
     LineageError,
@@ -25,6 +26,7 @@ from lineage.errors import (
     LineageWriteError,
 )
 from lineage.reader import Reader
+from lineage.shared_catalogue import asked, own_things, things
 from lineage.shared_connection import FORESEEN, SCHEMA, SharedConnection
 from lineage.statements import query
 from lineage.store import Config, Store
@@ -72,12 +74,12 @@ class SharedLineageStore(Store):
     def reader(self) -> Iterator[Reader]:
         """Give a Reader that sees the store as of now, whatever is written meanwhile.
 
-        Raises LineageMissingError, LineageSchemaError, LineageFileError.
+        Raises LineageMissingError, LineageSchemaError, LineageAlteredError, LineageFileError.
         """
         with closing(self._session(read_only=True)) as connection:
             try:
                 connection.begin()
-                schema.require_current(connection)
+                self._require_fit(connection)
                 yield Reader(connection)
             except duckdb.Error as error:
                 raise self._unreadable(error) from error
@@ -127,6 +129,9 @@ class SharedLineageStore(Store):
                     remedy="nothing of this step was kept; free disk space or correct the cause,"
                     " then run the command again.",
                 ) from error
+
+    def _require_own(self, connection: SharedConnection) -> None:
+        require_own(things(connection.ask_server(asked(SCHEMA))), own_things())
 
     def _definer(self, connection: SharedConnection) -> Callable[[str], object]:
         for sql in (query("create_schema_migration"), *(one.sql for one in schema.migrations())):

@@ -14,6 +14,7 @@ import duckdb
 
 from lineage import schema
 from lineage.audit_log import audited
+from lineage.catalogue import catalogue, own_catalogue, require_own
 from lineage.errors import (
     LineageBusyError,
     LineageFileError,
@@ -47,6 +48,10 @@ _RETRY_SECONDS = 0.02
 # by side. One lock a file makes those take turns too.
 _WRITERS: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
+# Comparing a catalogue takes as long as opening the file twice, so a file is looked at once, and
+# again when anybody but us has written to it. The time of its change is nothing that a writer sets.
+_LOOKED_AT: dict[Path, tuple[int, ...]] = {}
+
 
 class Store(ABC):
     """What every lineage store does: `LineageStore` in a file, `SharedLineageStore` elsewhere.
@@ -57,16 +62,21 @@ class Store(ABC):
     def migrate(self) -> None:
         """Create the store, or bring it up to this version; then make its views anew.
 
-        All or nothing. Raises LineageSchemaError if the store does not fit this version.
+        All or nothing. Raises LineageSchemaError if the store does not fit this version, and
+        LineageAlteredError if it holds anything that no migration of ours has made.
         """
         # Closing a connection rolls back what was not committed, also after errors that leave
         # DuckDB unable to run ROLLBACK.
         with self._exclusive() as connection:
+            if schema.is_current(connection):
+                self._require_own(connection)  # or a view of somebody else's would be mended unseen
             define = self._definer(connection)
             connection.begin()
             schema.migrate(connection, define)
             self._make_views(connection)
             connection.commit()
+        with self._exclusive() as connection:
+            self._require_own(connection)
 
     def upgrade(self) -> None:
         """Migrate a store that an older release wrote; leave any other, or none, as it is.
@@ -86,12 +96,12 @@ class Store(ABC):
         """Give a Recorder within one transaction: kept as a whole, or not at all on any error.
 
         What it changes is appended to the audit log in the same transaction.
-        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError, and
-        LineageWriteError when the database cannot write (a full disk).
+        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageAlteredError,
+        LineageFileError, and LineageWriteError when the database cannot write (a full disk).
         """
         self._require()
         with self._exclusive() as connection:
-            schema.require_current(connection)
+            self._require_fit(connection)
             with audited(connection) as writing:
                 yield Recorder(writing)
 
@@ -99,7 +109,8 @@ class Store(ABC):
     def reader(self) -> AbstractContextManager[Reader]:
         """Give a Reader on a read-only connection: all its answers are of one moment.
 
-        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError.
+        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageAlteredError,
+        LineageFileError.
         """
 
     @abstractmethod
@@ -120,6 +131,15 @@ class Store(ABC):
         own lock is enough.
         """
         return nullcontext()
+
+    def _require_fit(self, connection: Any) -> None:
+        """Raise LineageSchemaError or LineageAlteredError unless it is a store as we make it."""
+        schema.require_current(connection)
+        self._require_own(connection)
+
+    @abstractmethod
+    def _require_own(self, connection: Any) -> None:
+        """Raise LineageAlteredError unless it holds what our files make, and nothing else."""
 
     @abstractmethod
     def _require(self) -> None:
@@ -154,13 +174,14 @@ class LineageStore(Store):
     def reader(self) -> Iterator[Reader]:
         """Give a Reader on a read-only connection; nobody writes while it is open.
 
-        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageFileError.
+        Raises LineageMissingError, LineageBusyError, LineageSchemaError, LineageAlteredError,
+        LineageFileError.
         """
         self._require()
         deadline = time.monotonic() + self.wait_seconds
         with closing(self._open(True, _SEALED, deadline)) as connection:
             try:
-                schema.require_current(connection)
+                self._require_fit(connection)
                 yield Reader(connection)
             except duckdb.Error as error:
                 raise self._unreadable(error) from error
@@ -182,7 +203,7 @@ class LineageStore(Store):
         leftovers = (fresh, fresh.with_name(f"{fresh.name}.wal"))
         # Not sealed, for this connection opens a second file; it runs no SQL but ours.
         with self._exclusive(_SEALED | {"enable_external_access": "true"}) as connection:
-            schema.require_current(connection)
+            self._require_fit(connection)
             _remove(leftovers)
             try:
                 LineageStore(fresh).migrate()
@@ -201,7 +222,10 @@ class LineageStore(Store):
             raise self._busy("another thread of this process is writing")
         try:
             with closing(self._open(False, config, deadline)) as connection:
+                opened = self._on_disk()
                 yield connection
+            if _LOOKED_AT.get(self.path) == opened:
+                _LOOKED_AT[self.path] = self._on_disk()  # what we wrote is ours
         except duckdb.Error as error:
             raise LineageWriteError(
                 f"the lineage store {self.path} could not be written: {_first_line(error)}",
@@ -210,6 +234,17 @@ class LineageStore(Store):
             ) from error
         finally:
             turn.release()
+
+    def _require_own(self, connection: duckdb.DuckDBPyConnection) -> None:
+        now = self._on_disk()
+        if _LOOKED_AT.get(self.path) != now:
+            require_own(catalogue(connection), own_catalogue())
+            _LOOKED_AT[self.path] = now
+
+    def _on_disk(self) -> tuple[int, ...]:
+        """What changes whenever anybody writes to the file, or puts another in its place."""
+        found = self.path.stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _definer(self, connection: duckdb.DuckDBPyConnection) -> Callable[[str], object]:
         return connection.execute

@@ -16,7 +16,7 @@ app = typer.Typer()
     epilog=example(
         "sift verify",
         "sift verify --rederive",
-        "sift verify certificate.dsse.json --key 0000.pem --report reports/opt-out-0001",
+        "sift verify certificate.dsse.json --key public --report reports/opt-out-0001",
     )
 )
 def verify(
@@ -26,7 +26,7 @@ def verify(
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="The issuer's public key, or a folder of them; else the workspace's."),
+        typer.Option(help="The folder of the issuer's public keys; else the workspace's."),
     ] = None,
     report: Annotated[
         Path | None,
@@ -71,7 +71,7 @@ def verify(
         if key or any(material.values()):
             raise UsageError(
                 "These options belong to a certificate.",
-                remedy="name its file first: sift verify CERTIFICATE --key KEY.",
+                remedy="name its file first: sift verify CERTIFICATE --key FOLDER.",
             )
         _verify_workspace(workspace, rederive, json)
         return
@@ -133,6 +133,6 @@ def _own_keys(workspace: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(
             "No public key is given, and there is no workspace here that has one.",
-            remedy="name the issuer's key with --key; `sift keys show --out FOLDER` writes it.",
+            remedy="name the issuer's keys with --key; `sift keys show --out FOLDER` writes them.",
         )
     return folder

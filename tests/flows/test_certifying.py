@@ -148,7 +148,7 @@ def test_one_altered_byte_fails_its_own_levels(
 
 def test_levels_without_material_are_not_checked_and_say_what_they_need(_given: Material) -> None:
     assert _given.chain is not None
-    alone = Material(key=_given.key / "0000.pem")
+    alone = Material(key=_given.key)
     proof = prove(_given.chain / REQUEST / CERTIFICATE, alone)
 
     assert status(proof) == {"signature": "passed"} | dict.fromkeys(LEVELS[1:], "not checked")
@@ -185,7 +185,7 @@ def test_checking_a_certificate_needs_neither_workspace_nor_the_heavy_libraries(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
 
-    apart = [ROOT / "docs" / "verify_certificate.py", path, "--key", _given.key / "0000.pem"]
+    apart = [ROOT / "docs" / "verify_certificate.py", path, "--key", _given.key]
     done = subprocess.run(
         [sys.executable, "-I", *map(str, apart), *map(str, options)], capture_output=True, text=True
     )

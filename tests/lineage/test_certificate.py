@@ -106,7 +106,7 @@ def test_the_official_libraries_agree(whole: Case) -> None:
 def test_no_altered_certificate_is_accepted_by_either_verifier(whole: Case) -> None:
     """Every single byte as another one, and thousands of other small changes."""
     apart = single_file_verifier()
-    keys = apart.load_keys([SIGNER.public.pem])
+    keys = apart.read_keys(SIGNER.public.pem, [])
     apart.open_certificate(whole.certificate, keys)
     everywhere = [
         whole.certificate[:at] + bytes([byte ^ (1 << at % 8)]) + whole.certificate[at + 1 :]
@@ -129,7 +129,7 @@ def test_no_altered_file_is_accepted_by_either_verifier(
     whole: Case, folder: Path, name: str
 ) -> None:
     apart = single_file_verifier()
-    statement = apart.open_certificate(whole.certificate, apart.load_keys([SIGNER.public.pem]))
+    statement = apart.open_certificate(whole.certificate, apart.read_keys(SIGNER.public.pem, []))
     content = read_link(whole.certificate, RING, "the certificate").content
     path = folder / name
     original = path.read_bytes()
@@ -149,7 +149,7 @@ def test_no_altered_file_is_accepted_by_either_verifier(
 def test_no_altered_lineage_export_is_accepted_by_either_verifier(whole: Case) -> None:
     """Nor would it be readable and add up, if only its SHA-256 were forged."""
     apart = single_file_verifier()
-    statement = apart.open_certificate(whole.certificate, apart.load_keys([SIGNER.public.pem]))
+    statement = apart.open_certificate(whole.certificate, apart.read_keys(SIGNER.public.pem, []))
     content = read_link(whole.certificate, RING, "the certificate").content
     for altered in mutations(whole.lineage, MUTATIONS):
         with pytest.raises(EvidenceError):
@@ -186,7 +186,7 @@ def test_another_spelling_of_the_same_certificate_is_refused(whole: Case, spelli
     with pytest.raises(EvidenceError):
         read_link(altered, RING, "the certificate")
     with pytest.raises(SystemExit):
-        apart.open_certificate(altered, apart.load_keys([SIGNER.public.pem]))
+        apart.open_certificate(altered, apart.read_keys(SIGNER.public.pem, []))
 
 
 PAYLOADS: dict[str, Callable[[dict[str, object]], object]] = {
@@ -341,7 +341,7 @@ def test_a_replaced_a_doubled_and_a_back_dated_certificate_show() -> None:
 
 def test_the_single_file_finds_the_same_in_a_chain() -> None:
     apart = single_file_verifier()
-    keys = apart.load_keys([SIGNER.public.pem])
+    keys = apart.read_keys(SIGNER.public.pem, [])
     first, second, third = chain()
     apart.check_chain([third, first, second], keys, second)
     for some in ([first, third], [second, third], [first, second, second, third]):

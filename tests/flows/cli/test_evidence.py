@@ -14,12 +14,13 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a certificate, its files and the issuer's key, and no workspace."""
     monkeypatch.chdir(tmp_path)
     folder = case().write(tmp_path / "case").parent
-    (folder / "key.pem").write_bytes(SIGNER.public.pem)
+    (folder / "public").mkdir()
+    (folder / "public" / "0000.pem").write_bytes(SIGNER.public.pem)
     return folder
 
 
 def test_a_certificate_that_holds_is_a_table_and_exit_code_0(sift: Sift, given: Path) -> None:
-    arguments = ["verify", given / "certificate.dsse.json", "--key", given / "key.pem"]
+    arguments = ["verify", given / "certificate.dsse.json", "--key", given / "public"]
     ended = sift(*arguments, "--model", given / "model")
 
     assert (ended.code, ended.err) == (0, "")
@@ -33,15 +34,15 @@ def test_a_certificate_that_holds_is_a_table_and_exit_code_0(sift: Sift, given: 
 
 def test_a_level_that_fails_is_shown_and_is_exit_code_1(sift: Sift, given: Path) -> None:
     (given / "report.html").write_text("another page")
-    ended = sift("verify", given / "certificate.dsse.json", "--key", given / "key.pem")
+    ended = sift("verify", given / "certificate.dsse.json", "--key", given / "public")
 
     assert ended.code == 1 and "FAILED" in ended.out
     ended.complained("Level 'report' failed", "report.html")
 
 
 def test_another_key_is_exit_code_1_and_nothing_else_is_checked(sift: Sift, given: Path) -> None:
-    (given / "key.pem").write_bytes(signing_key(9).public.pem)
-    arguments = ["verify", given / "certificate.dsse.json", "--key", given / "key.pem"]
+    (given / "public" / "0000.pem").write_bytes(signing_key(9).public.pem)
+    arguments = ["verify", given / "certificate.dsse.json", "--key", given / "public"]
     ended = sift(*arguments, "--json")
 
     assert ended.code == 1
@@ -50,10 +51,12 @@ def test_another_key_is_exit_code_1_and_nothing_else_is_checked(sift: Sift, give
 
 
 def test_wrong_usage_is_exit_code_2(sift: Sift, given: Path) -> None:
-    certificate, key = given / "certificate.dsse.json", given / "key.pem"
+    certificate, key = given / "certificate.dsse.json", given / "public"
     sift("verify", certificate).refused(2, "No public key is given", "--key")
-    sift("verify", certificate, "--key", given / "no.pem").refused(2, "There is no")
-    sift("verify", certificate, "--key", certificate).refused(2, "not an Ed25519 public key")
+    sift("verify", certificate, "--key", given / "no").refused(2, "There is no")
+    sift("verify", certificate, "--key", key / "0000.pem").refused(2, "with the key records")
+    (key / "0000.pem").write_text("no key")
+    sift("verify", certificate, "--key", key).refused(2, "not an Ed25519 public key")
     sift("verify", "--key", key).refused(2, "belong to a certificate")
     sift("verify", certificate, "--key", key, "--rederive").refused(2, "needs a workspace")
     sift("keys", "show").refused(2, "is not a workspace")

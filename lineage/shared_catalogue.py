@@ -1,0 +1,86 @@
+"""What a store in PostgreSQL is made of, held against what our own files make.
+
+Views are made for each session, in memory, so what can be another there are the tables themselves:
+a view in the place of a table, a trigger, a rule, a default, a column of another type. Of a check
+PostgreSQL keeps a spelling of its own, so checks are counted.
+"""
+
+from collections import Counter
+from typing import Any
+
+from lineage.catalogue import Thing, own_catalogue
+
+# ruff: noqa: S608
+# The only name put into SQL text below is our own schema's.
+
+_TYPES = {
+    "VARCHAR": "character varying",
+    "VARCHAR[]": "character varying[]",
+    "UBIGINT": "numeric(20,0)",
+    "DOUBLE": "double precision",
+    "JSON": "text",
+    "TIMESTAMP": "timestamp without time zone",
+    "BIGINT": "bigint",
+    "INTEGER": "integer",
+    "BOOLEAN": "boolean",
+}
+"""DuckDB's type → how PostgreSQL names the type that our tables have for it."""
+_PLAIN_TABLE = ("r", "False", "False", "False", "False", "False")
+_PLAIN_COLUMN = ("False", "", "")
+
+
+def asked(schema: str) -> str:
+    """SQL for PostgreSQL: kind, name and texts of all that the schema holds."""
+    there = f"(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = '{schema}')"
+    ours = f"JOIN pg_catalog.pg_class c ON c.relnamespace = {there} AND c.oid ="
+    return f"""
+        SELECT 'table', relname, ARRAY[relkind::text, relhasrules::text, relhastriggers::text,
+            relrowsecurity::text, relispartition::text, relhassubclass::text]
+        FROM pg_catalog.pg_class WHERE relnamespace = {there} AND relkind <> 'i'
+        UNION ALL
+        SELECT 'column', relname, ARRAY[attname, attnum::text, format_type(atttypid, atttypmod),
+            (NOT attnotnull)::text, atthasdef::text, attidentity::text, attgenerated::text]
+        FROM pg_catalog.pg_attribute {ours} attrelid
+        WHERE attnum > 0 AND NOT attisdropped AND relkind <> 'i'
+        UNION ALL
+        SELECT 'constraint', relname, ARRAY[contype::text, count(*)::text]
+        FROM pg_catalog.pg_constraint {ours} conrelid WHERE contype <> 'n'
+        GROUP BY relname, contype
+        UNION ALL
+        SELECT 'index', i.relname, ARRAY[c.relname]
+        FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+        {ours} x.indrelid WHERE NOT x.indisprimary
+        UNION ALL
+        SELECT 'function', proname, ARRAY[prosrc]
+        FROM pg_catalog.pg_proc WHERE pronamespace = {there}
+        UNION ALL
+        SELECT 'type', typname, ARRAY[typtype::text]
+        FROM pg_catalog.pg_type WHERE typnamespace = {there} AND typrelid = 0 AND typelem = 0"""
+
+
+def things(rows: list[Any]) -> frozenset[Thing]:
+    """What PostgreSQL answered."""
+    truth = {"true": "True", "false": "False"}
+    return frozenset(
+        Thing(kind, name, tuple(truth.get(text, text) for text in texts))
+        for kind, name, texts in rows
+    )
+
+
+def own_things() -> frozenset[Thing]:
+    """What our migrations make there."""
+    own = own_catalogue()
+    tables = {one.name for one in own if one.kind == "table"}
+    found = {Thing("table", name, _PLAIN_TABLE) for name in tables}
+    counted: Counter[tuple[str, str]] = Counter()
+    for one in own:
+        if one.name not in tables:
+            continue
+        if one.kind == "column":
+            name, index, type_, nullable = one.texts[:4]
+            texts = (name, index, _TYPES[type_], nullable, *_PLAIN_COLUMN)
+            found.add(Thing("column", one.name, texts))
+        elif one.kind == "constraint" and one.texts[0] in ("PRIMARY KEY", "CHECK"):
+            counted[one.name, one.texts[0][0].lower()] += 1
+    found |= {Thing("constraint", name, (kind, str(n))) for (name, kind), n in counted.items()}
+    return frozenset(found)
