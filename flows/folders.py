@@ -19,7 +19,7 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 def require_usable(folder: Path) -> None:
     """Raise UsageError where a workspace would not work in this folder, naming what is wrong."""
     text = str(folder)
-    shown = text.encode("ascii", "backslashreplace").decode("ascii")
+    shown = ascii(text)[1:-1]
     remedy = "name another folder, or move the workspace to one (`sift workspace moved`)."
     for char in text:
         if char in _TAKEN:
