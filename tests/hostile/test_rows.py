@@ -291,5 +291,8 @@ def test_whatever_characters_its_rows_hold_a_contributor_is_built_listed_and_opt
     assert (place.reports / some.request_id / "report.html").is_file()
     assert len(sift("contributors", "records", "csv", "--json", "-w", root).json) == len(TEXTS) - 3
     assert sift("verify", "-w", root).code == 0
+    back = as_file(tmp_path, "jsonl", nasty("JSONL"))
+    ended = sift("contributors", "add", back, "-w", root)
+    ended.refused(2, "looks like a contributor who has left (opt-out-0001)")
     findings = {name: list(look(Stock(place))) for name, (_, look) in CHECKS.items()}
     assert {name: found for name, found in findings.items() if found} == {}
