@@ -25,6 +25,7 @@ from flows.keys import Keys
 from flows.logs import keep_in
 from flows.own_places import own_mark, require_own_places
 from flows.quiet import house_nameless
+from flows.servers.key import server_key
 from flows.settings import Settings, load_settings, write_settings
 from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
 
@@ -137,6 +138,7 @@ class Workspace:
         _ = self.dvc  # pushes to where stores.remote says
         (self.root / ".gitignore").write_text(_GITIGNORE, encoding="utf-8")
         create_secret(self.root)
+        server_key(self.root)
         write_home(self.root, Home(id=new_id(), path=str(self.root)))
         Keys(self.root).create()
         self.lineage.migrate()

@@ -1,7 +1,7 @@
 """The key of a workspace's servers: what every command of the workspace knows and no web page does.
 
-It guards what runs on this machine while it runs, so it is no part of a backup: a workspace without
-one draws one.
+It guards what runs on this machine while it runs, so it is drawn with the workspace and is no part
+of a backup: a restored workspace draws another at its first use.
 """
 
 import contextlib
