@@ -32,10 +32,13 @@ class _Rows(Protocol):
 def require_readable(workspace: Workspace, datasets: Iterable[_Rows]) -> None:
     """Raise UsageError at the first row that could never be finetuned on.
 
-    Makes the base model where it is missing, so a base that cannot work is refused before anybody
-    is added. Raises ModelError then.
+    Makes the base model before the first build, so a base that cannot work is refused before
+    anybody is added. Raises ModelError then. What a merge was made on, a build alone replaces.
     """
-    ensure_base(workspace)
+    with workspace.lineage.reader() as reader:
+        built = reader.current_state() is not None
+    if not built:
+        ensure_base(workspace)
     settings, own = workspace.settings.base, tokenizer(workspace)
     for dataset in datasets:
         for row in dataset.rows:

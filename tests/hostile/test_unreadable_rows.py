@@ -15,9 +15,17 @@ from flows.opt_out import take_steps
 from flows.settings import write_settings
 from flows.workspace import Workspace
 from flows.workspace import template as template_file
+from sift_core import folder_sha256
 from sift_core.errors import ModelError
 from tests import tiny
-from tests.flows.workspaces import build_plainly, make_workspace, questions, request, settings
+from tests.flows.workspaces import (
+    add,
+    build_plainly,
+    make_workspace,
+    questions,
+    request,
+    settings,
+)
 
 NO_SYSTEM = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System is refused') }}"
@@ -88,6 +96,17 @@ def tight(contributor: str) -> list[dict[str, Any]]:
     return rows
 
 
+def refuse_rows_for_another_base(place: Workspace) -> None:
+    """The base that a merge was made on is not made anew beside it: a build does both."""
+    params, before = place.root / "params.yaml", folder_sha256(place.base)
+    text = params.read_text()
+    params.write_text(text.replace("max_length: 32", "max_length: 30"))
+    with pytest.raises(UsageError, match=r"other settings.*sift build"):
+        add(Workspace.open(place.root), questions("cleo"))
+    params.write_text(text)
+    assert folder_sha256(place.base) == before
+
+
 def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_was_left_out(
     tmp_path: Path, tiny_causal: Path
 ) -> None:
@@ -95,6 +114,7 @@ def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_w
     root = tmp_path / "workspace"
     place = make_workspace(root, tiny_causal, [tight("ann"), questions("bob")], labels=())
     build_plainly(root)
+    refuse_rows_for_another_base(place)
     removal = request(place, "ann")
     with place.lock():
         take_steps([removal])
