@@ -198,27 +198,29 @@ class Dvc(DestroyingRepository):
         For a remote that was pushed to before: an empty one is another disk, or none.
         """
         if self.is_remote_empty():
-            raise DvcError(
-                "The DVC remote is empty, though it was pushed to before.",
-                remedy="mount or connect it again; its url is in .dvc/config.",
-            )
+            raise _emptied()
 
     def require_own_remote(self, identity: str) -> None:
         """Mark the remote as this workspace's, or raise ForeignPlaceError where it is another's.
 
         One that holds objects, and neither a mark nor anything that was pushed from here, is
-        another's too. `DvcError` where it cannot be reached.
+        another's too. `DvcError` where it cannot be reached, or was pushed to and has nothing: a
+        disk that is away is not made anew for a mark.
         """
         with self._open("look whose the remote is") as repo:
             fs, path = _beside_objects(repo, MARK)
             remote = self._places(repo)["dvc-remote"]
             found = fs.cat_file(path).decode("ascii", "replace") if fs.exists(path) else None
-            is_ours = found is None and (self._was_pushed_to(repo) or not any(stored(remote)))
-            if not is_ours:
-                require_mark((found or "").strip(), identity, self._url(repo))
-            if found is None:
-                fs.makedirs(fs.parent(path), exist_ok=True)
-                fs.pipe_file(path, f"{identity}\n".encode())
+            if found is not None:
+                require_mark(found.strip(), identity, self._url(repo))
+                return
+            was_pushed_to, is_empty = self._was_pushed_to(repo), not any(stored(remote))
+            if was_pushed_to and is_empty:
+                raise _emptied()
+            if not was_pushed_to and not is_empty:
+                require_mark("", identity, self._url(repo))
+            fs.makedirs(fs.parent(path), exist_ok=True)
+            fs.pipe_file(path, f"{identity}\n".encode())
 
     # -- notes -------------------------------------------------------------------------------
 
@@ -264,6 +266,13 @@ class Dvc(DestroyingRepository):
                 remedy="make room on the disk (or `dvc pull` what was never fetched), "
                 "then run this again.",
             )
+
+
+def _emptied() -> DvcError:
+    return DvcError(
+        "The DVC remote is empty, though it was pushed to before.",
+        remedy="mount or connect it again; its url is in .dvc/config.",
+    )
 
 
 def _has_made(outs: Sequence[Any]) -> bool:
