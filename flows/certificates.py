@@ -31,8 +31,15 @@ def require_signing_key(workspace: Workspace) -> None:
 
 def certificates(workspace: Workspace) -> dict[str, bytes]:
     """The file of each certificate of the workspace, by request."""
-    paths = sorted(workspace.reports.glob(f"*/{CERTIFICATE}"))
-    return {path.parent.name: path.read_bytes() for path in paths}
+    return {name: _read(workspace, name) for name in _with_certificate(workspace)}
+
+
+def _with_certificate(workspace: Workspace) -> list[str]:
+    return sorted(path.parent.name for path in workspace.reports.glob(f"*/{CERTIFICATE}"))
+
+
+def _read(workspace: Workspace, name: str) -> bytes:
+    return (workspace.reports / name / CERTIFICATE).read_bytes()
 
 
 def check_certificates(workspace: Workspace) -> tuple[Link, ...]:
@@ -41,7 +48,7 @@ def check_certificates(workspace: Workspace) -> tuple[Link, ...]:
     And each report is the one that its certificate signs. Raises EvidenceError.
     """
     found = certificates(workspace)
-    recorded = _recorded(workspace)
+    recorded = recorded_heads(workspace)
     for name in sorted(found.keys() | recorded.keys()):
         if name not in found:
             raise _broken(workspace, name, "is missing, and lineage says that it was written")
@@ -87,13 +94,18 @@ def _is_about_to_end(workspace: Workspace, name: str) -> bool:
 
 
 def head(workspace: Workspace) -> Head:
-    """The last certificate, by lineage; or by its file, where a killed run has not recorded it."""
-    recorded = _recorded(workspace)
+    """The last certificate, by lineage; or by its file, where a killed run has not recorded it.
+
+    An unrecorded file that is not as signed, in the folder of a request that is open, is none: that
+    request is stopped by it (`flows.certifying.end_request`) and no other. Raises EvidenceError for
+    one that no open request will meet.
+    """
+    recorded = recorded_heads(workspace)
     heads = [*recorded.values(), *_unrecorded(workspace, recorded)]
     return max(heads, key=lambda head: head.sequence, default=Head())
 
 
-def _recorded(workspace: Workspace) -> dict[str, Head]:
+def recorded_heads(workspace: Workspace) -> dict[str, Head]:
     """What lineage knows of certificates, by request."""
     found = {}
     with workspace.lineage.reader() as reader:
@@ -109,8 +121,21 @@ def _recorded(workspace: Workspace) -> dict[str, Head]:
 
 
 def _unrecorded(workspace: Workspace, recorded: Collection[str]) -> Iterator[Head]:
-    for name, data in certificates(workspace).items():
-        if name not in recorded:
-            ring = Keys(workspace.root).ring()
-            link = read_link(data, ring, f"the certificate of {name}")
+    ring = Keys(workspace.root).ring()
+    for name in _with_certificate(workspace):
+        if name in recorded:
+            continue
+        try:
+            link = read_link(_read(workspace, name), ring, f"the certificate of {name}")
+            check_report(link.content, workspace.reports / name)
+        except (EvidenceError, OSError):
+            if not _is_open(workspace, name):
+                raise
+        else:
             yield Head(link.sequence, link.sha256, link.at)
+
+
+def _is_open(workspace: Workspace, name: str) -> bool:
+    with workspace.lineage.reader() as reader:
+        known = name in {row.request_id for row in reader.requests()}
+        return known and reader.next_step(name) is not None

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import sift_core
-from flows.certificates import CERTIFICATE, Head, head
+from flows.certificates import CERTIFICATE, Head, head, recorded_heads
 from flows.environment import code_version
+from flows.errors import FlowError
 from flows.keys import Keys
 from flows.reporting import write_report
 from flows.workspace import Workspace
@@ -37,9 +38,14 @@ from lineage.certificate import (
 )
 from lineage.certificate_chain import Link, read_link
 from lineage.certificate_digest import file_sha256, sha256_of
+from lineage.certificate_envelope import EvidenceError
 from lineage.certificate_levels import check_report
 from lineage.reader import Reader
 from lineage.state_export import export_state
+
+
+class UnfitCertificateError(FlowError):
+    """The certificate that a killed run left of one request cannot be taken: it is of it alone."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,8 @@ def end_request(workspace: Workspace, request_id: str) -> Ended:
     """Write the report and the certificate of a request, or find them as a killed run left them.
 
     Its time is never before that of the certificate before or of the request, whatever the clock
-    says. Raises UsageError where there is no signing key, EvidenceError where what a killed run
-    left was altered.
+    says. Raises UsageError where there is no signing key, UnfitCertificateError where what a killed
+    run left was altered.
     """
     signer = Keys(workspace.root).signing_key()
     link = _written(workspace, request_id)
@@ -73,17 +79,37 @@ def end_request(workspace: Workspace, request_id: str) -> Ended:
         ended = Ended(folder, predicate.sequence, sha256_of(data), at)
     else:
         folder = workspace.reports / request_id
-        check_report(link.content, folder)
         ended = Ended(folder, link.sequence, link.sha256, link.at)
     _attach(workspace, request_id, folder)
     return ended
 
 
 def _written(workspace: Workspace, request_id: str) -> Link | None:
+    """The certificate that a killed run left, still fit to be the next of the chain."""
     path = workspace.reports / request_id / CERTIFICATE
-    if not path.is_file():
+    if not path.exists():
         return None
-    return read_link(path.read_bytes(), Keys(workspace.root).ring(), str(path))
+    numbers = {one.sequence for one in recorded_heads(workspace).values()}
+    try:
+        link = read_link(path.read_bytes(), Keys(workspace.root).ring(), str(path))
+        check_report(link.content, path.parent)
+    except EvidenceError as error:
+        if len(numbers) < max(numbers, default=0):
+            remedy = f"put {path.parent} back from a backup: a later certificate follows it."
+            raise UnfitCertificateError(error.facts, remedy=remedy) from None
+        raise _unfit(path, error.facts) from None
+    if link.sequence in numbers:
+        # It could not be read while another request ended, which took its number.
+        raise _unfit(path, f"{path} has a number that another certificate has by now.")
+    return link
+
+
+def _unfit(path: Path, facts: str) -> UnfitCertificateError:
+    return UnfitCertificateError(
+        facts,
+        remedy=f"no lineage knows this file and none follows it: `rm {path}`, and a new one is "
+        "written; whoever was given it gets the new one.",
+    )
 
 
 def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) -> Certificate:

@@ -65,14 +65,17 @@ def audit_opt_outs(
 
 
 def require_passed(audit: RemovalAudit, request_id: str) -> None:
-    """Raise RemovalAuditError, with the probes that failed, unless the audit passed."""
+    """Raise RemovalAuditError, with the probes that failed, unless the audit passed.
+
+    It concerns all who leave together: the model that differs from its reference is one for all.
+    """
     if not audit.passed:
         failed = "; ".join(f"{p.name}: off by {p.difference:.3g}" for p in audit.failed)
         raise RemovalAuditError(
             f"The model after {request_id} can be told from one that never saw who left: {failed}.",
-            remedy="nothing was destroyed. `sift verify` says which bits differ; if it passes, "
-            "scoring does not repeat on this device, and the request should run where it does. It "
-            "goes on from here when `sift opt-out run` is called again.",
+            remedy="nothing was destroyed. `sift verify` says which bits differ; if it passes, the "
+            "served weights are not made alike twice on this machine, and the request should run "
+            "on another. It goes on from here when `sift opt-out run` is called again.",
         )
 
 

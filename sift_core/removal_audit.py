@@ -11,8 +11,9 @@ left one tensor behind is seen.
 
 An audit doubts a removal that bits have shown already, so what cannot be *asked* never stops one: a
 question in other words may be longer than what is read, a relearning may end in NaN. Such rows and
-probes are left out and listed. What differs between the models is an alarm, and so is a question
-that one of two different models answers and the other does not.
+probes are left out and listed. Likewise where the same bits answer otherwise when asked again: that
+is the device. What differs between different models is an alarm, and so is a question that one of
+them answers and the other does not.
 
 The probes: membership inference by loss (Yeom et al., arXiv 1709.01604) and by the loss set against
 that of the base model (Watson et al., "difficulty calibration", arXiv 2111.08440); the probability
@@ -48,7 +49,7 @@ Weights = Mapping[str, torch.Tensor]
 REPHRASED = "probability of each, asked in other words"
 EXPOSURE = "exposure of each canary, bits"
 RELEARNED = "loss of the other half while half is relearned, by step"
-
+NOT_REPEATED = "the same model answers otherwise when it is asked again"
 
 _ABOUT_ASKING = (DataError, ModelError, NonFiniteError)
 """Of our own errors those that say that a question could not be put; the rest is about files."""
@@ -136,8 +137,8 @@ def audit_removal(
 
     `after` and `reference` are unmasked served weights. On one machine equal weights give equal
     numbers, so `tolerance` (nats, shares or bits, as the probe has it) is 0 unless the reference
-    was scored elsewhere. What cannot be asked is left out. Raises MissingReferenceError, and the
-    errors of weights that are read from files.
+    was scored elsewhere. What cannot be asked, or not repeated, is left out. Raises
+    MissingReferenceError, and the errors of weights that are read from files.
     """
     if reference is None:
         raise MissingReferenceError(
@@ -156,11 +157,14 @@ def audit_removal(
             continue  # there is no such row, or each of them is left out above
         answers = [_answer(ask, asked) for asked in (ours, theirs)]
         refused = next((answer for answer in answers if isinstance(answer, str)), None)
-        if refused is None or not (answers[0] == answers[1] or _same_weights(after, reference)):
-            numbers = [(np.nan,) if isinstance(answer, str) else answer for answer in answers]
-            probes.append(Probe(name, numbers[0], numbers[1], name == RELEARNED))
+        numbers = [(np.nan,) if isinstance(answer, str) else answer for answer in answers]
+        probe = Probe(name, numbers[0], numbers[1], name == RELEARNED)
+        if refused is None and probe.difference <= tolerance:
+            probes.append(probe)
+        elif answers[0] == answers[1] or _same_weights(after, reference):
+            left_out.append(LeftOut(name, looked_at, refused or NOT_REPEATED))
         else:
-            left_out.append(LeftOut(name, looked_at, refused))
+            probes.append(probe)
     return RemovalAudit(tuple(probes), tolerance, tuple(left_out))
 
 

@@ -14,7 +14,7 @@ from model_signing import verifying as sigstore
 from flows import certifying
 from flows.anchors import anchors
 from flows.certificates import CERTIFICATE, certificates, check_certificates, head
-from flows.certifying import end_request
+from flows.certifying import UnfitCertificateError, end_request
 from flows.errors import UsageError
 from flows.keys import Keys, write_public
 from flows.merging import current_state
@@ -218,7 +218,7 @@ def test_an_unrecorded_certificate_is_still_the_end_of_the_chain(left: Workspace
 def test_what_a_killed_end_left_is_not_taken_when_altered(left: Workspace) -> None:
     forget_the_end(left)
     flip_a_byte(left.reports / REQUEST / "report.json")
-    with pytest.raises(EvidenceError, match=r"report\.json"):
+    with pytest.raises(UnfitCertificateError, match=r"report\.json"):
         end_request(left, REQUEST)
 
 

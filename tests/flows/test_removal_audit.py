@@ -19,6 +19,7 @@ from flows.removal_audit import (
     in_other_words,
     require_passed,
 )
+from flows.standing import standing
 from flows.workspace import Workspace
 from sift_core import Classification, Generation, served_weights
 from sift_core.errors import MissingReferenceError
@@ -50,11 +51,11 @@ def test_the_state_after_a_removal_cannot_be_told_from_one_that_never_had_the_le
     assert told["probes"][2]["points"] == len(rows.train)
 
 
-def test_a_state_that_still_holds_the_leaver_in_one_tensor_stops_the_opt_out(
+def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
     built: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if the check of bits before had been fooled."""
-    leaving = [request(built, LEAVER)]
+    """As if the check of bits before had been fooled; the model would be one for all of them."""
+    leaving = [request(built, who) for who in (LEAVER, CONTRIBUTORS[5])]
     before = read_state(built, current_state(built))
     for step in ("identified", "approved", "removed", "verified"):
         WORK[step](leaving)
@@ -70,7 +71,9 @@ def test_a_state_that_still_holds_the_leaver_in_one_tensor_stops_the_opt_out(
     monkeypatch.setattr(removal_audit, "served_weights", one_tensor_too_many)
     with pytest.raises(RemovalAuditError, match="can be told from one that never saw"):
         WORK["evaluated"](leaving)
-    assert leaving[0].next_step() == "evaluated"
+    assert {one.next_step() for one in leaving} == {"evaluated"}
+    assert [row.set_aside for row in standing(built)] == [None, None]
+    assert built.mlflow.versions() == [1]
 
 
 def test_where_only_masks_are_kept_there_is_no_reference_and_no_audit(

@@ -1,6 +1,7 @@
 """An exact removal leaves nothing to find; an inexact one is found, whichever way it errs."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,15 @@ from sift_core import (
 )
 from sift_core.errors import AlteredError, MissingReferenceError
 from sift_core.losses import row_losses
-from sift_core.removal_audit import RELEARNED, REPHRASED, Probe, RemovalAudit, _auc, exposure
+from sift_core.removal_audit import (
+    NOT_REPEATED,
+    RELEARNED,
+    REPHRASED,
+    Probe,
+    RemovalAudit,
+    _auc,
+    exposure,
+)
 from sift_core.serve import Weights
 from tests import tiny
 
@@ -237,6 +246,21 @@ def test_a_question_that_one_of_two_different_models_answers_is_an_alarm(world: 
     broken = {name: tensor * np.nan for name, tensor in world.exact.items()}
     audit = audit_removal(world.base, broken, world.reference, world.rows, ATTACK)
     assert "probability of each forgotten answer" in {probe.name for probe in audit.failed}
+
+
+def test_a_device_that_does_not_repeat_itself_stops_an_inexact_removal_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, calls = removal_audit._losses, count()
+    monkeypatch.setattr(
+        removal_audit, "_losses", lambda *asked: really(*asked) * (1 + next(calls) / 1000)
+    )
+    audit = audit_removal(world.base, world.exact, world.reference, world.rows, ATTACK)
+    assert audit.passed
+    assert {left.because for left in audit.left_out} == {NOT_REPEATED}
+    assert RELEARNED in {left.probe for left in audit.left_out}
+    inexact = world.all_but_one_tensor()
+    assert not audit_removal(world.base, inexact, world.reference, world.rows, ATTACK).passed
 
 
 def test_an_altered_file_is_no_question_that_cannot_be_asked(world: World) -> None:
