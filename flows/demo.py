@@ -206,7 +206,10 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
         [
             (
                 weights,
-                *(m[f"{weights}.{split}.mean"] for m, split in product((before, after), SPLITS)),
+                *(
+                    m.get(f"{weights}.{split}.mean")
+                    for m, split in product((before, after), SPLITS)
+                ),
             )
             for weights in SETTINGS
         ],

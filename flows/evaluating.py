@@ -29,7 +29,8 @@ from sift_core.serve import Weights
 Setting = Literal["base", "merged", "masked"]
 SETTINGS: tuple[Setting, ...] = ("base", "merged", "masked")
 SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
-PERCENTILES = range(0, 101, 10)
+DECIMALS = 2
+"""Of a published number: the difference of two means says less of whoever came or left between."""
 
 
 def evaluate_state(
@@ -71,28 +72,35 @@ def evaluate_state(
 def write_metrics(workspace: Workspace, state: StateRecord) -> dict[str, float]:
     """Write `metrics.json` and `plots/quality.csv` from the recorded evaluations of a state.
 
-    Both go into git, so both hold aggregates of members only, never one contributor's number.
+    Both go into git, so no number in them is of fewer than `metrics.smallest_group` members.
     Returns the metrics.
     """
+    smallest = workspace.settings.metrics.smallest_group
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
         rows = reader.evaluations(state.state_seq)
-    metrics = {"contributors": float(len(members)), **aggregate(members, rows)}
+    metrics = {"contributors": float(len(members)), **aggregate(members, rows, smallest)}
     text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
     sift_core.write_atomically(workspace.root / "metrics.json", text.encode())
-    plot = _percentiles(members, rows)
+    plot = _groups(members, rows, smallest)
     sift_core.write_atomically(workspace.root / "plots" / "quality.csv", plot.encode())
     return metrics
 
 
-def aggregate(members: Sequence[Member], rows: Sequence[Evaluation]) -> dict[str, float]:
-    """The mean over members and the mean of the worst decile, by setting and split."""
+def aggregate(
+    members: Sequence[Member], rows: Sequence[Evaluation], smallest: int
+) -> dict[str, float]:
+    """The mean over members and the mean of the worst decile, by setting and split.
+
+    Each is of `smallest` members or more, or is left out.
+    """
     metrics = {}
     for (setting, split), values in sorted(_by_setting(members, rows).items()):
         ordered = np.sort(values)
-        worst = ordered[: max(1, len(ordered) // 10)]
-        metrics[f"{setting}.{split}.mean"] = round(float(ordered.mean()), 6)
-        metrics[f"{setting}.{split}.worst_decile"] = round(float(worst.mean()), 6)
+        of = {"mean": ordered, "worst_decile": ordered[: len(ordered) // 10]}
+        for name, group in of.items():
+            if len(group) >= smallest:
+                metrics[f"{setting}.{split}.{name}"] = round(float(group.mean()), DECIMALS)
     return metrics
 
 
@@ -107,13 +115,19 @@ def _by_setting(
     return values
 
 
-def _percentiles(members: Sequence[Member], rows: Sequence[Evaluation]) -> str:
+def _groups(members: Sequence[Member], rows: Sequence[Evaluation], smallest: int) -> str:
+    """The held-out quality of members from worst to best, as means of up to ten equal groups."""
     values = _by_setting(members, rows)
+    count = min(10, len(members) // smallest)
     out = StringIO()
     table: list[list[object]] = []
-    for percentile in PERCENTILES if values else ():
-        scores = [np.percentile(values[setting, "held_out"], percentile) for setting in SETTINGS]
-        table.append([percentile, *(f"{score:.6f}" for score in scores)])
+    for number in range(count if values else 0):
+        means = [
+            np.array_split(np.sort(values[setting, "held_out"]), count)[number].mean()
+            for setting in SETTINGS
+        ]
+        middle = round(100 * (number + 0.5) / count)
+        table.append([middle, *(f"{mean:.{DECIMALS}f}" for mean in means)])
     write_csv(out, ["percentile", *SETTINGS], table)
     return out.getvalue()
 

@@ -128,6 +128,6 @@ def _quality(removal: Removal, impact: Impact) -> dict[str, dict[str, float]]:
             changes[step.request_id] = round(after - before, 6)
     return {
         "leaver": own_values(rows, removal.key),
-        "retained": aggregate(others, rows),
+        "retained": aggregate(others, rows, removal.workspace.settings.metrics.smallest_group),
         "change_by_opt_out": changes,
     }

@@ -66,6 +66,7 @@ def evaluate(removals: Sequence[Removal]) -> None:
     with place.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     audits = _audits(removals, state)
+    smallest = place.settings.metrics.smallest_group
     for removal in removals:
         before = _evaluations_before(removal)
         removal.done(
@@ -76,8 +77,8 @@ def evaluate(removals: Sequence[Removal]) -> None:
                     "after": own_values(after, removal.key),
                 },
                 "retained": {
-                    "before": aggregate(members, before),
-                    "after": aggregate(members, after),
+                    "before": aggregate(members, before, smallest),
+                    "after": aggregate(members, after, smallest),
                 },
                 "audit": audits[removal.request_id],
             },

@@ -145,6 +145,12 @@ class RemovalAuditSettings(_Section):
     relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
 
 
+class MetricsSettings(_Section):
+    """What is published of members' quality: in git, in MLflow, in reports."""
+
+    smallest_group: Annotated[int, Field(ge=10)] = 10
+
+
 def _without_password(url: str) -> str:
     """Refuse what must not stand in a file that is in git."""
     parts = urlsplit(url)
@@ -247,6 +253,7 @@ class Settings(_Section):
     finetune: FinetuneSettings = FinetuneSettings()
     storage: StorageSettings = StorageSettings()
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
+    metrics: MetricsSettings = MetricsSettings()
     build: BuildSettings = BuildSettings()
     policy: PolicySettings = PolicySettings()
     stores: StoresSettings = StoresSettings()

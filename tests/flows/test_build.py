@@ -259,7 +259,12 @@ def test_questions_and_answers_build_a_causal_language_model(
         datasets = reader.current_datasets()
     assert {row.metric for row in rows} == {"answer_probability"}
     assert len(rows) == 3 * 3 * 2
-    assert metrics["masked.held_in.mean"] > metrics["base.held_in.mean"]
+    assert metrics == {"contributors": 3.0}, "three are too few to publish a mean of"
+    trained: dict[str, list[float]] = {row.setting: [] for row in rows}
+    for row in rows:
+        if row.split == "held_in":
+            trained[row.setting].append(row.value)
+    assert sum(trained["masked"]) > sum(trained["base"])
     assert {dataset.task for dataset in datasets} == {"generation"}
     assert load_dataset(place, datasets[0]).train[0].keys() == {"turns", "answer"}
     assert verify(place).passed
