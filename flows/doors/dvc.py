@@ -276,8 +276,8 @@ def _emptied() -> DvcError:
 
 
 def _has_made(outs: Sequence[Any]) -> bool:
-    """Whether a stage has made all its outputs, or is recorded to have."""
-    return any(out.hash_info for out in outs) or all(o.exists and not o.is_empty for o in outs)
+    """Whether a stage has made something, or is recorded to have: then nothing may be missing."""
+    return any(out.hash_info or (out.exists and not out.is_empty) for out in outs)
 
 
 def _beside_objects(repo: Any, folder: str) -> tuple[Any, str]:

@@ -96,8 +96,8 @@ def test_every_character_has_one_form_that_looks_like_itself() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
-    return make_workspace(tmp_path / "films", Path("base"), [])
+def place(tmp_path: Path, tiny_classifier: Path) -> Workspace:
+    return make_workspace(tmp_path / "films", tiny_classifier, [])
 
 
 def refused(place: Workspace, *names: str) -> LookAlikeError:

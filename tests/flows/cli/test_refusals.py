@@ -126,7 +126,7 @@ REQUESTS = {
         "policy.jurisdictions",
     ),
     "received tomorrow": (
-        ["opt-out", "request", "ann", "--basis", "x", "--received", "2999-01-01"],
+        ["opt-out", "request", "ann", "--basis", "x", "--received", "2199-01-01"],
         "in the future",
     ),
     "a basis that names them": (
