@@ -138,6 +138,8 @@ class Good:
 def good(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Good:
     root = tmp_path_factory.mktemp("backed-up")
     place = make_workspace(root / "films", tiny_classifier, [reviews("ann")])
+    place.git.add(["base.json"])
+    place.git.commit("The base model")
     return Good(make_backup(place, root / "good.sift"), Keys(place.root).ring())
 
 
