@@ -19,13 +19,15 @@ _COLUMNS = {
     "model_versions": ("source", "storage_location"),
 }
 # Ours alone: a user may keep other experiments and models in the same store, wherever they like.
+# Of a version that was deleted in MLflow itself the source is blackened, and names no place.
 _LOCATIONS = """
 SELECT artifact_location FROM experiments WHERE name = :name
 UNION SELECT r.artifact_uri FROM runs r JOIN experiments e USING (experiment_id)
   WHERE e.name = :name
 UNION SELECT m.artifact_location FROM logged_models m JOIN experiments e USING (experiment_id)
   WHERE e.name = :name
-UNION SELECT source FROM model_versions v WHERE name = :name AND EXISTS (
+UNION SELECT source FROM model_versions v
+  WHERE name = :name AND current_stage <> 'Deleted_Internal' AND EXISTS (
   SELECT 1 FROM model_version_tags t
   WHERE (t.name, t.version) = (v.name, v.version) AND t.key = 'sift.model_id')
 ORDER BY 1
