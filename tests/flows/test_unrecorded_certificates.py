@@ -30,7 +30,10 @@ HARM: dict[str, Harm] = {
 }
 
 
-@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize(
+    "harm",
+    [pytest.param(name, marks=() if name == "altered" else pytest.mark.slow) for name in HARM],
+)
 def test_the_others_end_and_its_own_request_ends_once_it_is_gone(
     fresh: Workspace, harm: str
 ) -> None:
@@ -76,6 +79,7 @@ def test_one_that_no_open_request_will_meet_stops_whoever_ends_next(fresh: Works
         head(fresh)
 
 
+@pytest.mark.slow
 def test_one_that_a_later_certificate_follows_is_put_back_not_deleted(fresh: Workspace) -> None:
     place = fresh
     troubled = request(place, "ann")

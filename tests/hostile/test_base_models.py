@@ -200,7 +200,13 @@ def rows(labels: Labels, words: str, count: int) -> list[Example]:
 SHORT, LONG = "what is the", "the film was very good " * 6
 
 
-@pytest.mark.parametrize("case", WORKS)
+QUICK = ("bert", "llama, dynamic RoPE")
+"""What the default tests run; the others are slow ones."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WORKS]
+)
 def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before(
     case: str, root: Path, tmp_path: Path
 ) -> None:

@@ -360,6 +360,7 @@ def naming(errand: Errand) -> None:
     (Path(errand.remote.url) / "agents" / f"{RAW} again").mkdir(exist_ok=True)
 
 
+@pytest.mark.slow
 def test_a_build_ends_whatever_workers_plant_or_say_and_lineage_holds_none_of_it(
     waiting: Workspace, made_here: dict[str, bytes], outside: Path
 ) -> None:
