@@ -6,18 +6,18 @@ key, by a public key that the person brings, or has the digest that the person b
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from flows.errors import UsageError
-from lineage.certificate import STATEMENT, DigestSet, Subject
+from lineage.certificate import DigestSet, StatementOfOne, Subject
 from lineage.certificate_digest import sha256_of
 from lineage.certificate_envelope import (
     EvidenceError,
     Plain,
     SigningKey,
-    canonical,
+    encode,
     parse,
     unsealed,
 )
@@ -35,13 +35,11 @@ class BackupPredicate(Plain):
     backup_id: Text
 
 
-class BackupStatement(Plain):
+class BackupStatement(StatementOfOne):
     """The payload of a backup's signature: its subject is the manifest."""
 
-    model_config = ConfigDict(serialize_by_alias=True, title="backup")
+    model_config = ConfigDict(title="backup")
 
-    type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
-    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
     predicate_type: Literal["urn:sift-masks:backup:1"] = Field(
         default=PREDICATE, alias="predicateType"
     )
@@ -72,7 +70,7 @@ class Trust:
         if self.ring is not None:
             # The key in use alone: of one that was replaced nobody knows who has it by now.
             payload, _ = unsealed(signature, [self.ring.current], f"The signature of {origin}")
-            said = parse(BackupStatement, payload, f"The signature of {origin}", _encode)
+            said = parse(BackupStatement, payload, f"The signature of {origin}")
             if said.subject[0].digest.sha256 != found:
                 raise _not_authentic(origin, "its signature is of another manifest")
 
@@ -81,11 +79,7 @@ def sign(key: SigningKey, manifest: bytes, backup_id: str) -> bytes:
     """The signed statement on a manifest."""
     subject = Subject(name="manifest.json", digest=DigestSet(sha256=sha256_of(manifest)))
     said = BackupStatement(subject=(subject,), predicate=BackupPredicate(backup_id=backup_id))
-    return key.sign(_encode(said))
-
-
-def _encode(content: BackupStatement) -> bytes:
-    return canonical(content.model_dump(mode="json"))
+    return key.sign(encode(said))
 
 
 def _not_authentic(origin: str, why: str) -> EvidenceError:

@@ -19,7 +19,7 @@ from lineage.certificate_envelope import (
     Plain,
     PublicKey,
     SigningKey,
-    canonical,
+    encode,
     parse,
     unsealed,
 )
@@ -59,6 +59,15 @@ class Subject(Plain):
 
     name: Text
     digest: DigestSet
+
+
+class StatementOfOne(Plain):
+    """An in-toto statement about one thing; what is said of it is for those that build on this."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
 
 
 class Scope(Plain):
@@ -188,11 +197,6 @@ def statement(subjects: dict[str, str], predicate: Certificate) -> Statement:
     return Statement(subject=ordered, predicate=predicate)
 
 
-def encode(content: Statement) -> bytes:
-    """The bytes that are signed."""
-    return canonical(content.model_dump(mode="json"))
-
-
 def sign(content: Statement, key: SigningKey) -> bytes:
     """The file of a certificate. Raises EvidenceError for a statement that contradicts itself."""
     _require_consistent(content, "the certificate")
@@ -202,7 +206,7 @@ def sign(content: Statement, key: SigningKey) -> bytes:
 def read(data: bytes, keys: Sequence[PublicKey], origin: str) -> tuple[Statement, PublicKey]:
     """A certificate whose signature one of `keys` made, and that key. Raises EvidenceError."""
     payload, key = unsealed(data, keys, origin)
-    content = parse(Statement, payload, origin, encode)
+    content = parse(Statement, payload, origin)
     _require_consistent(content, origin)
     return content, key
 

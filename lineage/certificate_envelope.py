@@ -9,7 +9,7 @@ DSSE: https://github.com/secure-systems-lab/dsse, protocol.md v1.0. Ed25519: RFC
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -139,12 +139,12 @@ def canonical(value: Any) -> bytes:
     return text.encode() + b"\n"
 
 
-def parse(
-    model: type[SomeModel],
-    data: bytes,
-    origin: str,
-    encode: Callable[[SomeModel], bytes],
-) -> SomeModel:
+def encode(content: BaseModel) -> bytes:
+    """The one byte form of a model: what is signed, and what `parse` takes."""
+    return canonical(content.model_dump(mode="json"))
+
+
+def parse(model: type[SomeModel], data: bytes, origin: str) -> SomeModel:
     """Read canonical JSON as a model; `origin` names it in errors.
 
     Raises EvidenceError for another form, unknown or missing fields, and for bytes that differ
@@ -165,7 +165,7 @@ def unsealed(data: bytes, keys: Sequence[PublicKey], origin: str) -> tuple[bytes
 
     Raises EvidenceError where the envelope is not canonical or none of the keys signed it.
     """
-    parse(_Envelope, data, origin, lambda read: canonical(read.model_dump(mode="json")))
+    parse(_Envelope, data, origin)
     try:
         envelope = Envelope.from_dict(json.loads(data))
         same = canonical(envelope.to_dict()) == data  # base64 has many spellings; one is canonical

@@ -8,7 +8,7 @@ certificates are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -18,14 +18,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import ConfigDict, Field
 
-from lineage.certificate import STATEMENT, DigestSet, Subject
+from lineage.certificate import DigestSet, StatementOfOne, Subject
 from lineage.certificate_digest import sha256_of
 from lineage.certificate_envelope import (
     EvidenceError,
     Plain,
     PublicKey,
     SigningKey,
-    canonical,
+    encode,
     parse,
     unsealed,
 )
@@ -51,13 +51,11 @@ class KeyRecord(Plain):
     """How many certificates there were. A key that named its successor signs none after these."""
 
 
-class KeyStatement(Plain):
+class KeyStatement(StatementOfOne):
     """The payload of a key record: its subject is the named key, by the SHA-256 of its DER form."""
 
-    model_config = ConfigDict(serialize_by_alias=True, title="key record")
+    model_config = ConfigDict(title="key record")
 
-    type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
-    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
     predicate_type: Literal["urn:sift-masks:key-record:1"] = Field(
         default=PREDICATE, alias="predicateType"
     )
@@ -110,7 +108,7 @@ class KeyRing:
         """The ring with one more record. Raises EvidenceError where it does not follow."""
         origin = f"key record {self.records + 1}"
         payload, _ = unsealed(data, [self.current], origin)
-        content = parse(KeyStatement, payload, origin, _encode)
+        content = parse(KeyStatement, payload, origin)
         record, (subject,) = content.predicate, content.subject
         if (record.sequence, record.previous) != (self.records + 1, self.head):
             raise _broken(origin, "it does not follow the record before")
@@ -150,7 +148,7 @@ def name_key(
         certificates=certificates,
     )
     subject = Subject(name="public key", digest=DigestSet(sha256=key_id(pem, "the new key")))
-    return signer.sign(_encode(KeyStatement(subject=(subject,), predicate=record)))
+    return signer.sign(encode(KeyStatement(subject=(subject,), predicate=record)))
 
 
 def key_id(pem: bytes, origin: str) -> str:
@@ -163,10 +161,6 @@ def key_id(pem: bytes, origin: str) -> str:
     if key.public_bytes(Encoding.PEM, form) != pem:
         raise _broken(origin, "its public key is not in canonical PEM")
     return sha256_of(key.public_bytes(Encoding.DER, form))
-
-
-def _encode(content: KeyStatement) -> bytes:
-    return canonical(content.model_dump(mode="json"))
 
 
 def _broken(origin: str, why: str) -> EvidenceError:

@@ -1,4 +1,4 @@
-"""What a merge state is the sum of, as a file: canonical JSON lines without any name or time.
+"""What a merge state is the sum of, as a file: encode JSON lines without any name or time.
 
 The first line is the state, then one line per member by key. A state's members never change, so the
 file of a state has the same bytes whenever it is written; a certificate names its SHA-256.
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lineage.certificate import LANE_MODULUS
-from lineage.certificate_envelope import EvidenceError, Plain, canonical, parse
+from lineage.certificate_envelope import EvidenceError, Plain, encode, parse
 from lineage.reader import Reader
 from lineage.records import ContributorKey, Count, DecimalDigest, Sequence32, Sha256, Text
 
@@ -48,14 +48,14 @@ def export_state(reader: Reader, state_seq: int) -> bytes:
         members=len(members),
         linear_digest=tuple(str(own.value) for own in reader.linear_digest(state.state_sha256)),
     )
-    return b"".join(_encode(line) for line in (head, *members))
+    return b"".join(encode(line) for line in (head, *members))
 
 
 def read_export(data: bytes) -> tuple[ExportedState, tuple[ExportedMember, ...]]:
     """The inverse of `export_state`. Raises EvidenceError for any other bytes."""
     first, *rest = data.splitlines(keepends=True) or [b""]
-    head = parse(ExportedState, first, ORIGIN, _encode)
-    members = tuple(parse(ExportedMember, line, ORIGIN, _encode) for line in rest)
+    head = parse(ExportedState, first, ORIGIN)
+    members = tuple(parse(ExportedMember, line, ORIGIN) for line in rest)
     keys = [member.contributor_key for member in members]
     if keys != sorted(set(keys)) or len(keys) != head.members:
         raise _wrong("its members are not in order, not different, or not as many as it says")
@@ -71,10 +71,6 @@ def require_sum(head: ExportedState, members: Sequence[ExportedMember]) -> None:
         total = sum(int(member.linear_digest[lane]) for member in members) % LANE_MODULUS
         if total != int(head.linear_digest[lane]):
             raise _wrong(f"lane {lane} of the members does not sum to the state's")
-
-
-def _encode(line: Plain) -> bytes:
-    return canonical(line.model_dump(mode="json"))
 
 
 def _wrong(why: str) -> EvidenceError:
