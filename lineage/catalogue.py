@@ -17,7 +17,7 @@ import duckdb
 
 from lineage import schema
 from lineage.errors import LineageAlteredError
-from lineage.statements import Connection, query
+from lineage.statements import Connection
 
 # ruff: noqa: S608
 # Every name put into SQL text below stands in this file.
@@ -83,9 +83,8 @@ def _made_by(migrations: tuple[schema.Migration, ...]) -> frozenset[Thing]:
         path = Path(folder) / "made.duckdb"
         with duckdb.connect(path) as connection:
             connection.begin()
-            connection.execute(query("create_schema_migration"))
-            for migration in migrations:
-                connection.execute(migration.sql)
+            for sql in schema.definitions(migrations):
+                connection.execute(sql)
             schema.make_views(connection)
             connection.commit()
         with duckdb.connect(path, read_only=True) as connection:

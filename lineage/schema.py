@@ -1,7 +1,7 @@
 """The schema of a store: numbered migrations applied once, views made anew every time."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -33,6 +33,11 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(Migration(int(name[:4]), name[5:], sql) for name, sql in found)
 
 
+def definitions(some: Iterable[Migration]) -> list[str]:
+    """Return the SQL that makes the tables of some migrations, and the one with their history."""
+    return [query("create_schema_migration"), *(one.sql for one in some)]
+
+
 def migrate(connection: Database, define: Callable[[str], object]) -> None:
     """Bring the store up to this code's schema, inside the caller's transaction.
 
@@ -56,7 +61,7 @@ def make_views(connection: Connection) -> None:
 def _apply(
     connection: Connection, define: Callable[[str], object], new: tuple[Migration, ...]
 ) -> None:
-    define("\n".join([query("create_schema_migration"), *(one.sql for one in new)]))
+    define("\n".join(definitions(new)))
     for migration in new:
         run(
             connection,

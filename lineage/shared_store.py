@@ -134,7 +134,7 @@ class SharedLineageStore(Store):
         require_own(things(connection.ask_server(asked(SCHEMA))), own_things())
 
     def _definer(self, connection: SharedConnection) -> Callable[[str], object]:
-        for sql in (query("create_schema_migration"), *(one.sql for one in schema.migrations())):
+        for sql in schema.definitions(schema.migrations()):
             connection.declare(sql, FORESEEN)
         return connection.define
 
@@ -175,13 +175,13 @@ class SharedLineageStore(Store):
             if _is_there(raw):
                 connection.declare(query("create_schema_migration"))
                 connection.expose()
-                known = [one.sql for one in schema.migrations()[: schema.applied(connection)]]
-                for sql in known:
+                known = schema.definitions(schema.migrations()[: schema.applied(connection)])
+                for sql in known[1:]:
                     connection.declare(sql)
                 connection.expose()
                 if schema.is_current(connection):
                     schema.make_views(connection)
-                    connection.describe([query("create_schema_migration"), *known])
+                    connection.describe(known)
             elif read_only:
                 raise self._missing()
         except duckdb.Error as error:

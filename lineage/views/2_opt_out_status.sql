@@ -1,16 +1,4 @@
 CREATE OR REPLACE VIEW opt_out_status AS
-WITH aside AS (
-    SELECT opt_out_set_aside.request_id, set_aside_at, opt_out_set_aside.reason
-    FROM opt_out_set_aside
-    WHERE NOT EXISTS (
-        FROM opt_out_step
-        WHERE opt_out_step.request_id = opt_out_set_aside.request_id
-        AND opt_out_step.step IN (opt_out_set_aside.step, 'rejected', 'failed')
-    )
-    QUALIFY row_number() OVER (
-        PARTITION BY opt_out_set_aside.request_id ORDER BY set_aside_at DESC
-    ) = 1
-)
 SELECT
     opt_out_request.request_id,
     opt_out_request.contributor_key,
@@ -35,7 +23,7 @@ SELECT
 FROM opt_out_request
 LEFT JOIN contributor USING (contributor_key)
 LEFT JOIN opt_out_step USING (request_id)
-LEFT JOIN aside USING (request_id)
+LEFT JOIN standing_set_asides AS aside USING (request_id)
 GROUP BY ALL;
 COMMENT ON VIEW opt_out_status IS 'How far each opt-out request has come.';
 COMMENT ON COLUMN opt_out_status.request_id IS 'the request';
