@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flows.certificates import require_signing_key
-from flows.decisions import require_permission
+from flows.decisions import permit
 from flows.departures import Departure, DepartureError, file_name_of
 from flows.errors import UsageError
 from flows.ledgers import unknown, withdrawn_again
@@ -48,7 +48,7 @@ def carry_out_again(
             break
         back = [_Back(workspace, departure) for departure in _one_each(waiting)]
         again = aside.each(back, lambda one: _file_again(workspace, one.departure))
-        ready = list(aside.each(again.values(), _permitted))
+        ready = list(aside.each(again.values(), permit))
         if ready:
             require_signing_key(workspace)
             with aside.within():
@@ -75,10 +75,6 @@ class _Back:
 
     def next_step(self) -> None:
         """None: it is no request yet."""
-
-
-def _permitted(removal: Removal) -> None:
-    require_permission(removal.workspace, [removal.request_id])
 
 
 def _one_each(departures: Sequence[Departure]) -> list[Departure]:

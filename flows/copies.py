@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flows.departures import DepartureError, departure_of, seal, unseal
+from flows.departures import DepartureError, file_name_of, seal, unseal
 from flows.home import Home, HomeId
 from flows.ledger_places import FolderLedger
 from flows.ledgers import (
@@ -84,11 +84,12 @@ def announce(root: Path, home: Home) -> int:
 
 def acknowledge(workspace: Workspace, request_ids: Sequence[str]) -> None:
     """Tell the copied workspace what this copy has removed; where it is away, it is not told."""
+    with workspace.lineage.reader() as reader:
+        names = [file_name_of(workspace, reader.request(one)) for one in request_ids]
     for ledger in link_ledgers(workspace):
         own = ledger.folder / COPIES / workspace.identity / _REMOVED
         if ledger.folder.is_dir():
-            for request_id in request_ids:
-                name = departure_of(workspace, request_id).file_name
+            for name in names:
                 FolderLedger(own).write(name, seal(workspace.root, name))
 
 

@@ -106,6 +106,11 @@ def require_permission(workspace: Workspace, request_ids: Iterable[str]) -> None
             raise found
 
 
+def permit(removal: Removal) -> None:
+    """Raise NotApprovedError or OnHoldError unless this request may go on."""
+    require_permission(removal.workspace, [removal.request_id])
+
+
 def record_approval(removal: Removal) -> None:
     """Record the step `approved`, with who approved; safe to repeat."""
     with removal.workspace.lineage.reader() as reader:

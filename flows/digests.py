@@ -34,6 +34,11 @@ class DigestKey:
         """What names a record of a contributor, by its canonical JSON: 64 hex characters."""
         return self._code("record", contributor_key, text.encode())
 
+    def path(self, path: str) -> str:
+        """What names an object whose path is somebody's own words: 32 hex characters."""
+        told = path.encode("utf-8", "surrogateescape")
+        return self._code("path", "", told)[:_DIGITS]
+
     def _code(self, what: str, contributor_key: str, data: bytes) -> str:
         return hmac.new(
             self._key, f"{what}\n{contributor_key}\n".encode() + data, "sha256"

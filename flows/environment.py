@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -14,7 +14,8 @@ import sift_core
 from flows.settings import MethodSettings, Settings
 from lineage import Environment
 
-_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers")
+Package = Literal["torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers"]
+"""What a finetuning's last bits depend on, of all that is installed."""
 
 
 def environment(settings: Settings | MethodSettings) -> Environment:
@@ -30,7 +31,7 @@ def machine_facts(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()} {_processor()}",
         "device": _device(device),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in get_args(Package)},
     }
 
 

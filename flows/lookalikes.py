@@ -94,8 +94,11 @@ def require_two_people(
 
 def erased_likenesses(workspace: Workspace, reader: Reader, key: str) -> list[Likeness]:
     """What stays of a contributor's id when it is erased; of one that is gone, what was kept."""
-    found = _likenesses(workspace, reader).get(key, frozenset())
-    return [Likeness(contributor_key=key, likeness=one) for one in sorted(found)]
+    name = reader.contributor(key).external_id
+    if name is None:
+        return [row for row in reader.likenesses() if row.contributor_key == key]
+    found = sorted(likenesses(read_secret(workspace.root), name))
+    return [Likeness(contributor_key=key, likeness=one) for one in found]
 
 
 def unknown_contributor(workspace: Workspace, reader: Reader, external_id: str) -> UsageError:

@@ -16,7 +16,7 @@ from flows.asking import ask_until_decided
 from flows.catching_up import carry_out_again
 from flows.certificates import require_signing_key
 from flows.certifying import end_request
-from flows.decisions import obstacle, record_approval, require_permission
+from flows.decisions import obstacle, permit, record_approval, require_permission
 from flows.errors import UsageError
 from flows.lately import noted
 from flows.observing import observed
@@ -72,14 +72,14 @@ class OptOutResult:
 
 def _approve(removals: Sequence[Removal]) -> None:
     with setting_aside() as aside:
-        for removal in aside.each(removals, _permitted):
+        for removal in aside.each(removals, permit):
             record_approval(removal)
 
 
 def _remove(removals: Sequence[Removal]) -> None:
     # Time may have passed since the approval was recorded: a hold, another policy.
     with setting_aside() as aside:
-        if permitted := list(aside.each(removals, _permitted)):
+        if permitted := list(aside.each(removals, permit)):
             remove(permitted)
 
 
@@ -97,10 +97,6 @@ def _end(removal: Removal) -> None:
         "sequence": ended.sequence,
     }
     removal.done("reported", details, ended.at)
-
-
-def _permitted(removal: Removal) -> None:
-    require_permission(removal.workspace, [removal.request_id])
 
 
 WORK: dict[str, Callable[[Sequence[Removal]], None]] = {

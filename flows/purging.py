@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from flows.agents.holding import AGENTS, AgentArea
 from flows.copies import acknowledge
-from flows.decisions import require_permission
+from flows.decisions import permit
 from flows.doors.dvc import DvcError
 from flows.doors.mlflow import ModelStoreError
 from flows.doors.staging import StagingError
@@ -67,7 +67,7 @@ def purge(removals: Sequence[Removal]) -> None:
     place = removals[0].workspace
     require_same_name(place)
     with setting_aside() as aside:
-        if going := _permitted(removals, aside):
+        if going := list(aside.each(removals, permit)):
             _purge_together(place, going, aside)
 
 
@@ -106,19 +106,12 @@ def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> Non
     going = _set_aside_pending(going, own, aside)
     if unreached and going:
         raise _pending(going, unreached) from unreached[0]
-    if going := _permitted(going, aside):
+    if going := list(aside.each(going, permit)):
         _forget(going, impacts)
         acknowledge(place, [removal.request_id for removal in going])
     for removal in going:
         shared = shared_content(impacts[removal.request_id], needed)
         removal.done("purged", {"commit": head, "kept_because_shared": shared})
-
-
-def _permitted(removals: Sequence[Removal], aside: Aside) -> list[Removal]:
-    """Those that may still be destroyed; the others are set aside."""
-    return list(
-        aside.each(removals, lambda one: require_permission(one.workspace, [one.request_id]))
-    )
 
 
 def _set_aside_pending(going: list[Removal], own: Failures, aside: Aside) -> list[Removal]:
@@ -161,7 +154,7 @@ def _purge(
     """
     found = holding.find(going, impacts)
     _plan(going, found)
-    going = _permitted(going, aside)
+    going = list(aside.each(going, permit))
     if not going:
         return []
     try:

@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-import sift_core
 from flows.base import ensure_base, tokenizer
 from flows.errors import UsageError
 from flows.rows import record_json, to_example
 from flows.workspace import Workspace
 from sift_core import BaseModel, Encoded, Example
 from sift_core.errors import DataError, TooLongError
-from sift_core.examples import encode
+from sift_core.examples import collated, encode
 
 
 class _Rows(Protocol):
@@ -58,14 +57,12 @@ def encode_readable(
     """The examples that the base model can read, encoded; and how many are left out, by reason."""
     unread: Counter[str] = Counter()
     longest = workspace.settings.base.max_length
-    readable = []
+    rows = []
     for example in examples:
         try:
-            encode(example, base.tokenizer, base.labels, longest)
+            rows.append(encode(example, base.tokenizer, base.labels, longest))
         except TooLongError:
             unread[f"longer than the {longest} tokens that are read"] += 1
         except DataError as error:
             unread[f"refused by the tokenizer: {type(error.__cause__ or error).__name__}"] += 1
-        else:
-            readable.append(example)
-    return sift_core.encode_examples(readable, base.tokenizer, base.labels, longest), unread
+    return collated(rows, base.tokenizer, base.labels), unread

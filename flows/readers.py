@@ -14,7 +14,7 @@ from typing import IO, Any
 from flows.errors import UsageError
 from flows.parquet import parquet_rows
 from flows.row_files import Columns, Size, unreadable
-from flows.rows import ALL_KINDS, Kind, fields_of
+from flows.rows import ALL_KINDS, Kind, fields_of, no_constant
 
 MAX_ROW_BYTES = 1 << 26
 """64 MiB: of one line of JSON, or one field of CSV, with all that is not read."""
@@ -106,7 +106,7 @@ def _from_json(text: str, read: Collection[str]) -> Any:
     try:
         row = json.loads(
             text,
-            parse_constant=_no_constant,
+            parse_constant=no_constant,
             parse_int=lambda _: _NUMBER,
             parse_float=lambda _: _NUMBER,
             object_pairs_hook=_Fields,
@@ -125,10 +125,6 @@ def _from_json(text: str, read: Collection[str]) -> Any:
 def _turns(row: _Fields) -> list[Any]:
     turns = row.get("messages")
     return turns if isinstance(turns, list) else []
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
 
 
 # ---- CSV -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.anchors import with_anchor
 from flows.base import base_id, require_base
-from flows.doors.dvc_settings import PUSHED_TO
+from flows.doors.dvc_settings import last_pushed_to, note_pushed_to
 from flows.errors import FlowError, UsageError
 from flows.ledgers import require_nobody_back
 from flows.logs import event
@@ -113,14 +113,14 @@ def push(workspace: Workspace) -> None:
     empty now: a disk that is not mounted must not pass for a remote that holds nothing. Raises
     ForeignPlaceError where the remote is another workspace's.
     """
-    note, remote = workspace.root / PUSHED_TO, workspace.dvc.remote_url()
-    known = note.is_file() and note.read_text(encoding="utf-8") == remote
+    remote = workspace.dvc.remote_url()
+    known = last_pushed_to(workspace.root) == remote
     if known:
         workspace.dvc.require_filled_remote()
     workspace.dvc.require_own_remote(workspace.identity)
     workspace.dvc.push()
     if not known:
-        note.write_text(remote, encoding="utf-8")
+        note_pushed_to(workspace.root, remote)
 
 
 def _track(workspace: Workspace) -> None:

@@ -103,19 +103,13 @@ class ChatRow(_Row):
         return {"turns": [[turn.role, turn.content] for turn in turns], "answer": answer.content}
 
 
-class PublicRow(_Row):
+class PublicRow(LabelledRow):
     """A text with its class that a base model is warmed up on: nobody's, so it never leaves."""
 
     contributor: str = ""
-    text: Text
-    label: Text
-
-    def canonical(self) -> dict[str, Any]:
-        """The record."""
-        return {"text": self.text, "label": self.label}
 
 
-Row = LabelledRow | AnsweredRow | ChatRow | PublicRow
+Row = LabelledRow | AnsweredRow | ChatRow
 
 
 @dataclass(frozen=True)
@@ -241,6 +235,11 @@ _PLAIN = {
 def canonical_json(row: dict[str, Any]) -> str:
     """The one JSON text of a row: keys sorted, no spaces, no escapes but those JSON demands."""
     return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def no_constant(name: str) -> None:
+    """Refuse NaN and infinity, which Python's parser takes for JSON (`parse_constant`)."""
+    raise ValueError(f"{name} is no JSON value")
 
 
 def record_json(stored: dict[str, Any]) -> str:

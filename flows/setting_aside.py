@@ -25,6 +25,8 @@ from lineage import (
 )
 from sift_core import SiftCoreError
 
+OWN_ERRORS = (FlowError, LineageError, SiftCoreError)
+"""The families of errors that we raise on purpose, with facts and a remedy."""
 _OF_THE_MACHINE = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
@@ -152,7 +154,7 @@ def concerns_all(error: BaseException) -> bool:
 
 def in_words(error: Exception) -> tuple[str, str]:
     """Facts and remedy of whatever went wrong, each in whole sentences."""
-    if isinstance(error, (FlowError, LineageError, SiftCoreError)):
+    if isinstance(error, OWN_ERRORS):
         return error.facts, error.remedy
     if isinstance(error, OSError):
         return explained(error)
@@ -161,4 +163,4 @@ def in_words(error: Exception) -> tuple[str, str]:
 
 def is_foreseen(error: Exception) -> bool:
     """Whether it is one of our own errors, or the system's; anything else is a defect."""
-    return isinstance(error, (FlowError, LineageError, SiftCoreError, OSError))
+    return isinstance(error, (*OWN_ERRORS, OSError))

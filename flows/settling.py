@@ -7,21 +7,24 @@ that a copy says there that it exists.
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from flows.copies import announce
 from flows.doors.belonging import MARK
-from flows.doors.dvc_settings import PUSHED_TO, remote_endpoint, remote_folder, remote_url
+from flows.doors.dvc_settings import (
+    last_pushed_to,
+    note_pushed_to,
+    remote_endpoint,
+    remote_folder,
+    remote_url,
+)
 from flows.doors.mlflow_moving import move_store
 from flows.errors import UsageError
 from flows.home import Home, Origin, new_id, read_home, still_lives, write_home
 from flows.ledger_places import FOLDER
-from flows.workspace import Workspace, WorkspaceBusyError
+from flows.locks import only_one_changing
+from flows.workspace import Workspace
 
 _OF_THE_OTHER = (
     *(".sift/services.json", ".sift/services.lock", ".sift/server.key"),
@@ -37,7 +40,7 @@ def settle_move(root: Path, before: Path | None = None) -> Home:
     moved, or is a copy.
     """
     workspace = Workspace.displaced(root)
-    with _alone(workspace.root):
+    with only_one_changing(workspace.root):
         home = _home(workspace)
         if still_lives(home) and not workspace.root.samefile(home.path):
             raise UsageError(
@@ -58,7 +61,7 @@ def settle_copy(root: Path, before: Path | None = None) -> Home:
     stores that a copy cannot have of its own.
     """
     workspace = Workspace.displaced(root)
-    with _alone(workspace.root):
+    with only_one_changing(workspace.root):
         home = _home(workspace)
         old = _old_place(home, before)
         _require_copyable(workspace, old)
@@ -88,7 +91,7 @@ def give_remote(root: Path, identity: str) -> None:
                 remedy=f"move {folder} away, then run this again.",
             )
         set_remote(root / ".dvc", Remote(str(folder)))
-        (root / PUSHED_TO).unlink(missing_ok=True)
+        note_pushed_to(root, None)
     elif (folder / MARK).is_file():
         (folder / MARK).write_text(f"{identity}\n", encoding="ascii")
 
@@ -103,24 +106,10 @@ def moved_remote(url: str, before: Path, root: Path) -> str:
 
 def move_note_of_remote(root: Path, before: Path, after: Path) -> None:
     """Keep in mind that a remote inside the workspace was pushed to: it has moved along."""
-    note = root / PUSHED_TO
-    if note.is_file():
-        where = Path(note.read_text(encoding="utf-8"))
+    if (url := last_pushed_to(root)) is not None:
+        where = Path(url)
         if where.is_relative_to(before):
-            note.write_text(str(after / where.relative_to(before)), encoding="utf-8")
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Be the only process at work in the folder; a killed one leaves no lock."""
-    try:
-        with FileLock(root / ".sift" / "lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise WorkspaceBusyError(
-            f"Another process is changing {root}.",
-            remedy="wait for it to end, then run this command again.",
-        ) from error
+            note_pushed_to(root, str(after / where.relative_to(before)))
 
 
 def _home(workspace: Workspace) -> Home:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flows.errors import FlowError
-from flows.rows import canonical_json
+from flows.rows import canonical_json, no_constant
 
 Rows = list[dict[str, Any]]
 
@@ -51,7 +51,7 @@ def stored_rows(data: bytes) -> tuple[Rows, Rows]:
     test: Rows = []
     try:
         for line in lines.split(b"\n")[:-1]:
-            row = json.loads(line, parse_constant=_no_constant)
+            row = json.loads(line, parse_constant=no_constant)
             {"train": train, "test": test}[row.pop("split")].append(row)
         canonical = row_lines(train, test) == lines
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
@@ -63,7 +63,3 @@ def stored_rows(data: bytes) -> tuple[Rows, Rows]:
             "contributor's rows.",
         )
     return train, test
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")

@@ -7,11 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.errors import FlowError
 from flows.quiet import prefect_is_elsewhere
-from flows.setting_aside import SetAsideError
-from lineage import LineageError
-from sift_core import SiftCoreError
+from flows.setting_aside import OWN_ERRORS, SetAsideError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -62,7 +59,7 @@ def is_transient(_task: Any, _run: Any, state: Any) -> bool:
 
 
 def _may_pass(error: Exception) -> bool:
-    if isinstance(error, (FlowError, LineageError, SiftCoreError)):
+    if isinstance(error, OWN_ERRORS):
         return False
     if isinstance(error, _SAME_AGAIN):
         return False

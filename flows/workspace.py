@@ -13,15 +13,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from flows.digests import DigestKey, artifact_name
 from flows.doors.git import Git
-from flows.errors import FlowError, UsageError
+from flows.errors import UsageError
 from flows.folders import require_usable
 from flows.home import Home, new_id, read_home, require_at_home, write_home
 from flows.identity import contributor_key, create_secret, read_secret
 from flows.keys import Keys
+from flows.locks import WorkspaceBusyError, only_one_changing
 from flows.logs import keep_in
 from flows.own_places import own_mark, require_own_places
 from flows.quiet import house_nameless
@@ -57,10 +56,6 @@ _GITIGNORE = """\
 !/.dvc/.gitignore
 !/.dvcignore
 """
-
-
-class WorkspaceBusyError(FlowError):
-    """Another process is changing this workspace."""
 
 
 @dataclass(frozen=True)
@@ -335,22 +330,11 @@ class Workspace:
         release is brought up to this one. The operating system, and PostgreSQL where the
         lineage store is there, let go of the lock when a process dies, so none is ever left over.
         """
-        lock = FileLock(self.root / ".sift" / "lock", timeout=self.patience)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise WorkspaceBusyError(
-                f"Another process is changing {self.root}.",
-                remedy="wait for it to end, then run this command again.",
-            ) from error
-        try:
-            with self._orchestrating():
-                self._require_own()
-                self._sweep()
-                self.lineage.upgrade()
-                yield
-        finally:
-            lock.release()
+        with only_one_changing(self.root, self.patience), self._orchestrating():
+            self._require_own()
+            self._sweep()
+            self.lineage.upgrade()
+            yield
 
     @contextmanager
     def _orchestrating(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -271,7 +271,7 @@ def _may_be_new(name: str, model: PreTrainedModel) -> bool:
     return not name.startswith(f"{model.base_model_prefix}.") or ".pooler." in name
 
 
-def load_tokenizer(pretrained_model_name_or_path: str, **more: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(pretrained_model_name_or_path: str, **more: Any) -> PreTrainedTokenizerBase:
     """The tokenizer of a model, with a pad token."""
     tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **more)
     if tokenizer.pad_token is None:

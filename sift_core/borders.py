@@ -14,8 +14,8 @@ _LONGEST = 300
 
 
 @contextmanager
-def border(doing: str, remedy: str) -> Iterator[None]:
-    """Raise ModelError, "{doing}: {the cause's own words}.", for whatever is raised within.
+def border(doing: str, remedy: str, kind: type[SiftCoreError] = ModelError) -> Iterator[None]:
+    """Raise an error of a kind, "{doing}: {the cause's own words}.", for whatever is raised within.
 
     Our own errors say what they have to say already; what is no Exception, such as Ctrl-C, passes.
     """
@@ -24,7 +24,7 @@ def border(doing: str, remedy: str) -> Iterator[None]:
     except SiftCoreError:
         raise
     except Exception as error:
-        raise ModelError(f"{doing}: {in_one_line(error)}.", remedy=remedy) from error
+        raise kind(f"{doing}: {in_one_line(error)}.", remedy=remedy) from error
 
 
 def in_one_line(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sift_core.borders import in_one_line
+from sift_core.borders import border
 from sift_core.clock import stopped
 from sift_core.errors import DataError, TooLongError, UnreadableRowError
 
@@ -65,7 +65,15 @@ def encode_examples(
     Raises DataError for an unknown label or mixed tasks, TooLongError for an answer that
     `max_length` cuts off, UnreadableRowError for what tokenizer or chat template refuse.
     """
-    rows = [encode(example, tokenizer, labels, max_length) for example in examples]
+    return collated(
+        [encode(example, tokenizer, labels, max_length) for example in examples], tokenizer, labels
+    )
+
+
+def collated(
+    rows: list[dict[str, Any]], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]
+) -> Encoded:
+    """Rows that `encode` made, with what pads a batch of them."""
     if labels:
         return Encoded(rows, DataCollatorWithPadding(tokenizer))
     return Encoded(rows, DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED))
@@ -79,16 +87,13 @@ def encode(
 ) -> dict[str, Any]:
     """One example as tokens and labels. Raises the errors of `encode_examples`."""
     made = _encode_text if isinstance(example, Classification) else _encode_answer
-    try:
+    with border(
+        "The tokenizer of the base model refuses a row",
+        "give this row in the form, with the roles, that the base model's chat template takes, or "
+        "leave it out.",
+        UnreadableRowError,
+    ):
         return made(example, tokenizer, labels, max_length)  # type: ignore[arg-type]
-    except DataError:
-        raise
-    except Exception as error:  # templates and tokenizers raise anything
-        raise UnreadableRowError(
-            f"The tokenizer of the base model refuses a row: {in_one_line(error)}.",
-            remedy="give this row in the form, with the roles, that the base model's chat template "
-            "takes, or leave it out.",
-        ) from error
 
 
 def _encode_text(

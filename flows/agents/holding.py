@@ -1,13 +1,11 @@
 """The area of agents in the remote, as a place that holds what a request withdraws."""
 
-import hmac
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from flows.agents.area import withdraw
 from flows.doors.staging import RemoteAddress, Staging
 from flows.holdings import Found, Impacts
-from flows.identity import read_secret
 from flows.removal import Removal
 from flows.workspace import Workspace
 from lineage import Impact, PurgeObject
@@ -28,7 +26,7 @@ class AgentArea:
 
     def __init__(self, workspace: Workspace) -> None:
         self._dvc = workspace.dvc
-        self._root = workspace.root
+        self._digests = workspace.digests
 
     @cached_property
     def _staging(self) -> Staging:
@@ -60,11 +58,6 @@ class AgentArea:
         """Look again."""
         return row.locator not in map(self._name, self._staging.remains())
 
-    @cached_property
-    def _secret(self) -> bytes:
-        return read_secret(self._root)
-
     def _name(self, path: str) -> str:
         """How lineage names an object: its path is an agent's word, and holds what it likes."""
-        told = path.encode("utf-8", "surrogateescape")
-        return hmac.new(self._secret, b"agents/" + told, "sha256").hexdigest()[:32]
+        return self._digests.path(path)

@@ -8,13 +8,13 @@ admitted (`.sift/machines/<id>.json`), or this machine's own, is known here.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 import sift_core
-from flows.environment import machine_facts, named_environment
+from flows.environment import Package, machine_facts, named_environment
 from flows.errors import UsageError
 from flows.settings import FinetuneSettings, MethodSettings
 from flows.workspace import Workspace
@@ -25,7 +25,6 @@ DESCRIPTION_BYTES = 4096
 
 _Version = Annotated[str, StringConstraints(pattern=r"^[0-9][0-9A-Za-z.+!-]{0,39}$")]
 _Model = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ()@.,:+_/-]{1,120}$")]
-Package = Literal["torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers"]
 
 
 class Machine(BaseModel):

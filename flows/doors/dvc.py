@@ -32,7 +32,7 @@ from flows.doors.dvc_objects import (
     hidden,
     stored,
 )
-from flows.doors.dvc_settings import PUSHED_TO
+from flows.doors.dvc_settings import last_pushed_to
 
 __all__ = [
     "BOTH",
@@ -214,10 +214,10 @@ class Dvc(DestroyingRepository):
             if found is not None:
                 require_mark(found.strip(), identity, self._url(repo))
                 return
-            was_pushed_to, is_empty = self._was_pushed_to(repo), not any(stored(remote))
-            if was_pushed_to and is_empty:
+            known, is_empty = last_pushed_to(self.root) == self._url(repo), not any(stored(remote))
+            if known and is_empty:
                 raise _emptied()
-            if not was_pushed_to and not is_empty:
+            if not known and not is_empty:
                 require_mark("", identity, self._url(repo))
             fs.makedirs(fs.parent(path), exist_ok=True)
             fs.pipe_file(path, f"{identity}\n".encode())
@@ -251,11 +251,6 @@ class Dvc(DestroyingRepository):
 
     def _url(self, repo: Any) -> str:
         return str(self._remote_config(repo)["url"])
-
-    def _was_pushed_to(self, repo: Any) -> bool:
-        """Whether this workspace has pushed to the remote before."""
-        note = self.root / PUSHED_TO
-        return note.is_file() and note.read_text(encoding="utf-8") == self._url(repo)
 
     def _require_cached(self, repo: Any, stages: Iterable[Any]) -> None:
         """Raise unless the cache holds all that was just recorded: DVC only logs a failed copy."""

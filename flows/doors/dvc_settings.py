@@ -15,8 +15,7 @@ from flows.errors import UsageError
 _FILES = ("config", "config.local")
 CACHE = "cache"
 """Where the cache is, relative to `.dvc`: in the workspace, so that no other one shares it."""
-PUSHED_TO = Path(".sift") / "pushed-to"
-"""The url that was pushed to last, as DVC reads it."""
+_PUSHED_TO = Path(".sift") / "pushed-to"
 
 _CORE = frozenset(
     {
@@ -63,15 +62,30 @@ def remote_folder(root: Path) -> Path | None:
     return None if "://" in url else (root / ".dvc" / url).resolve()
 
 
+def last_pushed_to(root: Path) -> str | None:
+    """The url of the remote that the workspace pushed to last, as DVC reads it; None: to none."""
+    note = root / _PUSHED_TO
+    return note.read_text(encoding="utf-8") if note.is_file() else None
+
+
+def note_pushed_to(root: Path, url: str | None) -> None:
+    """Write down that the workspace has pushed to this remote; None: to none yet."""
+    if url is None:
+        (root / _PUSHED_TO).unlink(missing_ok=True)
+    else:
+        (root / _PUSHED_TO).write_text(url, encoding="utf-8")
+
+
 def require_own_settings(root: Path) -> None:
     """Raise ForeignSettingError where a setting is not one that a workspace has."""
-    for section, values in _read(root).items():
+    settings = _read(root)
+    for section, values in settings.items():
         kind = section.partition(" ")[0]
         known = {"core": _CORE, "cache": _CACHE, "remote": _REMOTE}.get(kind)
         for name in values if known is not None else [""]:
             if known is None or name not in known:
                 raise _foreign(root, section, name)
-    cache = _read(root).get("cache", {}).get("dir", CACHE)
+    cache = settings.get("cache", {}).get("dir", CACHE)
     if cache != CACHE:
         raise ForeignSettingError(
             f"DVC's cache is {cache}, not the one of {root}: what is destroyed there may be needed "

@@ -7,12 +7,10 @@ fails, nothing that this call started is left behind.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from filelock import FileLock, Timeout
-
+from flows.locks import only_one_serving
 from flows.operating.deploying import Api, deploy, mark_crashed, worker_is_online
 from flows.operating.prefect_yaml import pool_of, prefect_file, read_deployments
 from flows.operating.processes import (
@@ -31,7 +29,7 @@ from flows.servers import mlflow as mlflow_server
 from flows.servers import prefect as prefect_server
 from flows.servers.key import server_key
 from flows.services import Service, ServiceName, recorded, running, write_down
-from flows.workspace import Workspace, WorkspaceBusyError
+from flows.workspace import Workspace
 
 Standing = Literal["started", "running", "found"]
 
@@ -94,7 +92,7 @@ def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> list[Up]
     """
     # Prefect reads it when it is imported, by what registers the deployments.
     os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace.root)))
-    with _one_at_a_time(workspace):
+    with only_one_serving(workspace.root):
         _sweep(workspace)
         here = _Services(workspace, {one.name: one for one in running(workspace.root)}, [])
         try:
@@ -106,7 +104,7 @@ def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> list[Up]
 
 def down(workspace: Workspace) -> list[ServiceName]:
     """Stop what `sift up` started, the worker first, and wait for its end; what was stopped."""
-    with _one_at_a_time(workspace):
+    with only_one_serving(workspace.root):
         _sweep(workspace)
         order = get_args(ServiceName)
         left = sorted(running(workspace.root), key=lambda each: -order.index(each.name))
@@ -250,17 +248,3 @@ def _variables(workspace: Workspace, api: Api | None) -> dict[str, str]:
     if api and api.key:
         kept["PREFECT_API_AUTH_STRING"] = api.key
     return kept
-
-
-@contextmanager
-def _one_at_a_time(workspace: Workspace) -> Iterator[None]:
-    """Let no other `sift up` or `sift down` of this workspace run meanwhile."""
-    lock = FileLock(workspace.root / ".sift" / "services.lock", timeout=0)
-    try:
-        with lock:
-            yield
-    except Timeout as error:
-        raise WorkspaceBusyError(
-            f"Another `sift up` or `sift down` of {workspace.root} is at work.",
-            remedy="wait for it to end, then run this command again.",
-        ) from error

@@ -11,9 +11,8 @@ import re
 import sys
 from collections.abc import Collection, Sequence
 
-import uvicorn
-
 from flows.quiet import hush
+from flows.servers import listening
 from flows.servers.guard import Guard
 
 KEY = "SIFT_SERVER_KEY"
@@ -54,12 +53,7 @@ def nothing_that_runs(_method: str, path: str) -> str | None:
 
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    known = argparse.ArgumentParser(prog="python -m flows.servers.mlflow", description=__doc__)
-    known.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
-    known.add_argument("--port", type=int, default=5001)
-    known.add_argument(
-        "--own", action="append", default=[], metavar="HOST:PORT", help="an address it answers at"
-    )
+    known = listening.parser("flows.servers.mlflow", __doc__, 5001)
     known.add_argument("--store", required=True, help="address of the database")
     known.add_argument("--artifacts", required=True, help="address of the folder of artifacts")
     known.add_argument(
@@ -71,20 +65,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until it is told to end; the exit code."""
     said = parser().parse_args(arguments)
-    key = os.environ.pop(KEY, "")
-    if not key:
-        print(f"{KEY} holds no key: without one, whoever reaches it may use it.", file=sys.stderr)
+    if not listening.has_key(KEY):
         return 2
-    addresses = said.own or [f"127.0.0.1:{said.port}"]
+    key, addresses = os.environ.pop(KEY), listening.addresses(said)
     hush()
     _configure(said.store, said.artifacts, addresses, writable=said.writable)
     from mlflow.server.fastapi_app import app
 
     rule = nothing_that_runs if said.writable else reading_only
-    guarded = Guard(app, addresses, key=key, rule=rule)
-    server = uvicorn.Server(uvicorn.Config(guarded, host=said.host, port=said.port))
-    server.run()
-    return 0 if server.started else 3
+    return listening.listen(Guard(app, addresses, key=key, rule=rule), said)
 
 
 def _configure(store: str, artifacts: str, addresses: Collection[str], *, writable: bool) -> None:

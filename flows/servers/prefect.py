@@ -11,9 +11,8 @@ import sys
 import threading
 from collections.abc import Collection, Sequence
 
-import uvicorn
-
 from flows.quiet import hush
+from flows.servers import listening
 from flows.servers.guard import Guard
 
 KEY = "PREFECT_SERVER_API_AUTH_STRING"
@@ -23,12 +22,7 @@ _LET_GO_SECONDS = 5.0
 
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    known = argparse.ArgumentParser(prog="python -m flows.servers.prefect", description=__doc__)
-    known.add_argument("--host", default="127.0.0.1", help="the interface to listen on")
-    known.add_argument("--port", type=int, default=4200)
-    known.add_argument(
-        "--own", action="append", default=[], metavar="HOST:PORT", help="an address it answers at"
-    )
+    known = listening.parser("flows.servers.prefect", __doc__, 4200)
     known.add_argument(
         "--while-parent", action="store_true", help="end when standard input is closed"
     )
@@ -40,36 +34,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = parser().parse_args(arguments)
     if said.while_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    if not os.environ.get(KEY):
-        print(f"{KEY} holds no key: without one, whoever reaches it may use it.", file=sys.stderr)
+    if not listening.has_key(KEY):
         return 2
-    addresses = said.own or [f"127.0.0.1:{said.port}"]
     hush()
+    addresses = listening.addresses(said)
     _configure(addresses)
-    return _serve(addresses, said.host, said.port, while_parent=said.while_parent)
+    from prefect.server.api.server import create_app
+
+    return listening.listen(
+        Guard(create_app(final=True), addresses),
+        said,
+        lifespan="on",
+        log_level="error" if said.while_parent else "info",
+        timeout_graceful_shutdown=round(_LET_GO_SECONDS) if said.while_parent else None,
+    )
 
 
 def _configure(addresses: Collection[str]) -> None:
     """Prefect's own checks as well, before it is imported; a page needs a token beside the key."""
     os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(f"http://{a}" for a in addresses)
     os.environ["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] = "true"
-
-
-def _serve(addresses: Collection[str], host: str, port: int, *, while_parent: bool) -> int:
-    from prefect.server.api.server import create_app
-
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Guard(create_app(final=True), addresses),
-            host=host,
-            port=port,
-            lifespan="on",
-            log_level="error" if while_parent else "info",
-            timeout_graceful_shutdown=round(_LET_GO_SECONDS) if while_parent else None,
-        )
-    )
-    server.run()
-    return 0 if server.started else 3
 
 
 def _end_with_parent() -> None:

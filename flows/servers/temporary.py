@@ -13,6 +13,7 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_AUTH_STRING, get_current_settings
 
 from flows.errors import UsageError
+from flows.servers.prefect import KEY
 
 
 class TemporaryServer(SubprocessASGIServer):
@@ -31,7 +32,7 @@ class TemporaryServer(SubprocessASGIServer):
             "PREFECT_UI_ENABLED": "0",
             "PREFECT__SERVER_EPHEMERAL": "1",
             "PREFECT__SERVER_FINAL": "1",
-            "PREFECT_SERVER_API_AUTH_STRING": key,
+            KEY: key,
         }
         command = ["-m", "flows.servers.prefect", "--port", str(self.port), "--while-parent"]
         return subprocess.Popen(  # noqa: S603  our own interpreter and fixed arguments

@@ -5,11 +5,11 @@ from pathlib import Path
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
+from sift_core import base
 from sift_core.borders import border
 
 _RESTORE = "restore the folder, with `dvc checkout` or from a backup, and load it again."
@@ -31,7 +31,4 @@ def load_model(folder: Path, task: str) -> PreTrainedModel:
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a folder, with a pad token. Raises ModelError."""
     with border(f"The tokenizer in {folder} does not load", _RESTORE):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+        return base.load_tokenizer(str(folder), local_files_only=True)

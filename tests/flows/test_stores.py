@@ -10,10 +10,11 @@ import pytest
 from flows.auditing import CHECKS
 from flows.errors import UsageError
 from flows.home import read_home, write_home
+from flows.locks import WorkspaceBusyError
 from flows.purging import PendingError, pending
 from flows.stocktaking import Stock
 from flows.verifying import verify
-from flows.workspace import Workspace, WorkspaceBusyError
+from flows.workspace import Workspace
 from tests.flows.servers import PASSWORD, S3, S3_KEYS, Postgres, mlflow_server
 from tests.flows.workspaces import (
     CONTRIBUTORS,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from flows.errors import UsageError
-from flows.workspace import Workspace, WorkspaceBusyError
+from flows.locks import WorkspaceBusyError
+from flows.workspace import Workspace
 from tests.flows.rival import rival
 from tests.flows.trees import tree
 
