@@ -48,9 +48,9 @@ _RETRY_SECONDS = 0.02
 # by side. One lock a file makes those take turns too.
 _WRITERS: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
-# Comparing a catalogue takes as long as opening the file twice, so a file is looked at once, and
-# again when anybody but us has written to it. The time of its change is nothing that a writer sets.
-_LOOKED_AT: dict[Path, tuple[int, ...]] = {}
+# Comparing schema and catalogue takes longer than opening the file, so a file is looked at once,
+# and again when anybody but us has written to it. When it changed is nothing that a writer sets.
+_LOOKED_AT: dict[Path, tuple[object, ...]] = {}
 
 
 class Store(ABC):
@@ -235,16 +235,30 @@ class LineageStore(Store):
         finally:
             turn.release()
 
+    def _require_fit(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if _LOOKED_AT.get(self.path) != self._on_disk():
+            super()._require_fit(connection)
+
     def _require_own(self, connection: duckdb.DuckDBPyConnection) -> None:
         now = self._on_disk()
         if _LOOKED_AT.get(self.path) != now:
             require_own(catalogue(connection), own_catalogue())
             _LOOKED_AT[self.path] = now
 
-    def _on_disk(self) -> tuple[int, ...]:
-        """What changes whenever anybody writes to the file, or puts another in its place."""
-        found = self.path.stat()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    def _on_disk(self) -> tuple[object, ...]:
+        """What changes whenever anybody writes to the file, or puts another in its place.
+
+        And what it is held against.
+        """
+        found, known = self.path.stat(), schema.migrations()
+        return (
+            known,
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
 
     def _definer(self, connection: duckdb.DuckDBPyConnection) -> Callable[[str], object]:
         return connection.execute
