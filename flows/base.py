@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 import sift_core
 from flows.errors import UsageError
-from flows.method import method_settings, quick_collections
+from flows.method import method_settings
 from flows.progress import tracked
 from flows.readers import read_rows
 from flows.rows import PUBLIC, parse_row, to_example
@@ -75,8 +75,7 @@ def _try_out(workspace: Workspace, folder: Path) -> PreTrainedTokenizerBase:
     base = load(folder, settings.base.labels, settings.finetune.train_only, device)
     if (tried := (base.base_id, settings.method, trains)) not in _TRIED:
         wanted = method_settings(settings.finetune) if trains else None
-        with quick_collections():
-            sift_core.try_out(base, settings.base.max_length, wanted)
+        sift_core.try_out(base, settings.base.max_length, wanted)
         from flows.serving.trying import try_serving  # MLflow takes seconds to import
 
         try_serving(settings, folder)

@@ -12,7 +12,7 @@ from flows.environment import environment
 from flows.errors import UsageError
 from flows.finetuned import Outcome, StoredFile, rows_of
 from flows.ingest import load_dataset
-from flows.method import method_settings, quick_collections
+from flows.method import method_settings
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.rows import to_example
@@ -101,7 +101,7 @@ def finetune_jobs(
         return
     base = load_base(workspace)
     here = environment(workspace.settings)
-    with quick_collections(), Recording(workspace.lineage) as recording:
+    with Recording(workspace.lineage) as recording:
         recording.add([base_record(workspace, base), here])
         for job in tracked("Finetuning", work, len(work)):
             recording.add(_finetune(workspace, base, job, here, flow_run_id))

@@ -13,7 +13,6 @@ import sift_core
 from flows.environment import environment
 from flows.finetuning import Job, jobs
 from flows.merging import current_state
-from flows.method import quick_collections
 from flows.progress import tracked
 from flows.rederiving import Rederiver
 from flows.workspace import Workspace
@@ -54,15 +53,14 @@ def restore(workspace: Workspace, work: Sequence[Job]) -> None:
     Raises RederivationError where the bits are not the recorded ones; files made before stay.
     """
     rederiver, needless = Rederiver(workspace), _needless(workspace)
-    with quick_collections():
-        for job in tracked("Restoring", work, len(work)):
-            vector = rederiver.vector(job.run_id)
-            key, data = job.dataset.contributor_key, vector.to_bytes()
-            mask_file = workspace.mask_file(key, vector.mask.sha256)
-            sift_core.write_atomically(mask_file, vector.mask.to_bytes())
-            if job.run_id not in needless:
-                vector_file = workspace.vector_file(key, sift_core.sha256_of(data))
-                sift_core.write_atomically(vector_file, data)
+    for job in tracked("Restoring", work, len(work)):
+        vector = rederiver.vector(job.run_id)
+        key, data = job.dataset.contributor_key, vector.to_bytes()
+        mask_file = workspace.mask_file(key, vector.mask.sha256)
+        sift_core.write_atomically(mask_file, vector.mask.to_bytes())
+        if job.run_id not in needless:
+            vector_file = workspace.vector_file(key, sift_core.sha256_of(data))
+            sift_core.write_atomically(vector_file, data)
 
 
 def apply_storage(workspace: Workspace) -> None:

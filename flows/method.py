@@ -1,8 +1,4 @@
-"""How this package calls the method: its settings, and quietly as to the garbage collector."""
-
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""How this package calls the method: its settings."""
 
 import sift_core
 from flows.settings import FinetuneSettings
@@ -21,17 +17,3 @@ def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
         gradient_checkpointing=ours.gradient_checkpointing,
         processes=ours.processes,
     )
-
-
-@contextmanager
-def quick_collections() -> Iterator[None]:
-    """Let the garbage collector pass over what is imported and loaded already.
-
-    The Trainer collects at the end of every run, and walking all modules takes half a second: as
-    long as a small finetuning itself.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

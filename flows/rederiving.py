@@ -17,7 +17,6 @@ from flows.environment import environment
 from flows.errors import FlowError, UsageError
 from flows.finetuning import differing, finetune_alone
 from flows.ingest import DatasetAlteredError, load_dataset
-from flows.method import quick_collections
 from flows.progress import tracked
 from flows.settings import Settings
 from flows.workspace import Workspace
@@ -134,10 +133,9 @@ def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
     """
     missing = [row for row in wanted if not is_here(workspace, row)]
     rederiver = Rederiver(workspace)
-    with quick_collections():
-        for row in tracked("Deriving again", missing, len(missing)):
-            path = workspace.vector_file(row.contributor_key, row.vector_sha256)
-            sift_core.write_atomically(path, rederiver.vector(row.run_id).to_bytes())
+    for row in tracked("Deriving again", missing, len(missing)):
+        path = workspace.vector_file(row.contributor_key, row.vector_sha256)
+        sift_core.write_atomically(path, rederiver.vector(row.run_id).to_bytes())
 
 
 def is_here(workspace: Workspace, row: VectorRecord) -> bool:

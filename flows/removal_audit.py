@@ -16,7 +16,6 @@ from flows.canaries import answers_of
 from flows.errors import FlowError
 from flows.ingest import Dataset
 from flows.merging import merged_afresh
-from flows.method import quick_collections
 from flows.progress import tracked
 from flows.readable import encode_readable
 from flows.rows import to_example
@@ -58,7 +57,7 @@ def audit_opt_outs(
         members = len(reader.members(state.state_seq))
     after = served_weights(workspace, state, base.trainable, members)
     attack = _relearning(workspace.settings.removal_audit)
-    with quick_collections(), _reference(workspace, state, base, members) as reference:
+    with _reference(workspace, state, base, members) as reference:
         return [
             audit_removal(base, after, reference, audit_rows(workspace, base, rows), attack)
             for rows in tracked("Auditing the removal", left, len(left))

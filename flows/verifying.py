@@ -16,7 +16,6 @@ from flows.merging import (
     rebuilt_sha256,
     stored_state,
 )
-from flows.method import quick_collections
 from flows.progress import tracked
 from flows.rederiving import Rederiver
 from flows.weights import kind_of, served_sha256, stored_mask
@@ -179,9 +178,8 @@ def _derived_sha256(workspace: Workspace, state: StateRecord, members: Sequence[
 
 def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[TaskVector]:
     rederiver = Rederiver(workspace)
-    with quick_collections():
-        for member in tracked("Finetuning again", members, len(members)):
-            yield rederiver.vector(member.run_id)
+    for member in tracked("Finetuning again", members, len(members)):
+        yield rederiver.vector(member.run_id)
 
 
 def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:

@@ -20,7 +20,6 @@ from flows.agents.machines import this_machine
 from flows.doors.staging import BASES, RemoteAddress, Staging
 from flows.errors import FlowError
 from flows.finetuning import finetune_rows
-from flows.method import quick_collections
 from flows.progress import tracked
 from flows.settings import MethodSettings
 from flows.stored_rows import stored_rows
@@ -68,10 +67,9 @@ def carry_out(remote: RemoteAddress, assignment: str, sha256: str, home: Path) -
     torch.set_num_threads(given.method.finetune.threads)
     base = _base(staging, given, home)
     done = 0
-    with quick_collections():
-        for task in tracked("Finetuning", given.tasks, len(given.tasks)):
-            _require_wanted(staging, assignment)
-            done += _carry_out(staging, assignment, task, base, given.method, machine)
+    for task in tracked("Finetuning", given.tasks, len(given.tasks)):
+        _require_wanted(staging, assignment)
+        done += _carry_out(staging, assignment, task, base, given.method, machine)
     return done
 
 

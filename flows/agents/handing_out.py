@@ -28,7 +28,6 @@ from flows.agents.receiving import Receiver, task_of
 from flows.base import base_record, load_base
 from flows.doors.staging import PlantedError, RemoteAddress, Staging
 from flows.finetuning import Job
-from flows.method import quick_collections
 from flows.progress import tracked
 from flows.recording import Recording
 from flows.workspace import Workspace
@@ -68,7 +67,7 @@ def finetune_elsewhere(
     staging = Staging(remote)
     workspace.dvc.require_own_remote(workspace.identity)
     clear(staging)
-    with quick_collections(), Recording(workspace.lineage) as recording:
+    with Recording(workspace.lineage) as recording:
         recording.add([base_record(workspace, base)])
         checked_here = SystemRandom().sample(work, min(settings.build.spot_check, len(work)))
         receiver = Receiver(
