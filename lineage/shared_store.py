@@ -26,7 +26,13 @@ from lineage.errors import (
     LineageWriteError,
 )
 from lineage.reader import Reader
-from lineage.shared_catalogue import asked, own_things, things
+from lineage.shared_catalogue import (
+    PATH,
+    asked,
+    own_things,
+    require_own_names_first,
+    things,
+)
 from lineage.shared_connection import FORESEEN, SCHEMA, SharedConnection
 from lineage.statements import query
 from lineage.store import Config, Store
@@ -91,7 +97,8 @@ class SharedLineageStore(Store):
         reach: docs/stores.md says how they forget. Raises as `writer` does, LineageBusyError also
         where a reader stays for longer than we wait.
         """
-        self._require()
+        with self.reader():
+            pass  # what PostgreSQL keeps of an alteration goes with a table's old file
         with self._turn(_WRITING, self.wait_seconds, "is writing"), self._postgres() as connection:
             asked = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
             tables = [name for (name,) in connection.execute(asked, [SCHEMA]).fetchall()]
@@ -131,6 +138,7 @@ class SharedLineageStore(Store):
                 ) from error
 
     def _require_own(self, connection: SharedConnection) -> None:
+        _require_own_names_first(connection)
         require_own(things(connection.ask_server(asked(SCHEMA))), own_things())
 
     def _definer(self, connection: SharedConnection) -> Callable[[str], object]:
@@ -172,9 +180,12 @@ class SharedLineageStore(Store):
             for setting in _SEAL:
                 raw.execute(f"SET {setting}")
             connection = SharedConnection(raw)
+            _require_own_names_first(connection)
             if _is_there(raw):
                 connection.declare(query("create_schema_migration"))
                 connection.expose()
+                if schema.is_current(connection):
+                    self._require_own(connection)  # or a view over a lost column is the error
                 known = schema.definitions(schema.migrations()[: schema.applied(connection)])
                 for sql in known[1:]:
                     connection.declare(sql)
@@ -269,6 +280,11 @@ def extension() -> Path:
         f"DuckDB's extension for PostgreSQL, version {duckdb.__version__}, is not installed.",
         remedy=_EXTRA,
     )
+
+
+def _require_own_names_first(connection: SharedConnection) -> None:
+    ((path,),) = connection.ask_server(PATH)
+    require_own_names_first(path)
 
 
 def _is_there(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -45,29 +45,26 @@ class Files:
 class Databases:
     """Stores that are databases of a server."""
 
-    def __init__(self, server: "Postgres") -> None:
+    def __init__(self, server: "Postgres", name: str = "lineage") -> None:
         self._server = server
-        self._numbers = count(1)
+        self._names = (f"{name}_{number}" for number in count(1))
 
     def kept(
         self, fill: Callable[[Store], None], folder: Path
     ) -> Callable[[Path], SharedLineageStore]:
         """Make a store, fill it, and give copies of it; folders are not used."""
-        first = self._name()
+        first = next(self._names)
         self._server.create(first)
         store = SharedLineageStore(self._server.url(first))
         store.migrate()
         fill(store)
 
         def copy(own: Path) -> SharedLineageStore:
-            name = self._name()
+            name = next(self._names)
             self._server.run(f"CREATE DATABASE {name} TEMPLATE {first}")
             return SharedLineageStore(self._server.url(name), wait_seconds=0.5)
 
         return copy
-
-    def _name(self) -> str:
-        return f"lineage_{next(self._numbers)}"
 
 
 def tamper(store: Store, *statements: str) -> None:
