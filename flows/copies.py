@@ -18,13 +18,14 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.departures import DepartureError, file_name_of, seal, unseal
-from flows.home import Home, HomeId
+from flows.home import Home, HomeId, read_home
 from flows.ledger_places import FolderLedger
 from flows.ledgers import (
     COPIES,
     beside_backups,
     departures_here,
     link_ledgers,
+    links_to,
     noted_in_folders,
     origin_of,
 )
@@ -63,11 +64,14 @@ class KnownCopy:
         return f"{one.path} on {one.host}, {by} at {one.made_at:%Y-%m-%d %H:%M} UTC"
 
 
-def announce(root: Path, home: Home) -> int:
-    """Write down where the copied workspace notes who leaves that this copy exists; in how many."""
+def announce(workspace: Workspace, home: Home) -> None:
+    """Write down where the copied workspace notes who leaves that this copy of it lives there.
+
+    Where none of that is within reach it is not told.
+    """
     origin = home.origin
     if origin is None:
-        return 0
+        return
     copy = Copy(
         id=home.id,
         path=home.path,
@@ -75,15 +79,21 @@ def announce(root: Path, home: Home) -> int:
         backup_id=origin.backup_id,
         made_at=origin.at,
     )
-    links = [Path(link) for link in origin.links if Path(link).is_dir()]
-    for link in links:
-        folder = FolderLedger(link / COPIES)
-        folder.write(f"{home.id}{_END}", seal(root, copy.model_dump_json()))
-    return len(links)
+    sealed = seal(workspace.root, copy.model_dump_json())
+    for ledger in links_to(workspace, origin):
+        if ledger.folder.is_dir():
+            FolderLedger(ledger.folder / COPIES).write(f"{home.id}{_END}", sealed)
 
 
 def acknowledge(workspace: Workspace, request_ids: Sequence[str]) -> None:
-    """Tell the copied workspace what this copy has removed; where it is away, it is not told."""
+    """Tell the copied workspace what this copy has removed; where it is away, it is not told.
+
+    A place that came within reach since the copy was made learns of the copy, too.
+    """
+    home = read_home(workspace.root)
+    if home is None or origin_of(workspace) is None:
+        return
+    announce(workspace, home)
     with workspace.lineage.reader() as reader:
         names = [file_name_of(workspace, reader.request(one)) for one in request_ids]
     for ledger in link_ledgers(workspace):

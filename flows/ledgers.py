@@ -54,11 +54,15 @@ def ledgers(workspace: Workspace) -> list[Ledger]:
 def link_ledgers(workspace: Workspace) -> list[FolderLedger]:
     """Where the workspace that this one is a copy of notes who leaves; only read, never written."""
     origin = origin_of(workspace)
-    if origin is None:
-        return []
+    return links_to(workspace, origin) if origin else []
+
+
+def links_to(workspace: Workspace, origin: Origin) -> list[FolderLedger]:
+    """Where what `workspace` was made of notes who leaves."""
     found = [FolderLedger(Path(link), only_to_write=True) for link in origin.links]
     shared = _shared(workspace)
-    # Before the first departure nobody has made the folder there, and nobody can say whose it is.
+    # Before the first backup or departure nobody has made the folder there, and nobody can say
+    # whose it is.
     if shared is not None and shared.folder.is_dir():
         found.append(FolderLedger(shared.folder, only_to_write=True))
     return found
@@ -91,9 +95,15 @@ def beside(backup: str) -> Path:
 
 
 def make_beside(workspace: Workspace, backup: str) -> None:
-    """Make the place beside a backup; its folder says, to us, whose backup it is."""
+    """Make the place beside a backup; its folder says, to us, whose backup it is.
+
+    So does the one in `policy.ledger`, by which a copy of the backup knows it.
+    """
     beside(backup).mkdir(mode=0o700)
     (beside(backup) / own_folder(workspace.root)).mkdir(mode=0o700)
+    shared = _shared(workspace)
+    if shared is not None and origin_of(workspace) is None:
+        shared.folder.mkdir(exist_ok=True)
 
 
 def own_backups(workspace: Workspace) -> list[Backup]:

@@ -87,7 +87,7 @@ def restore(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     workspace = Workspace.open(folder)
-    announce(folder, home)
+    announce(workspace, home)
     with workspace.lock():
         again = catch_up(workspace, take_steps)
     return Restored(

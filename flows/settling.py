@@ -72,7 +72,7 @@ def settle_copy(root: Path, before: Path | None = None) -> Home:
         origin = Origin(home_id=home.id, path=str(old), at=datetime.now(UTC), links=links)
         own = Home(id=new_id(), path=str(workspace.root), origin=origin)
         give_remote(workspace.root, own.id)
-        announce(workspace.root, own)
+        announce(workspace, own)
         write_home(workspace.root, own)
     return own
 
