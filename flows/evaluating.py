@@ -116,16 +116,17 @@ def _by_setting(
 
 
 def _groups(members: Sequence[Member], rows: Sequence[Evaluation], smallest: int) -> str:
-    """The held-out quality of members from worst to best, as means of up to ten equal groups."""
+    """The held-out quality of members from worst to best, as means of up to ten equal groups.
+
+    Of those members who have a held-out row that the base model reads.
+    """
     values = _by_setting(members, rows)
-    count = min(10, len(members) // smallest)
+    ordered = [np.sort(values.get((setting, "held_out"), [])) for setting in SETTINGS]
+    count = min(10, *(len(own) // smallest for own in ordered))
     out = StringIO()
     table: list[list[object]] = []
-    for number in range(count if values else 0):
-        means = [
-            np.array_split(np.sort(values[setting, "held_out"]), count)[number].mean()
-            for setting in SETTINGS
-        ]
+    for number in range(count):
+        means = [np.array_split(own, count)[number].mean() for own in ordered]
         middle = round(100 * (number + 0.5) / count)
         table.append([middle, *(f"{mean:.{DECIMALS}f}" for mean in means)])
     write_csv(out, ["percentile", *SETTINGS], table)

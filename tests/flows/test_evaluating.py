@@ -86,6 +86,29 @@ def test_groups_are_of_enough_members_and_of_all(count: int) -> None:
     assert bool(deciles) is (count // 10 >= SMALLEST)
 
 
+@pytest.mark.parametrize(
+    ("scored", "unread"), [(0, 30), (1, 19), (9, 30), (10, 10), (19, 25), (35, 5)]
+)
+def test_who_has_no_held_out_row_that_can_be_read_counts_for_no_group(
+    scored: int, unread: int
+) -> None:
+    """Their numbers are of fewer members than the merge has, of none at all, but never made up."""
+    who = members(scored + unread)
+    said = [
+        row
+        for row in rows([0.5] * (scored + unread))
+        if row.split == "held_in"
+        or row.contributor_key in {m.contributor_key for m in who[:scored]}
+    ]
+    lines = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
+    assert len(lines) == min(10, scored // SMALLEST)
+    assert all(cell == "0.50" for line in lines for cell in line[1:])
+    published = aggregate(who, said, SMALLEST)
+    assert ("masked.held_out.mean" in published) is (scored >= SMALLEST)
+    assert ("masked.held_in.mean" in published) is (len(who) >= SMALLEST)
+    assert all(value == 0.5 for value in published.values())
+
+
 def test_fewer_than_ten_is_no_setting() -> None:
     with pytest.raises(ValueError, match="greater than or equal to 10"):
         MetricsSettings(smallest_group=9)
