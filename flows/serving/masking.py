@@ -111,16 +111,7 @@ class MaskedModels:
                 "ones that were registered.",
                 remedy="register the merge state again with `sift build`.",
             )
-        weights = masked_weights({name: base[name] for name in served}, served, mask)
-        # deepcopy takes what its memo holds instead of copying: new tensors under the mask, the
-        # unmasked model's own everywhere else.
-        taken: dict[int, object] = {
-            id(tensor): torch.nn.Parameter(weights[name], requires_grad=False)
-            if name in weights
-            else tensor
-            for name, tensor in [*live.items(), *self.unmasked.named_buffers()]
-        }
-        return copy.deepcopy(self.unmasked, taken)
+        return masked_copy(self.unmasked, base, mask)
 
     def _base_parameters(self) -> dict[str, torch.Tensor]:
         if self._base is None:
@@ -133,6 +124,27 @@ class MaskedModels:
             model = load_model(folder, self.card.task)
             self._base = {name: value.detach() for name, value in model.named_parameters()}
         return self._base
+
+
+def masked_copy(
+    unmasked: PreTrainedModel, base: dict[str, torch.Tensor], mask: Mask
+) -> PreTrainedModel:
+    """The model with θ0, in `base`, where the mask is not set; all else it shares with `unmasked`.
+
+    Raises what a module of an architecture raises that cannot be copied.
+    """
+    live = dict(unmasked.named_parameters())
+    served = {name: live[name].detach() for name in mask.bits}
+    weights = masked_weights({name: base[name] for name in served}, served, mask)
+    # deepcopy takes what its memo holds instead of copying: new tensors under the mask, the
+    # unmasked model's own everywhere else.
+    taken: dict[int, object] = {
+        id(tensor): torch.nn.Parameter(weights[name], requires_grad=False)
+        if name in weights
+        else tensor
+        for name, tensor in [*live.items(), *unmasked.named_buffers()]
+    }
+    return copy.deepcopy(unmasked, taken)
 
 
 def find_mask(workspace: Path, key: str, reference: MaskRef) -> Mask:

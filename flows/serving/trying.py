@@ -2,21 +2,28 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from transformers import PreTrainedModel
 
 from flows.serving.card import ModelCard
+from flows.serving.masking import MaskedModels, masked_copy
 from flows.serving.model import COLUMNS, SiftModel
 from flows.settings import Settings
-from sift_core.base import folder_sha256
+from sift_core import Mask
+from sift_core.base import choose_trainable, folder_sha256
 from sift_core.borders import border
+from sift_core.errors import ModelError
 
 _NOTHING = "0" * 64
+_ASKED_BY_ITSELF = "name a base model that transformers loads and asks by itself."
 
 
 def try_serving(settings: Settings, base: Path) -> None:
     """Load a base folder as a registered version is loaded, and ask it for a made-up row.
 
+    Then once more with a made-up mask, as a member is served: of θ0 both are the same answer.
     Raises ModelError where nobody could ever ask a model made from it.
     """
     task = settings.base.task
@@ -35,13 +42,29 @@ def try_serving(settings: Settings, base: Path) -> None:
         max_length=settings.base.max_length,
     )
     asked = pd.DataFrame({COLUMNS[task]: ["What is this about?"]})
+    params = {} if settings.base.labels else {"max_new_tokens": 1}
     with (
         torch.random.fork_rng(),
-        border(
-            "A model made from this base could not be asked",
-            "name a base model that transformers loads and asks by itself.",
-        ),
+        border("A model made from this base could not be asked", _ASKED_BY_ITSELF),
     ):
         model = SiftModel()
         model.load(base, card)
-        model.predict(None, asked, {} if settings.base.labels else {"max_new_tokens": 1})
+        anyone = model.predict(None, asked, params)
+        model.models = MaskedModels(card, _masked(model, settings))
+        member = model.predict(None, asked, params)
+    if not anyone.equals(member):
+        raise ModelError(
+            "A copy of this base, in which members are served, answers otherwise than the base.",
+            remedy=_ASKED_BY_ITSELF,
+        )
+
+
+def _masked(model: SiftModel, settings: Settings) -> PreTrainedModel:
+    """The model as it serves a member who moved every other entry."""
+    unmasked = model.models.unmasked
+    live = {name: value.detach() for name, value in unmasked.named_parameters()}
+    names = choose_trainable(unmasked, settings.finetune.train_only)
+    bits = {
+        name: (np.arange(live[name].numel()) % 2 == 0).reshape(live[name].shape) for name in names
+    }
+    return masked_copy(unmasked, live, Mask(bits, settings.exactness.sign_seed))

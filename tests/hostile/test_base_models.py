@@ -169,9 +169,10 @@ def root(tmp_path_factory: pytest.TempPathFactory, tiny_causal: Path) -> Path:
     return root
 
 
-def with_base(root: Path, source: Path, labels: Labels) -> Workspace:
+def with_base(root: Path, source: Path, labels: Labels, *, streamed: bool = False) -> Workspace:
     wanted = settings(source, labels)
-    wanted["base"]["max_length"] = LONGEST
+    wanted["base"].update(max_length=LONGEST, streamed=streamed)
+    wanted["removal_audit"]["relearning_steps"] = 0 if streamed else 1
     write_settings(template_file("params.yaml"), root / "params.yaml", wanted)
     return Workspace.open(root)
 
@@ -276,6 +277,23 @@ def test_a_trace_that_does_not_show_is_refused_by_what_it_does(
     monkeypatch.setattr("flows.base._TRIED", set())
     place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
     with pytest.raises(ModelError, match="a trace that does not show"):
+        ensure_base(place)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_base_that_serves_anyone_but_no_member_is_refused(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    """A member is served by a copy, and a module may hold what cannot be copied, or copies ill."""
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    def own(self: Any, memo: dict[int, Any]) -> Any:
+        raise TypeError("cannot pickle a handle")
+
+    monkeypatch.setattr(LlamaMLP, "__deepcopy__", own, raising=False)
+    monkeypatch.setattr("flows.base._TRIED", set())
+    place = with_base(root, tiny.tiny_causal(tmp_path / "source"), (), streamed=streamed)
+    with pytest.raises(ModelError, match=r"could not be asked.*cannot pickle a handle"):
         ensure_base(place)
 
 
