@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.assets import MINILM, REVIEWS, extract_folder, fetch, read_member
-from flows.cli.render import out, print_json, print_table, progress_bars, say
+from flows.cli.render import out, print_json, print_table, progress_bars, quality, say
 from flows.decisions import approve
 from flows.evaluating import SETTINGS, SPLITS
 from flows.ingest import add_contributors
@@ -207,7 +207,7 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
             (
                 weights,
                 *(
-                    m.get(f"{weights}.{split}.mean")
+                    quality(m.get(f"{weights}.{split}.mean"))
                     for m, split in product((before, after), SPLITS)
                 ),
             )
@@ -218,7 +218,7 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
         f"Who left: {outcome.contributor}",
         ["served with", "trained rows", "held-out rows"],
         [
-            (served, *(own[when][f"{weights}.{split}"] for split in SPLITS))
+            (served, *(quality(own[when].get(f"{weights}.{split}")) for split in SPLITS))
             for served, when, weights in (
                 ("their mask, before", "before", "masked"),
                 ("no mask, after", "after", "merged"),

@@ -27,6 +27,9 @@ from flows.renewing import own_values
 from flows.workspace import Workspace
 from lineage import Impact
 
+_MEAN = "masked.held_out.mean"
+"""There is none of fewer than `metrics.smallest_group` members with a row that can be read."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -123,8 +126,8 @@ def _quality(removal: Removal, impact: Impact) -> dict[str, dict[str, float]]:
     changes: dict[str, float] = {}
     for step in steps:
         retained: Any = step.details.get("retained") if step.step == "evaluated" else None
-        if retained and "masked.held_out.mean" in retained["before"]:
-            after, before = (retained[when]["masked.held_out.mean"] for when in ("after", "before"))
+        if retained and all(_MEAN in retained[when] for when in ("after", "before")):
+            after, before = (retained[when][_MEAN] for when in ("after", "before"))
             changes[step.request_id] = round(after - before, 6)
     return {
         "leaver": own_values(rows, removal.key),

@@ -126,6 +126,11 @@ def progress_bars(*, quiet: bool) -> Iterator[None]:
             yield
 
 
+def quality(value: float | None) -> str | None:
+    """A measured quality for a table: to the decimals that are published, and no more."""
+    return None if value is None else f"{value:.2f}"
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "–"

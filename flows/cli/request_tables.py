@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.characters import plain
-from flows.cli.render import alarm, count, out, print_table, say
+from flows.cli.render import alarm, count, out, print_table, quality, say
 from flows.deadlines import Due
 from flows.standing import Standing, still_served_in_words
 from lineage import OptOutSetAside
@@ -105,7 +105,7 @@ def print_plan(plan: "Plan") -> None:
             "Recorded quality",
             ["of", "what", "value"],
             [
-                (names[of], what, value)
+                (names[of], what, quality(value))
                 for of, values in plan.quality.items()
                 for what, value in values.items()
             ],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.cli.app import WorkspaceOption, example, group
-from flows.cli.render import count, progress_bars, say
+from flows.cli.render import count, progress_bars, quality, say
 
 app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
 
@@ -66,4 +66,4 @@ def evaluate(workspace: WorkspaceOption = Path()) -> None:
         state = current_state(place)
         evaluate_state(place, state)
         metrics = write_metrics(place, state)
-    say("  ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
+    say("  ".join(f"{name} {quality(value)}" for name, value in metrics.items()))

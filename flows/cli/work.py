@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import alarm, print_json, print_table, progress_bars, say
+from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
 from flows.errors import FlowError
 from lineage import TaskVector
 
@@ -160,10 +160,10 @@ def demo(
     run_demo(path, json=json)
 
 
-def quality_rows(metrics: dict[str, float]) -> list[tuple[str, float | None, float | None]]:
+def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     """The means by setting, one row each."""
     return [
-        (name, metrics.get(f"{name}.held_in.mean"), metrics.get(f"{name}.held_out.mean"))
+        (name, *(quality(metrics.get(f"{name}.{split}.mean")) for split in ("held_in", "held_out")))
         for name in ("base", "merged", "masked")
     ]
 

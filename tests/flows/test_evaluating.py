@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.cli.render import quality
+from flows.cli.work import quality_rows
 from flows.evaluating import DECIMALS, SETTINGS, SPLITS, _groups, aggregate
 from flows.settings import MetricsSettings
 from lineage import Evaluation, Member
@@ -107,6 +109,15 @@ def test_who_has_no_held_out_row_that_can_be_read_counts_for_no_group(
     assert ("masked.held_out.mean" in published) is (scored >= SMALLEST)
     assert ("masked.held_in.mean" in published) is (len(who) >= SMALLEST)
     assert all(value == 0.5 for value in published.values())
+
+
+def test_a_published_number_is_printed_with_the_decimals_that_it_has() -> None:
+    assert quality(0.7) == f"{0.7:.{DECIMALS}f}"
+    assert quality_rows({"merged.held_in.mean": 0.71, "masked.held_out.mean": 0.9}) == [
+        ("base", None, None),
+        ("merged", "0.71", None),
+        ("masked", None, "0.90"),
+    ]
 
 
 def test_fewer_than_ten_is_no_setting() -> None:
