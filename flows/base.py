@@ -116,9 +116,18 @@ def require_base(workspace: Workspace) -> None:
     With its labels in another order, the same weights would mean something else.
     """
     origin = _stored_origin(workspace)
-    if origin is None or origin != _origin(workspace):
-        found = "is missing" if origin is None else "was made from other settings than params.yaml"
-        raise UsageError(f"{workspace.base} {found}.", remedy="run `sift build`.")
+    if origin is not None and origin == _origin(workspace):
+        return
+    there, named = workspace.base.is_dir(), (workspace.root / _ORIGIN).is_file()
+    if origin is not None:
+        found, back = "was made from other settings than params.yaml", "set `base` there back"
+    elif there:
+        found = f"is there, and {_ORIGIN}, which says what it was made from, is not"
+        back = f"restore that with `git checkout HEAD -- {_ORIGIN}`"
+    else:
+        found, back = "is missing", "restore it with `dvc checkout base`" if named else ""
+    make = "run `sift build`, which makes it."
+    raise UsageError(f"{workspace.base} {found}.", remedy=f"{back}, or {make}" if back else make)
 
 
 def base_id(workspace: Workspace) -> str:

@@ -180,16 +180,25 @@ class ModelVersions:
         self._mlflow = workspace.mlflow
 
     def find(self, removals: Sequence[Removal], impacts: Impacts) -> dict[str, list[Found]]:
-        """All that holds a version with something withdrawn in it, and leftovers of killed runs."""
+        """All that holds a version with something withdrawn in it, and leftovers of killed runs.
+
+        And of a version that MLflow has lost the rows of, what lineage alone knows: its files may
+        lie there all the same.
+        """
         return {
-            removal.request_id: [
-                Found(stored.place, "model_version", stored.locator, stored.bytes)
-                for stored in self._mlflow.holders(
-                    row.version for row in impacts[removal.request_id].versions
-                )
-            ]
+            removal.request_id: self._find(removal, impacts[removal.request_id])
             for removal in removals
         }
+
+    def _find(self, removal: Removal, impact: Impact) -> list[Found]:
+        found = [
+            Found(stored.place, "model_version", stored.locator, stored.bytes)
+            for stored in self._mlflow.holders(row.version for row in impact.versions)
+        ]
+        there = {(one.place, one.locator) for one in found}
+        left = [row for row in impact.versions if row.destroyed_at is None]
+        lost = self.expected(removal, impact.model_copy(update={"versions": left}))
+        return found + [one for one in lost if (one.place, one.locator) not in there]
 
     def expected(self, removal: Removal, impact: Impact) -> list[Found]:
         """The three parts of every version that lineage knows."""

@@ -73,10 +73,7 @@ class Keys:
         known = (self.public_folder / FIRST).exists()
         if not self.signing_file.exists():
             if known:
-                raise KeyFileError(
-                    f"{self.signing_file} is lost, and certificates know its public key.",
-                    remedy="restore it from a backup: another key could not continue their chain.",
-                )
+                raise self._lost()
             _write_private(self.signing_file, SigningKey.generate().pem())
         key = _read_signing_key(self.signing_file)
         if not known:
@@ -115,7 +112,10 @@ class Keys:
 
         Raises UsageError where there is none, KeyFileError where it is not the workspace's.
         """
-        if not self.signing_file.is_file() or not (self.public_folder / FIRST).is_file():
+        known = (self.public_folder / FIRST).is_file()
+        if known and not self.signing_file.is_file():
+            raise self._lost()
+        if not known:
             raise UsageError(
                 f"{self.root} has no signing key ({self.signing_file}).",
                 remedy="make one with `sift keys init`: an opt-out ends with a signed certificate.",
@@ -137,6 +137,12 @@ class Keys:
         if not (self.public_folder / FIRST).is_file():
             raise UsageError(f"{self.root} has no keys.", remedy="make them with `sift keys init`.")
         return read_ring(self.public_folder)
+
+    def _lost(self) -> KeyFileError:
+        return KeyFileError(
+            f"{self.signing_file} is lost, and certificates know its public key.",
+            remedy="restore it from a backup: another key could not continue their chain.",
+        )
 
     def _fitting(self, key: SigningKey) -> SigningKey:
         current = self.ring().current

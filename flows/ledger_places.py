@@ -70,7 +70,9 @@ class FolderLedger:
         if self.within is not None and not self.within.is_dir():
             raise LedgerError(
                 f"{self.within} is away: departures are noted there.",
-                remedy="mount or connect it again.",
+                remedy="mount or connect it again; or, where it is gone for good, name another "
+                "folder in its place: policy.ledger in params.yaml, or `dvc remote modify storage "
+                "url FOLDER`.",
             )
 
 

@@ -210,8 +210,15 @@ def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:
 
 
 def make_current(recorder: Recorder, written: WrittenState, members: Mapping[str, str]) -> int:
-    """Record a written state as the current one, with `members` (key → run id)."""
-    number = recorder.record_state(written.record, members)
+    """Record a written state as the current one, with `members` (key → run id).
+
+    Its time is never before that of the state before, whatever the clock says: after a build by a
+    clock that was ahead, nobody could leave until then.
+    """
+    record, before = written.record, recorder.read.current_state()
+    if before is not None and record.created_at < before.created_at:
+        record = record.model_copy(update={"created_at": before.created_at})
+    number = recorder.record_state(record, members)
     recorder.add_all(written.digests)
     return number
 

@@ -18,6 +18,7 @@ from flows.errors import FlowError, UsageError
 from flows.finetuning import differing, finetune_alone
 from flows.ingest import DatasetAlteredError, load_dataset
 from flows.progress import tracked
+from flows.putting_back import is_whole, mask_file, vector_file
 from flows.settings import Settings
 from flows.workspace import Workspace
 from lineage import DatasetVersion, Environment, FinetuningRun
@@ -92,10 +93,12 @@ class Rederiver:
             raise RederivationError(run.contributor_key, "cannot be derived again", differing)
 
     def _different_base(self, recorded: str) -> list[Difference]:
-        remedy = "set `base` in params.yaml back and restore the folder with `dvc checkout base`"
+        remedy = "restore the folder with `dvc checkout base`"
         try:
             found = self._base.base_id
-        except (UsageError, sift_core.SiftCoreError) as error:
+        except UsageError as error:
+            return [Difference("base", error.facts.rstrip("."), error.remedy.rstrip("."))]
+        except sift_core.SiftCoreError as error:
             return [Difference("base", error.facts.rstrip("."), remedy)]
         if found == recorded:
             return []
@@ -129,19 +132,20 @@ class Rederiver:
 def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
     """Write the files of these vectors that are not here whole, each by its finetuning again.
 
-    For a merge about to be made, where only masks are kept. Raises RederivationError.
+    With it its mask, where that was lost. For a merge about to be made, where only masks are kept.
+    Raises RederivationError.
     """
-    missing = [row for row in wanted if not is_here(workspace, row)]
+    missing = [row for row in wanted if not is_whole(workspace, row)]
     rederiver = Rederiver(workspace)
     for row in tracked("Deriving again", missing, len(missing)):
-        path = workspace.vector_file(row.contributor_key, row.vector_sha256)
-        sift_core.write_atomically(path, rederiver.vector(row.run_id).to_bytes())
+        vector = rederiver.vector(row.run_id)
+        for file, made in ((vector_file, vector), (mask_file, vector.mask)):
+            sift_core.write_atomically(file(workspace, row).path, made.to_bytes())
 
 
 def is_here(workspace: Workspace, row: VectorRecord) -> bool:
     """Whether the file of a recorded vector is here, the recorded bytes."""
-    path = workspace.vector_file(row.contributor_key, row.vector_sha256)
-    return path.is_file() and sift_core.file_sha256(path) == row.vector_sha256
+    return vector_file(workspace, row).is_whole
 
 
 _RESTORE_LINEAGE = "restore the lineage store from a backup, a digest in it was altered"

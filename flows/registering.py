@@ -40,19 +40,22 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
     """Register the served weights of a state in MLflow and in lineage; not champion yet.
 
     The artifact is the plain folder of the unmasked model and a card that names masks by digest.
-    Called again for the same state, it finds the version it made.
+    Called again for the same state, it finds the version it made; one that MLflow has lost, it
+    makes again under another number.
     """
     require_same_name(workspace)
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
-        known = [row for row in reader.model_versions() if row.state_seq == state.state_seq]
-    if known:
+        versions = reader.model_versions()
+    known = [row for row in versions if row.state_seq == state.state_seq]
+    if known and known[-1].version in workspace.mlflow.versions():
         return known[-1]
     require_base(workspace)
     with workspace.scratch("served") as folder:
         sha256 = save_model(workspace, folder, state, len(members))
         card = _card(workspace, state, members, sha256)
-        registered = workspace.mlflow.register(folder, card, metrics, {})
+        last = max((row.version for row in versions), default=0)
+        registered = workspace.mlflow.register(folder, card, metrics, {}, after=last)
     version = ModelVersion(
         name=workspace.mlflow.name,
         version=registered.version,

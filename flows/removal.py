@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from flows.base import require_base
 from flows.finetuning import require_same_exactness, require_same_settings
 from flows.keeping import settle_vectors
 from flows.merging import (
@@ -23,7 +24,7 @@ from flows.merging import (
 from flows.putting_back import is_whole, put_vector_back, require_dataset
 from flows.rederiving import bring_back
 from flows.setting_aside import setting_aside
-from flows.verifying import ExactnessError
+from flows.verifying import ExactnessError, require_same_base
 from flows.withdrawal import finetune_again, replace_dataset
 from flows.workspace import Workspace
 from lineage import (
@@ -174,6 +175,8 @@ def _prepare(removal: Removal, member: Member | None) -> _Exchange | None:
             made, leaves = reader.run(member.run_id), reader.task_vector(member.run_id)
         if records is not None:
             require_same_settings(place, made)
+            require_base(place)
+            require_same_base(place, made.base_id)
         if place.keeps_masks_only:
             require_dataset(place, _trained_on(place, made))
             bring_back(place, [leaves])

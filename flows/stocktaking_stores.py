@@ -87,7 +87,8 @@ def mlflow_findings(stock: Stock) -> Iterator[Finding]:
                 stock,
                 number,
                 "it is gone, and lineage says that it exists.",
-                "restore mlflow.db and mlruns/ from a backup, or run `sift build`.",
+                "restore mlflow.db and mlruns/ from a backup, or run `sift build`; what is left of "
+                "it, an opt-out of somebody in it destroys.",
             )
         elif row.destroyed_at is not None and number in registered:
             yield _version(stock, number, "lineage says that it was destroyed.", UNKNOWN)

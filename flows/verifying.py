@@ -74,7 +74,8 @@ class Verification:
                 raise ExactnessError(
                     f"Check {check.name!r} failed: {check.found}",
                     remedy="nothing was registered or destroyed; restore the altered file with "
-                    "`dvc checkout` and run this again.",
+                    "`dvc checkout` (a vector or mask of which DVC has no copy, with `sift build`) "
+                    "and run this again.",
                 )
 
 
@@ -129,14 +130,20 @@ def _check(name: str, look: Callable[[], str]) -> Check:
         return Check(name, False, error.facts)
 
 
-def _base(workspace: Workspace, state: StateRecord) -> str:
-    found = sift_core.folder_sha256(workspace.base)
-    if found != state.base_id:
+def require_same_base(workspace: Workspace, recorded: str) -> None:
+    """Raise ExactnessError where `base/` is not the base model that the merge was made on."""
+    found = sift_core.folder_sha256(workspace.base) if workspace.base.is_dir() else None
+    if found != recorded:
+        what = f"{found[:16]}…" if found else "missing"
         raise ExactnessError(
-            f"base/ is {found[:16]}…, the merge was made on {state.base_id[:16]}….",
+            f"base/ is {what}, the merge was made on {recorded[:16]}….",
             remedy="run `dvc checkout base`.",
         )
-    return f"SHA-256 {found[:16]}… as recorded"
+
+
+def _base(workspace: Workspace, state: StateRecord) -> str:
+    require_same_base(workspace, state.base_id)
+    return f"SHA-256 {state.base_id[:16]}… as recorded"
 
 
 def _merge(
@@ -209,7 +216,8 @@ def _digests(workspace: Workspace, state: StateRecord) -> str:
     if unequal:
         raise ExactnessError(
             f"lanes {unequal} of the members' digests do not sum to the state's.",
-            remedy="find the altered row by the query in docs/cookbook.md.",
+            remedy="restore the lineage store from a backup: a digest in it was altered, and the "
+            "query in docs/cookbook.md finds which.",
         )
     return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"
 
@@ -235,7 +243,7 @@ def _champion(workspace: Workspace, state: StateRecord) -> str:
         raise ExactnessError(
             f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
             f"recorded {recorded.served_sha256[:16]}….",
-            remedy="run `sift build` to register the current state.",
+            remedy="restore the version's folder under mlruns/ from a backup.",
         )
     return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
 

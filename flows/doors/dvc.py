@@ -127,8 +127,13 @@ class Dvc(DestroyingRepository):
             # process gathered half of it.
             repo.drop_data_index()
             sent = int(repo.push())
-            remote = self._places(repo)["dvc-remote"]
-            missing = self._live(repo) - {md5 for md5, _ in stored(remote)}
+            here, remote = self._places(repo).values()
+            # Where a listing is there, DVC believes that all it names is; one may be lost since.
+            for md5 in self._lacking(repo):
+                if here.exists(md5):
+                    remote.add(here.oid_to_path(md5), here.fs, md5)
+                    sent += 1
+            missing = self._lacking(repo)
         if missing:
             raise DvcError(
                 f"{len(missing)} object(s) did not reach the remote: {some(missing)}.",
@@ -252,6 +257,10 @@ class Dvc(DestroyingRepository):
     def _url(self, repo: Any) -> str:
         return str(self._remote_config(repo)["url"])
 
+    def _lacking(self, repo: Any) -> set[str]:
+        """The live objects that the remote does not hold."""
+        return self._live(repo) - {md5 for md5, _ in stored(self._places(repo)["dvc-remote"])}
+
     def _require_cached(self, repo: Any, stages: Iterable[Any]) -> None:
         """Raise unless the cache holds all that was just recorded: DVC only logs a failed copy."""
         recorded = self._reached(repo, [out for stage in stages for out in stage.outs])
@@ -266,7 +275,9 @@ class Dvc(DestroyingRepository):
 def _emptied() -> DvcError:
     return DvcError(
         "The DVC remote is empty, though it was pushed to before.",
-        remedy="mount or connect it again; its url is in .dvc/config.",
+        remedy="mount or connect it again; its url is in .dvc/config. Where it is gone for good, "
+        "name an empty folder in its place: `dvc remote modify storage url FOLDER` (of a bucket: "
+        "stores.remote in params.yaml).",
     )
 
 

@@ -52,8 +52,12 @@ class Mlflow(DestroyingStore):
         card: ModelCard,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
+        after: int = 0,
     ) -> Registered:
         """Register the served folder as a new version, not champion yet.
+
+        Its number is higher than `after`, the last one that was given: a store that has lost its
+        rows would begin at 1 again.
 
         `served_dir` is a Hugging Face folder, copied into the model as the artifact `served`. A
         version of the same merge state (sha256 and seq) is returned as it is: calling again after
@@ -94,6 +98,7 @@ class Mlflow(DestroyingStore):
             client.set_terminated(run_id)
             if found(client.get_registered_model, self.name) is None:
                 client.create_registered_model(self.name)
+            self._pass_over(client, after)
             created = client.create_model_version(
                 self.name,
                 source=model.artifact_location,
@@ -102,6 +107,14 @@ class Mlflow(DestroyingStore):
                 tags={**marks, TAG_MODEL: model.model_id},
             )
             return registered_row(created)
+
+    def _pass_over(self, client: MlflowClient, after: int) -> None:
+        """Use up the numbers that a store has forgotten: they lie in its bin then, as leftovers."""
+        number = max([*self.versions(), *self._deleted_versions()], default=0)
+        while number < after:
+            lost = client.create_model_version(self.name, source=self.artifacts.as_uri())
+            number = int(lost.version)
+            client.delete_model_version(self.name, lost.version)
 
     def set_champion(self, number: int) -> None:
         """Make a version the champion: `models:/<name>@champion` is this version from now on."""

@@ -246,13 +246,13 @@ class Snapshot:
 
     def restore(self) -> Workspace:
         """The workspace as it was when the snapshot was taken."""
-        _let_go_of_databases()
+        let_go_of_databases()
         shutil.rmtree(self.root)
         shutil.copytree(self.kept, self.root, symlinks=True)
         return Workspace.open(self.root)
 
 
-def _let_go_of_databases() -> None:
+def let_go_of_databases() -> None:
     """MLflow keeps connections open for the life of a process; the file beneath them goes."""
     for store in (TrackingStore, RegistryStore):
         for engine in store._engine_map.values():

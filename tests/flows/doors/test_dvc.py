@@ -321,6 +321,20 @@ def test_a_push_that_was_killed_while_it_gathered_is_made_whole(
     assert workspace.dvc.status() == {}
 
 
+def test_what_the_remote_has_lost_is_pushed_again(workspace: Workspace) -> None:
+    """DVC takes an object for there where a listing that names it is."""
+    workspace.build(PEOPLE)
+    workspace.record()
+    there = workspace.stored_bytes().items()
+    copies = [path for path, held in there if held == b"mask of Bob"]
+    (lost,) = [path for path in copies if path.is_relative_to(workspace.remote)]
+    lost.unlink()
+
+    assert workspace.dvc.push() == 1
+
+    assert lost.read_bytes() == b"mask of Bob"
+
+
 def test_push_of_an_object_lost_everywhere_is_an_error(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
     workspace.dvc.add("base", "data")

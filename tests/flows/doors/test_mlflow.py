@@ -16,10 +16,11 @@ import yaml
 from mlflow import MlflowClient
 
 from flows.doors import mlflow as door
-from flows.doors.mlflow import LiveModelError, Mlflow, ModelStoreError, Registered
+from flows.doors.mlflow import LiveModelError, Mlflow, ModelStoreError, Registered, StoredModel
 from flows.errors import UsageError
 from flows.serving.card import ModelCard
 from tests.flows.served import MEMBERS, TEXTS, Served, mlflow_settings_kept, remake_elsewhere
+from tests.flows.workspaces import let_go_of_databases
 
 ANN, BOB = MEMBERS
 METRICS = {"accuracy.masked": 0.9, "accuracy.merged": 0.7}
@@ -422,6 +423,25 @@ def test_a_version_number_is_never_given_twice(models: Mlflow, served: Served) -
     old, new = superseded(models, served)
     models.destroy(models.holders([old.version]))
     assert register(models, served, served.at(3)).version == new.version + 1
+
+
+def test_a_store_that_has_lost_its_rows_gives_no_number_twice(
+    models: Mlflow, served: Served, empty_database: Path
+) -> None:
+    old, new = superseded(models, served)
+    lost = Mlflow(served.root, "films")
+    let_go_of_databases()
+    shutil.copy(empty_database, lost.database)
+
+    again = lost.register(served.folder, served.at(3), METRICS, {}, after=new.version)
+
+    assert again.version == new.version + 1
+    assert lost.versions() == [again.version]
+    lost.destroy(lost.leftovers())
+    assert lost.leftovers() == []
+    assert [
+        lost.is_absent(StoredModel("mlflow-registry", str(row.version), 0)) for row in (old, new)
+    ] == [True, True]
 
 
 @pytest.mark.parametrize("stops_after", [0, 1, 2])
