@@ -16,7 +16,7 @@ from flows.errors import FlowError
 from flows.keys import Keys
 from flows.reporting import write_report
 from flows.workspace import Workspace
-from lineage import OptOutRequest
+from lineage import ModelVersion, OptOutRequest
 from lineage.certificate import (
     LINEAGE,
     MODEL,
@@ -191,12 +191,20 @@ def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[st
     with workspace.lineage.reader() as reader:
         subjects[LINEAGE] = sha256_of(export_state(reader, about.state.state_seq))
         version = reader.model_version(about.model.name, about.model.version)
-    if version.destroyed_at is None:  # else a request that overtook this one destroyed it
+    if _is_there(workspace, version):
         served = workspace.mlflow.served_folder(version.version)
         for path in sorted(path for path in served.rglob("*") if path.is_file()):
             subjects[MODEL + path.relative_to(served).as_posix()] = file_sha256(path)
     digests = {STATE: about.state.state_sha256, SERVED: about.model.served_sha256}
     return subjects | digests
+
+
+def _is_there(workspace: Workspace, version: ModelVersion) -> bool:
+    """Whether MLflow has a version: a request that overtook this one destroyed it, or it is lost.
+
+    Of a lost one `sift verify` and `sift audit` say so; who has left need not wait for it.
+    """
+    return version.destroyed_at is None and version.version in workspace.mlflow.versions()
 
 
 def _attach(workspace: Workspace, request_id: str, folder: Path) -> None:
@@ -210,6 +218,6 @@ def _attach(workspace: Workspace, request_id: str, folder: Path) -> None:
         if "version" not in details:
             return
         version = reader.model_version(str(details["model"]), int(str(details["version"])))
-    if version.destroyed_at is None:
+    if _is_there(workspace, version):
         files = [folder / name for name in (REPORT, PAGE, CERTIFICATE)]
         workspace.mlflow.attach(version.version, files, f"opt-outs/{request_id}")

@@ -17,6 +17,7 @@ from flows.finetuning import require_same_exactness, require_same_settings
 from flows.keeping import settle_vectors
 from flows.merging import (
     current_state_or_none,
+    is_intact,
     make_current,
     stored_vector,
     write_state,
@@ -25,6 +26,7 @@ from flows.putting_back import is_whole, put_vector_back, require_dataset
 from flows.rederiving import bring_back
 from flows.setting_aside import setting_aside
 from flows.verifying import ExactnessError, require_same_base
+from flows.ways import altered_state
 from flows.withdrawal import finetune_again, replace_dataset
 from flows.workspace import Workspace
 from lineage import (
@@ -140,6 +142,8 @@ def _change_by_any_way(
         _change(place, state, changes, afresh=False)
     except SiftCoreError:
         # Every file is hashed as it is read, once. Only now is asked which it was.
+        if not is_intact(place, state):
+            raise altered_state(place, state) from None
         damaged = [one.leaves for one in changes.values() if not is_whole(place, one.leaves)]
         if not damaged or place.keeps_masks_only:
             raise

@@ -68,12 +68,18 @@ def clear_way(workspace: Workspace, way: Way) -> None:
 def require_state(workspace: Workspace, way: Way, current: StateRecord) -> None:
     """Raise AlteredError rather than finetune everyone again because one file is damaged."""
     if workspace.keeps_masks_only and way.missing:
-        raise AlteredError(
-            f"{workspace.state_file(current.state_sha256)} is not the merge that lineage recorded, "
-            f"and {len(way.missing)} vectors to make it again are not kept.",
-            remedy="restore it with `dvc checkout merge`; or set another finetune.seed, and "
-            "`sift build` finetunes everyone again.",
-        )
+        raise altered_state(workspace, current)
+
+
+def altered_state(workspace: Workspace, state: StateRecord) -> AlteredError:
+    """The file of a state is not the recorded bytes, and what to do."""
+    again = "run `sift build`, which adds the vectors up again"
+    if workspace.keeps_masks_only:
+        again = "set another finetune.seed, and `sift build` finetunes everyone again"
+    return AlteredError(
+        f"{workspace.state_file(state.state_sha256)} is not the merge that lineage recorded.",
+        remedy=f"restore it with `dvc checkout merge`; or {again}.",
+    )
 
 
 def _file(workspace: Workspace, row: VectorRecord) -> Path:

@@ -4,36 +4,63 @@ A case is the state that stops it, words of the error, and what the error says t
 add a line to `CASES`; or to `STOPS_NOTHING`, where the request ends all the same.
 """
 
-import errno
-import hashlib
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
-from flows import merging, registering, removal
+from flows import opt_out
 from flows.auditing import CHECKS, look
-from flows.decisions import approve, reject
+from flows.certificates import check_certificates
 from flows.opt_out import open_requests
 from flows.setting_aside import OWN_ERRORS, in_words
 from flows.stocktaking import Stock
 from flows.workspace import Workspace
-from sift_core import training
 from tests.flows.kept import LEAVER, STAYER, Both
-from tests.flows.test_build import change
+from tests.flows.mishaps import (
+    Change,
+    Patch,
+    World,
+    another_machine,
+    another_remote,
+    approve_again,
+    base_damaged,
+    base_gone,
+    base_named_again,
+    base_unnamed,
+    build,
+    built_in_the_future,
+    champion_deleted,
+    checkout,
+    damage,
+    disk_full,
+    give_rows_again,
+    grid_back,
+    key_away,
+    key_back,
+    law_gone,
+    mask_lost,
+    merge_lost,
+    mlflow_files_gone,
+    mlflow_gone,
+    mlflow_rows_gone,
+    model_deleted,
+    name_back,
+    nothing,
+    other_approvers,
+    other_grid,
+    other_name,
+    other_rate,
+    other_seed,
+    rate_back,
+    remote_gone,
+    rows_lost,
+    rows_lost_of_stayer,
+    rows_of_stayer,
+    withdraw_all,
+)
 from tests.flows.workspaces import (
-    add,
-    build_plainly,
     files,
-    let_go_of_databases,
-    lose,
-    lose_rows,
     opt_out_plainly,
     record,
     request,
@@ -41,207 +68,6 @@ from tests.flows.workspaces import (
 )
 
 pytestmark = pytest.mark.slow  # each is an opt-out, some a build too
-
-Change = Callable[[Workspace], object]
-Patch = pytest.MonkeyPatch
-World = Callable[[Patch], object]
-
-
-def other_rate(place: Workspace) -> None:
-    change(place, "learning_rate: 0.01", "learning_rate: 0.02")
-
-
-def rate_back(place: Workspace) -> None:
-    change(place, "learning_rate: 0.02", "learning_rate: 0.01")
-
-
-def other_grid(place: Workspace) -> None:
-    change(place, "digest_seed: 4626", "digest_seed: 4627")
-
-
-def grid_back(place: Workspace) -> None:
-    change(place, "digest_seed: 4627", "digest_seed: 4626")
-
-
-def other_name(place: Workspace) -> None:
-    change(place, "name: films", "name: movies")
-
-
-def name_back(place: Workspace) -> None:
-    change(place, "name: movies", "name: films")
-
-
-def other_approvers(place: Workspace) -> None:
-    change(place, "approvers: []", "approvers: [the new officer]")
-
-
-def approve_again(place: Workspace) -> None:
-    approve(place, open_requests(place)[0], "the new officer", "identity proven")
-
-
-def build(place: Workspace) -> None:
-    build_plainly(place.root)
-
-
-def damage(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1] + b"\0\0")
-
-
-def dvc(place: Workspace, *words: str) -> None:
-    """What a person types."""
-    program = Path(sys.executable).with_name("dvc")
-    subprocess.run([program, *words], cwd=place.root, check=True)
-
-
-def checkout(what: str) -> Change:
-    """`dvc checkout --force WHAT`, as the remedy says."""
-    return lambda place: dvc(place, "checkout", "--force", what)
-
-
-def base_gone(place: Workspace) -> None:
-    shutil.rmtree(place.base)
-
-
-def base_damaged(place: Workspace) -> None:
-    damage(place.base / "model.safetensors")
-
-
-def base_unnamed(place: Workspace) -> None:
-    (place.root / "base.json").unlink()
-
-
-def base_named_again(place: Workspace) -> None:
-    subprocess.run(["git", "checkout", "HEAD", "--", "base.json"], cwd=place.root, check=True)
-
-
-def mask_lost(who: str) -> Change:
-    """A mask of which nobody has a copy."""
-
-    def go(place: Workspace) -> None:
-        mask = files(place, who)[2]
-        lose(place, mask, hashlib.md5(mask.read_bytes(), usedforsecurity=False).hexdigest())
-
-    return go
-
-
-def rows_lost(place: Workspace) -> None:
-    lose_rows(place, LEAVER)
-
-
-def give_rows_again(place: Workspace) -> None:
-    """Reject it, add rows, finetune everybody anew, file it again."""
-    reject(place, open_requests(place)[0], "the privacy officer", "rows are lost")
-    add(place, reviews(LEAVER), replace=True)
-    other_seed(place)
-    request(Workspace.open(place.root), LEAVER)
-
-
-def rows_lost_of_stayer(place: Workspace) -> None:
-    lose_rows(place, STAYER)
-
-
-def rows_of_stayer(place: Workspace) -> None:
-    add(place, reviews(STAYER), replace=True)
-
-
-def remote_gone(place: Workspace) -> None:
-    shutil.rmtree(place.root / "remote")
-
-
-def another_remote(place: Workspace) -> None:
-    folder = place.root / "another remote"
-    folder.mkdir()
-    dvc(place, "remote", "modify", "storage", "url", str(folder))
-
-
-def other_seed(place: Workspace) -> None:
-    seed = "seed: {}                    # the same"
-    build(change(place, seed.format(0), seed.format(7)))
-
-
-def law_gone(place: Workspace) -> None:
-    """The law that the request falls under is no more in the policy."""
-    path = place.root / "params.yaml"
-    lines = path.read_text().splitlines(keepends=True)
-    text = "".join(line for line in lines if not line.startswith("    gdpr: {"))
-    path.write_text(text.replace("jurisdiction: gdpr", "jurisdiction: ccpa"))
-
-
-def mlflow_rows_gone(place: Workspace) -> None:
-    let_go_of_databases()
-    (place.root / "mlflow.db").unlink()
-
-
-def mlflow_gone(place: Workspace) -> None:
-    mlflow_rows_gone(place)
-    mlflow_files_gone(place)
-
-
-def mlflow_files_gone(place: Workspace) -> None:
-    shutil.rmtree(place.root / "mlruns")
-
-
-def champion_deleted(place: Workspace) -> None:
-    MlflowClient(place.mlflow.tracking_uri).delete_model_version("films", "1")
-
-
-def model_deleted(place: Workspace) -> None:
-    MlflowClient(place.mlflow.tracking_uri).delete_registered_model("films")
-
-
-def built_in_the_future(place: Workspace) -> None:
-    """By a clock that was a month ahead and is right by now."""
-    add(place, reviews("newcomer"))
-    with Patch.context() as wrong:
-        clock(days=30)(wrong)
-        build(place)
-
-
-def clock(days: int) -> World:
-    """It is so many days later."""
-
-    class Wrong(datetime):
-        @classmethod
-        def now(cls, _zone: object = None) -> datetime:
-            return datetime.now(UTC) + timedelta(days=days)
-
-    def run(patch: Patch) -> None:
-        for module in (merging, registering, removal):
-            patch.setattr(module, "datetime", Wrong)
-
-    return run
-
-
-def disk_full(patch: Patch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    patch.setattr(registering, "save_model", refuse)
-
-
-def another_machine(patch: Patch) -> None:
-    """The same finetuning gives other bits."""
-    seeded = training.set_seed
-    patch.setattr(training, "set_seed", lambda seed: seeded(seed + 1))
-
-
-def nothing(_: object) -> None:
-    pass
-
-
-def key_away(place: Workspace) -> None:
-    keys = place.root / ".sift" / "keys"
-    shutil.move(keys, place.root.with_name("keys"))
-
-
-def key_back(place: Workspace) -> None:
-    shutil.move(place.root.with_name("keys"), place.root / ".sift" / "keys")
-
-
-def withdraw_all(place: Workspace) -> None:
-    """The rows are gone, so nothing can be left of them."""
-    reject(place, open_requests(place)[0], "the privacy officer", "rows are lost")
-    request(place, LEAVER)
 
 
 @dataclass(frozen=True)
@@ -281,6 +107,8 @@ CASES = [
     ),
     Case("rows lost, masks only", rows_lost, "another finetune.seed", give_rows_again, "masks"),
     Case("a stayer's rows", rows_lost_of_stayer, "sift contributors add", rows_of_stayer),
+    Case("the merge state, lost", merge_lost, "run `sift build`", build),
+    Case("the merge state, lost, masks only", merge_lost, "finetune.seed", other_seed, "masks"),
     Case("no signing key", key_away, "key", key_back),
     Case("no base", base_gone, "dvc checkout", checkout("base")),
     Case("no base, records", base_gone, "dvc checkout base", checkout("base"), records=True),
@@ -356,6 +184,23 @@ def test_what_stops_nothing(mishap: Mishap, _both: Both, monkeypatch: Patch) -> 
     run(place.root)
 
     require_ended(place.root)
+
+
+def test_a_version_that_is_lost_before_the_end_stops_nothing(
+    _both: Both, monkeypatch: Patch
+) -> None:
+    place = _both.vectors.restore()
+    request(place, LEAVER)
+    with monkeypatch.context() as patch:
+        disk_full(patch, opt_out, "end_request")
+        with pytest.raises(OSError, match="No space"):
+            run(place.root)
+    mlflow_gone(place)
+
+    run(place.root)
+
+    assert open_requests(place) == []
+    assert len(check_certificates(place)) == 1
 
 
 def restored(both: Both, case: Case | Mishap) -> Workspace:
