@@ -205,6 +205,7 @@ def test_a_build_that_dies_once_ends_the_same(
     require_tidy(built, versions=[1, 2])
 
 
+@pytest.mark.slow
 def test_what_dvc_had_half_written_when_it_died_comes_back(
     built: Workspace, without_leaver: bytes
 ) -> None:
@@ -216,6 +217,7 @@ def test_what_dvc_had_half_written_when_it_died_comes_back(
     require_left(built, without_leaver)
 
 
+@pytest.mark.slow
 def test_a_build_in_the_middle_of_an_opt_out_does_not_bring_the_leaver_back(
     built: Workspace, without_leaver: bytes
 ) -> None:

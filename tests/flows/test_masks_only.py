@@ -148,6 +148,7 @@ def test_an_opt_out_ends_in_the_bytes_of_a_world_without_the_leaver(
     assert verify(masks_only, rederive=True).passed
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_checked_and_what_was_not(masks_only: Workspace) -> None:
     removal = request(masks_only, LEAVER)
     opt_out_plainly(masks_only.root)
@@ -180,6 +181,7 @@ def test_withdrawn_records_are_as_if_never_given(
     assert "not rebuilt" in read_report(masks_only, removal.request_id)["claimed"][0]
 
 
+@pytest.mark.slow
 def test_identical_data_of_another_contributor_survives(masks_only: Workspace) -> None:
     leaver, stayer = TWINS
     request(masks_only, leaver)
@@ -227,6 +229,7 @@ def test_a_build_derives_again_only_what_it_takes_away(
     require_merge_of(masks_only, tmp_path / "other", tiny_classifier, rows)
 
 
+@pytest.mark.slow
 def test_a_build_derives_again_who_stays_where_that_is_less(
     masks_only: Workspace, derived: list[str], tmp_path: Path, tiny_classifier: Path
 ) -> None:

@@ -204,6 +204,7 @@ def test_the_champion_masks_members_and_nobody_else(
     assert served(MEMBER) != served(LEAVER)
 
 
+@pytest.mark.slow
 def test_who_stays_is_served_as_in_a_world_without_the_leaver(
     left: Workspace, tmp_path: Path, tiny_classifier: Path
 ) -> None:
@@ -261,6 +262,7 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
     assert verify(built).passed
 
 
+@pytest.mark.slow
 def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
     built: Workspace,
 ) -> None:

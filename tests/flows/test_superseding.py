@@ -56,6 +56,7 @@ def test_what_is_replaced_stays_until_the_new_merge_is_committed(built: Workspac
     assert (first.destroyed_at, second.superseded_at) == (None, None)
 
 
+@pytest.mark.slow
 def test_an_opt_out_scores_members_on_the_rows_that_are_in_the_merge(built: Workspace) -> None:
     """Somebody's new rows wait for a build; no finetuning has seen them."""
     key = built.key_of(WRITER)

@@ -228,6 +228,7 @@ def test_other_settings_than_the_merge_has_are_refused_before_anything_changes(
     assert (tree(built.root / "data"), merge_bytes(built)) == before
 
 
+@pytest.mark.slow
 def test_what_a_report_says_is_json(built: Workspace) -> None:
     """The report of records names none of them, and no text."""
     request(built, WRITER, records=hashes(built))

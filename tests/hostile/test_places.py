@@ -101,6 +101,7 @@ def test_an_opt_out_in_a_copy_leaves_the_original_alone_to_the_byte(
     assert "nobody tells" in diagnosis(place, "departures")[1]
 
 
+@pytest.mark.slow
 def test_a_moved_workspace_goes_on_after_one_command(original: Workspace, tmp_path: Path) -> None:
     new = tmp_path / "else where"
     original.root.rename(new)

@@ -129,7 +129,14 @@ def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_w
     assert "longer than the 32 tokens that are read" in page
 
 
-@pytest.mark.parametrize("changed", [{"max_length": 28}, {"seed": 5}, {"source": "/nowhere"}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"max_length": 28},
+        pytest.param({"seed": 5}, marks=pytest.mark.slow),
+        pytest.param({"source": "/nowhere"}, marks=pytest.mark.slow),
+    ],
+)
 def test_after_a_first_build_that_failed_the_base_is_made_and_who_was_added_can_leave(
     tmp_path: Path,
     tiny_causal: Path,

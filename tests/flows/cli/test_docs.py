@@ -14,6 +14,7 @@ _BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
 _FILE = re.compile(r"^```(?:json|text) (\S+)\n(.*?)^```$", flags=re.M | re.S)
 
 
+@pytest.mark.slow
 def test_the_session_of_the_docs_works(
     sift: Sift,
     tmp_path: Path,
