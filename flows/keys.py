@@ -141,7 +141,8 @@ class Keys:
     def _lost(self) -> KeyFileError:
         return KeyFileError(
             f"{self.signing_file} is lost, and certificates know its public key.",
-            remedy="restore it from a backup: another key could not continue their chain.",
+            remedy="restore it from a backup, or say in SIFT_SIGNING_KEY where it lies: another "
+            "key could not continue their chain.",
         )
 
     def _fitting(self, key: SigningKey) -> SigningKey:

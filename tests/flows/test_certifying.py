@@ -24,7 +24,7 @@ from flows.registering import export
 from flows.signing_models import sign_model
 from flows.verifying import verify
 from flows.workspace import Workspace
-from lineage.certificate_envelope import EvidenceError
+from lineage.certificate_envelope import EvidenceError, KeyFileError
 from lineage.state_export import export_state
 from tests.flows.departures import LEAVER, Departure
 from tests.flows.test_verifying import change_lineage, failed, flip_a_byte
@@ -243,7 +243,7 @@ def test_without_a_key_nothing_is_removed(built: Workspace) -> None:
     removal = request(built, LEAVER)
     Keys(built.root).signing_file.unlink()
 
-    with pytest.raises(UsageError, match="sift keys init"):
+    with pytest.raises(KeyFileError, match="is lost"):
         opt_out.fn(built.root, [removal.request_id])
 
     assert removal.next_step() == "removed"

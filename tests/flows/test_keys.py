@@ -92,7 +92,7 @@ def test_a_key_elsewhere_is_used_and_not_copied(
     elsewhere = tmp_path / "mounted" / "key.pem"
     elsewhere.parent.mkdir()
     keys.signing_file.rename(elsewhere)
-    with pytest.raises(UsageError, match="no signing key"):
+    with pytest.raises(KeyFileError, match=OVERRIDE):
         keys.signing_key()
     monkeypatch.setenv(OVERRIDE, str(elsewhere))
     assert keys.signing_key().public.key_id == keys.ring().current.key_id
