@@ -15,12 +15,12 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from flows.doors.mlflow_destroying import DestroyingStore, LiveModelError
 from flows.doors.mlflow_model import write_model
+from flows.doors.mlflow_moving import ModelStoreError
 from flows.doors.mlflow_store import (
     CHAMPION,
     TAG_MODEL,
     TAG_SEQ,
     TAG_STATE,
-    ModelStoreError,
     Place,
     Registered,
     StoredModel,

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_IN
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import Connection, MetaData, String, cast, create_engine, or_, select, text
 
-from flows.doors.mlflow_store import ModelStoreError
+from flows.doors.mlflow_moving import ModelStoreError
 
 _VERSION_TABLES = ("model_version_tags", "registered_model_aliases", "model_versions")
 

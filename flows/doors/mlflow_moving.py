@@ -34,6 +34,10 @@ ORDER BY 1
 """
 
 
+class ModelStoreError(FlowError):
+    """MLflow refused or its store cannot be read."""
+
+
 def first_elsewhere(root: Path, name: str) -> str | None:
     """Where a row of ours, of the experiment or model `name`, says that files lie that is not here.
 
@@ -53,7 +57,7 @@ def _locations(database: Path, name: str) -> Iterator[str]:
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):  # MLflow has not made them yet
             return
-        raise FlowError(
+        raise ModelStoreError(
             f"{database} cannot be asked where its files lie: {error}.",
             remedy="end other processes that use it, then run the same command again.",
         ) from error

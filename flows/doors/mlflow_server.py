@@ -27,7 +27,8 @@ from flows.doors.belonging import elsewhere
 from flows.doors.mlflow import Mlflow
 from flows.doors.mlflow_database import NoDatabaseError, ServerDatabase
 from flows.doors.mlflow_model import write_model
-from flows.doors.mlflow_store import TAG_MODEL, ModelStoreError, Place, StoredModel, found
+from flows.doors.mlflow_moving import ModelStoreError
+from flows.doors.mlflow_store import TAG_MODEL, Place, StoredModel, found
 from flows.serving.card import ModelCard
 
 _TAG_WORKSPACE = "sift.workspace"

@@ -35,8 +35,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.doors.belonging import elsewhere
-from flows.doors.mlflow_moving import first_elsewhere
-from flows.errors import FlowError
+from flows.doors.mlflow_moving import ModelStoreError, first_elsewhere
 from flows.folders import require_usable
 
 CHAMPION = "champion"
@@ -47,10 +46,6 @@ TAG_MODEL = "sift.model_id"
 _BUSY_SECONDS = 20.0
 
 Place = Literal["mlflow-registry", "mlflow-model", "mlflow-run"]
-
-
-class ModelStoreError(FlowError):
-    """MLflow refused or its store cannot be read."""
 
 
 @dataclass(frozen=True)
