@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 import sift_core
-from flows.errors import UsageError
+from flows.errors import FlowError, UsageError
 from flows.method import method_settings
 from flows.progress import tracked
 from flows.readers import read_rows
@@ -23,6 +23,8 @@ from sift_core.borders import border
 from sift_core.clock import DATE, reads_clock
 
 _RESTORE = "restore it with `dvc checkout base`."
+_ID = "base_id"
+"""In `base.json`: the SHA-256 of the folder as it was made."""
 _CLOCK = "chat_template_clock"
 """In `base.json` where the chat template prints a date: the one that it prints, always."""
 
@@ -32,15 +34,21 @@ _ORIGIN = "base.json"
 the folder: the same weights have the same id wherever they were made from."""
 
 
+class AlteredBaseError(FlowError):
+    """The base model is not the bytes that were made."""
+
+
 def ensure_base(workspace: Workspace) -> None:
     """Make `base/` unless it is there already, made from the same settings.
 
     Before it takes its place it is tried: encoding, training, scoring and serving of a made-up row,
     so a base that cannot work is refused here and not in the middle of a build. Raises ModelError,
-    DataError, UsageError; `base/` is then as it was.
+    DataError, UsageError; `base/` is then as it was. Raises AlteredBaseError where it is no more
+    what was made: a merge would begin anew on it.
     """
     origin = _origin(workspace)
     if _stored_origin(workspace) == origin:
+        _require_unaltered(workspace)
         return
     settings = workspace.settings.base
     torch.set_num_threads(workspace.settings.finetune.threads)
@@ -60,9 +68,21 @@ def ensure_base(workspace: Workspace) -> None:
         if workspace.base.exists():
             workspace.base.rename(scratch / "replaced")
         (scratch / "base").rename(workspace.base)
-    clock = {_CLOCK: DATE.isoformat()} if reads_clock(own.chat_template) else {}
-    text = json.dumps({**origin, **clock}, indent=2, sort_keys=True) + "\n"
+    made = {_ID: base_id(workspace)}
+    if reads_clock(own.chat_template):
+        made[_CLOCK] = DATE.isoformat()
+    text = json.dumps({**origin, **made}, indent=2, sort_keys=True) + "\n"
     sift_core.write_atomically(workspace.root / _ORIGIN, text.encode())
+
+
+def _require_unaltered(workspace: Workspace) -> None:
+    made = json.loads((workspace.root / _ORIGIN).read_text()).get(_ID)
+    if made is not None and made != base_id(workspace):  # none: of before it was written down
+        raise AlteredBaseError(
+            f"{workspace.base} is not what {_ORIGIN} says was made: SHA-256 {made[:16]}….",
+            remedy="restore it with `dvc checkout base`; or, where there never was a build, delete "
+            f"{workspace.base} and run `sift build`, which makes it.",
+        )
 
 
 def _try_out(workspace: Workspace, folder: Path) -> PreTrainedTokenizerBase:
@@ -232,6 +252,7 @@ def _stored_origin(workspace: Workspace) -> dict[str, Any] | None:
     if not path.is_file() or not workspace.base.is_dir():
         return None
     origin: dict[str, Any] = json.loads(path.read_text())
+    origin.pop(_ID, None)
     if origin.pop(_CLOCK, DATE.isoformat()) != DATE.isoformat():
         return {}  # its chat template printed another date: another base
     return origin

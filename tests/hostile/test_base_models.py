@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from flows.base import ensure_base, load_base
+from flows.base import AlteredBaseError, ensure_base, load_base
 from flows.settings import write_settings
 from flows.workspace import Workspace
 from flows.workspace import template as template_file
@@ -326,3 +326,18 @@ def test_a_date_that_the_template_prints_is_recorded_beside_the_base(
         load_base(place)
     ensure_base(place)
     assert json.loads(path.read_text()) == recorded
+
+
+def test_a_base_that_was_altered_on_the_disk_is_not_built_on(
+    root: Path, tiny_classifier: Path
+) -> None:
+    place = with_base(root, tiny_classifier, tiny.LABELS)
+    ensure_base(place)
+    weights = place.base / "model.safetensors"
+    made = weights.read_bytes()
+    weights.write_bytes(made[:-1] + bytes([made[-1] ^ 1]))
+    with pytest.raises(AlteredBaseError, match="says was made"):
+        ensure_base(Workspace.open(place.root))
+
+    weights.write_bytes(made)
+    ensure_base(Workspace.open(place.root))
