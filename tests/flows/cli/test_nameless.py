@@ -98,16 +98,26 @@ def test_the_commands_of_a_container_work(inside: Path, tiny_classifier: Path) -
     for path in (inside, *inside.rglob("*")):
         os.chown(path, UID, UID)
     place = f"--workspace|{inside / 'w'}"
-    commands = [
-        f"init|{inside / 'w'}|--base|{inside / 'base'}|--label|bad|--label|good",
-        f"contributors|add|{inside / 'rows.jsonl'}|{place}",
-        f"build|{place}",
-        f"opt-out|request|ann|--basis|gdpr-art-17|{place}",
-        f"opt-out|approve|opt-out-0001|--by|Jo Counsel|--reason|identity proven|{place}",
-        f"opt-out|run|{place}",
-        f"doctor|{place}",
-        f"opt-out|status|opt-out-0001|--json|{place}",
-    ]
+    _become(inside, [f"init|{inside / 'w'}|--base|{inside / 'base'}|--label|bad|--label|good"])
+    settings = inside / "w" / "params.yaml"
+    settings.write_text(settings.read_text().replace("max_length: 256", "max_length: 64"))
+    printed = _become(
+        inside,
+        [
+            f"contributors|add|{inside / 'rows.jsonl'}|{place}",
+            f"build|{place}",
+            f"opt-out|request|ann|--basis|gdpr-art-17|{place}",
+            f"opt-out|approve|opt-out-0001|--by|Jo Counsel|--reason|identity proven|{place}",
+            f"opt-out|run|{place}",
+            f"doctor|{place}",
+            f"opt-out|status|opt-out-0001|--json|{place}",
+        ],
+    )
+    assert f'"filed_by": "uid {UID}"' in printed
+
+
+def _become(inside: Path, commands: list[str]) -> str:
+    """Run commands as a user without a name; what they printed."""
     caps = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
     become = ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", *caps]
     done = subprocess.run(
@@ -120,4 +130,4 @@ def test_the_commands_of_a_container_work(inside: Path, tiny_classifier: Path) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert f'"filed_by": "uid {UID}"' in done.stdout
+    return done.stdout
