@@ -29,6 +29,7 @@ from tests.flows.traces import traces
 from tests.flows.workspaces import (
     add,
     build_plainly,
+    let_go_of_databases,
     marker,
     opt_out_plainly,
     record,
@@ -195,6 +196,7 @@ def test_a_restored_copy_of_the_folder_is_caught_up_by_the_next_build(
     state = merge_bytes(place)
     shutil.rmtree(place.root)
     shutil.copytree(copy, place.root, symlinks=True)
+    let_go_of_databases()
 
     place = Workspace.open(place.root)
     with place.lock():

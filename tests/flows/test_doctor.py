@@ -134,7 +134,7 @@ DAMAGES: list[tuple[Callable[[Workspace], None], str, str, str]] = [
     (server_key_open, "keys", "failed", "`sift down`, delete it, `sift up`"),
     (secret_gone, "keys", "failed", "restore it from a backup"),
     (secret_in_git, "keys", "failed", "git rm --cached .sift/secret.key"),
-    (signing_key_gone, "keys", "failed", "keys init"),
+    (signing_key_gone, "keys", "failed", "SIFT_SIGNING_KEY"),
     (another_model_key, "keys", "failed", "keys"),
     (lineage_altered, "lineage", "failed", "backup"),
     (lineage_no_database, "lineage", "failed", "restore the file from a backup"),
