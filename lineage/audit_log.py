@@ -8,7 +8,7 @@ at its start, and the entry becomes part of the same transaction.
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,13 +87,16 @@ class Answer:
 class AuditedConnection:
     """Runs statements within one transaction and notes the key of every row they change.
 
-    `connection` writes; `before` sees the store as it was when the transaction began.
+    `connection` writes; `before` sees the store as it was when the transaction began; `tables` are
+    those that the log follows.
     """
 
-    def __init__(self, connection: Database, before: Database) -> None:
+    def __init__(
+        self, connection: Database, before: Database, tables: Mapping[str, AuditedTable]
+    ) -> None:
         self._connection = connection
         self._before = before
-        self._tables = audited_tables(connection)
+        self._tables = tables
         self._touched: dict[str, set[tuple[Any, ...]]] = {}
         self._events: list[str] = []
 
@@ -154,7 +157,9 @@ class AuditedConnection:
 
 
 @contextmanager
-def audited(connection: Database) -> Iterator[AuditedConnection]:
+def audited(
+    connection: Database, tables: Mapping[str, AuditedTable]
+) -> Iterator[AuditedConnection]:
     """Begin a transaction, give the connection to write through, append the entry, commit.
 
     On an error nothing is committed; closing the connection rolls it back.
@@ -165,7 +170,7 @@ def audited(connection: Database) -> Iterator[AuditedConnection]:
         # A transaction sees the store as of its first look, not of BEGIN.
         run(before, "audit_head")
         connection.begin()
-        writing = AuditedConnection(connection, before)
+        writing = AuditedConnection(connection, before, tables)
         yield writing
         writing.append_entry()
     finally:

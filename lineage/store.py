@@ -14,6 +14,7 @@ import duckdb
 
 from lineage import schema
 from lineage.audit_log import audited
+from lineage.audit_rows import AuditedTable, audited_tables
 from lineage.catalogue import catalogue, own_catalogue, require_own
 from lineage.errors import (
     LineageBusyError,
@@ -25,7 +26,7 @@ from lineage.errors import (
 from lineage.reader import Reader
 from lineage.recorder import Recorder
 from lineage.rewriting import copy_live_rows
-from lineage.statements import Database
+from lineage.statements import Connection, Database
 
 Config = dict[str, str | bool | int | float | list[str]]
 
@@ -51,6 +52,19 @@ _WRITERS: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 # Comparing schema and catalogue takes longer than opening the file, so a file is looked at once,
 # and again when anybody but us has written to it. When it changed is nothing that a writer sets.
 _LOOKED_AT: dict[Path, tuple[object, ...]] = {}
+
+# What the log follows is said by the tables' definitions, so by the migrations alone.
+_AUDITED: dict[tuple[schema.Migration, ...], dict[str, AuditedTable]] = {}
+
+
+class _Sessions(threading.local):
+    """The files that this thread has open for a session."""
+
+    def __init__(self) -> None:
+        self.open: dict[Path, duckdb.DuckDBPyConnection] = {}
+
+
+_SESSIONS = _Sessions()
 
 
 class Store(ABC):
@@ -100,9 +114,9 @@ class Store(ABC):
         LineageFileError, and LineageWriteError when the database cannot write (a full disk).
         """
         self._require()
-        with self._exclusive() as connection:
+        with self._writing() as connection:
             self._require_fit(connection)
-            with audited(connection) as writing:
+            with audited(connection, _audited(connection)) as writing:
                 yield Recorder(writing)
 
     @abstractmethod
@@ -124,6 +138,15 @@ class Store(ABC):
     def check(self) -> str:
         """Open the store and say what it is. Raises LineageError as `reader` does."""
 
+    def session(self) -> AbstractContextManager[None]:
+        """Open the store once for all that this thread asks and writes within.
+
+        Opening takes longer than most questions. Each transaction is one of its own all the same.
+        Nobody else can use a file meanwhile, so this is for moments: never around what computes,
+        or waits for anything. Raises as `writer` does. A store elsewhere keeps its sessions itself.
+        """
+        return nullcontext()
+
     def orchestrating(self) -> AbstractContextManager[None]:
         """Be the only one who works on what this store tells of, on whatever machine.
 
@@ -144,6 +167,10 @@ class Store(ABC):
     @abstractmethod
     def _require(self) -> None:
         """Raise LineageMissingError where there is no store."""
+
+    def _writing(self) -> AbstractContextManager[Database]:
+        """Give a connection to write one transaction through."""
+        return self._exclusive()
 
     @abstractmethod
     def _exclusive(self) -> AbstractContextManager[Database]:
@@ -171,6 +198,21 @@ class LineageStore(Store):
         self.wait_seconds = wait_seconds
 
     @contextmanager
+    def session(self) -> Iterator[None]:
+        """As `Store.session`. One within another is part of it."""
+        if self.path in _SESSIONS.open:
+            yield
+            return
+        self._require()
+        with self._exclusive() as connection:
+            self._require_fit(connection)
+            _SESSIONS.open[self.path] = connection
+            try:
+                yield
+            finally:
+                del _SESSIONS.open[self.path]
+
+    @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Give a Reader on a read-only connection; nobody writes while it is open.
 
@@ -178,13 +220,20 @@ class LineageStore(Store):
         LineageFileError.
         """
         self._require()
-        deadline = time.monotonic() + self.wait_seconds
-        with closing(self._open(True, _SEALED, deadline)) as connection:
+        with closing(self._looking()) as connection:
             try:
                 self._require_fit(connection)
                 yield Reader(connection)
             except duckdb.Error as error:
                 raise self._unreadable(error) from error
+
+    def _looking(self) -> duckdb.DuckDBPyConnection:
+        """A connection that cannot write: of its own, or of this thread's session."""
+        if session := _SESSIONS.open.get(self.path):
+            connection = session.cursor()
+            connection.execute("BEGIN TRANSACTION READ ONLY")
+            return connection
+        return self._open(True, _SEALED, time.monotonic() + self.wait_seconds)
 
     def check(self) -> str:
         """Open the file and say what it is."""
@@ -215,25 +264,43 @@ class LineageStore(Store):
                 _remove(leftovers)
 
     @contextmanager
+    def _writing(self) -> Iterator[Database]:
+        session = _SESSIONS.open.get(self.path)
+        if session is None:
+            with self._exclusive() as connection:
+                yield connection
+        else:
+            with self._in_our_words(), closing(session.cursor()) as connection:
+                yield connection
+
+    @contextmanager
     def _exclusive(self, config: Config = _SEALED) -> Iterator[duckdb.DuckDBPyConnection]:
         deadline = time.monotonic() + self.wait_seconds
         turn = _WRITERS[self.path]
         if not turn.acquire(timeout=max(0.0, self.wait_seconds)):
             raise self._busy("another thread of this process is writing")
         try:
-            with closing(self._open(False, config, deadline)) as connection:
+            with (
+                self._in_our_words(),
+                closing(self._open(False, config, deadline)) as connection,
+            ):
                 opened = self._on_disk()
                 yield connection
             if _LOOKED_AT.get(self.path) == opened:
                 _LOOKED_AT[self.path] = self._on_disk()  # what we wrote is ours
+        finally:
+            turn.release()
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
         except duckdb.Error as error:
             raise LineageWriteError(
                 f"the lineage store {self.path} could not be written: {_first_line(error)}",
                 remedy="nothing of this step was kept; free disk space or correct the cause,"
                 " then run the command again.",
             ) from error
-        finally:
-            turn.release()
 
     def _require_fit(self, connection: duckdb.DuckDBPyConnection) -> None:
         if _LOOKED_AT.get(self.path) != self._on_disk():
@@ -295,6 +362,13 @@ class LineageStore(Store):
             f"the lineage store {self.path} was in use for {self.wait_seconds:g} s ({facts}).",
             remedy="wait for the other command to end, or stop it, then try again.",
         )
+
+
+def _audited(connection: Connection) -> dict[str, AuditedTable]:
+    known = schema.migrations()
+    if known not in _AUDITED:
+        _AUDITED[known] = audited_tables(connection)
+    return _AUDITED[known]
 
 
 _BUSY = (
