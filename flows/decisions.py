@@ -13,7 +13,7 @@ from flows.policy import approval_rule
 from flows.removal import Removal, identify
 from flows.texts import require_person
 from flows.workspace import Workspace
-from lineage import LegalHold
+from lineage import LegalHold, Reader
 from lineage.opt_out import APPROVED, REJECTED
 
 
@@ -36,7 +36,7 @@ def approve(workspace: Workspace, request_id: str, by: str, reason: str) -> int:
         identify([removal])
     with workspace.lineage.writer() as recorder:
         recorder.decide(request_id, APPROVED, by, reason, datetime.now(UTC))
-    missing = _missing(workspace, request_id)
+        missing = _missing(workspace, recorder.read, request_id)
     if missing == 0:
         record_approval(removal)
     return missing
@@ -78,6 +78,7 @@ def obstacle(workspace: Workspace, request_id: str) -> FlowError | None:
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
         hold = reader.standing_hold(request.contributor_key)
+        missing = _missing(workspace, reader, request_id)
     if hold is not None:
         return OnHoldError(
             f"{request_id} is under legal hold since {hold.placed_at:%Y-%m-%d}, placed by "
@@ -85,7 +86,7 @@ def obstacle(workspace: Workspace, request_id: str) -> FlowError | None:
             remedy=f"when it ends: `sift opt-out release {request.contributor_key} --by NAME "
             "--reason TEXT`.",
         )
-    if missing := _missing(workspace, request_id):
+    if missing:
         more = "more " if missing < workspace.settings.policy.persons else ""
         who = f"{missing} {more}person{'s' if missing > 1 else ''}"
         return NotApprovedError(
@@ -132,9 +133,7 @@ def _deciding(workspace: Workspace, request_id: str, by: str, reason: str) -> Re
     return removal
 
 
-def _missing(workspace: Workspace, request_id: str) -> int:
-    with workspace.lineage.reader() as reader:
-        request = reader.request(request_id)
-        rows = reader.approvals(request_id)
+def _missing(workspace: Workspace, reader: Reader, request_id: str) -> int:
+    request, rows = reader.request(request_id), reader.approvals(request_id)
     rule = approval_rule(workspace.settings.policy)
     return rule.missing([row.actor for row in rows if row.decision == APPROVED], request.filed_by)

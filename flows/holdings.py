@@ -53,8 +53,8 @@ class Holding(Protocol):
     def destroy(self, rows: Iterable[PurgeObject]) -> None:
         """Destroy what is there of these; what is gone already is passed over."""
 
-    def is_absent(self, row: PurgeObject) -> bool:
-        """Look for one of them again."""
+    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+        """Look for them again: those that are not gone."""
 
 
 class Files:
@@ -89,9 +89,9 @@ class Files:
         for row in rows:
             (self._workspace.root / row.locator).unlink(missing_ok=True)
 
-    def is_absent(self, row: PurgeObject) -> bool:
-        """Look whether the file is there."""
-        return not (self._workspace.root / row.locator).exists()
+    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+        """Look whether the files are there."""
+        return [row for row in rows if (self._workspace.root / row.locator).exists()]
 
     def _files(self, removal: Removal, impact: Impact) -> dict[Path, str]:
         """All files of this contributor, or those that held withdrawn records; states.
@@ -163,9 +163,10 @@ class DvcObjects:
         """Delete the objects, and what remembers them."""
         self._dvc.destroy(map(self._stored, rows), [self._place])
 
-    def is_absent(self, row: PurgeObject) -> bool:
+    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
         """Ask the store again."""
-        return self._dvc.is_absent(self._stored(row))
+        stored = {self._stored(row): row for row in rows}
+        return [stored[left] for left in self._dvc.still_there(stored)]
 
     def _stored(self, row: PurgeObject) -> StoredObject:
         return StoredObject(self._place, row.locator, "", row.bytes or 0)
@@ -220,9 +221,9 @@ class ModelVersions:
         """Destroy bytes and rows."""
         self._mlflow.destroy(map(_stored_model, rows))
 
-    def is_absent(self, row: PurgeObject) -> bool:
+    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
         """Ask the store and the disk again."""
-        return self._mlflow.is_absent(_stored_model(row))
+        return [row for row in rows if not self._mlflow.is_absent(_stored_model(row))]
 
 
 def _stored_model(row: PurgeObject) -> StoredModel:

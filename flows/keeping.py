@@ -98,11 +98,13 @@ def drop_joined(workspace: Workspace, key: str) -> None:
 
     They withdrew some records and stay; the vectors of others wait for the next build.
     """
+    if not workspace.keeps_masks_only:
+        return
     state = current_state(workspace)
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     own = [member for member in members if member.contributor_key == key]
-    if own and workspace.keeps_masks_only:
+    if own:
         _vector_file(workspace, own[0]).unlink(missing_ok=True)
         with workspace.lineage.writer() as recorder:
             recorder.mark_vectors_dropped([own[0].run_id], datetime.now(UTC))

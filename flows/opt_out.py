@@ -133,13 +133,12 @@ def take_steps(
     ended, and at once what concerns all.
     """
     troubles: dict[str, Exception] = {}
-    upcoming = [step for removal in removals if (step := removal.next_step()) is not None]
-    first = min(map(steps.STEPS.index, upcoming), default=len(steps.STEPS))
+    joins = {removal: steps.STEPS.index(step) for removal, step in _upcoming(removals).items()}
+    first = min(joins.values(), default=len(steps.STEPS))
     remaining = steps.STEPS[first:]
-    for step in tracked("Opting out", remaining, len(remaining)):
-        going = [removal for removal in removals if removal.request_id not in troubles]
-        together = [removal for removal in going if removal.next_step() == step]
-        if together:
+    for number, step in enumerate(tracked("Opting out", remaining, len(remaining)), start=first):
+        going = [removal for removal in joins if removal.request_id not in troubles]
+        if together := [removal for removal in going if joins[removal] <= number]:
             try:
                 (take or _work)(together, step)
             except SetAsideError as error:
@@ -149,12 +148,21 @@ def take_steps(
 
 
 def _work(removals: list[Removal], step: str) -> None:
-    # A task that is tried again has done it for some.
-    removals = [removal for removal in removals if removal.next_step() == step]
+    # A task that is tried again has done it for some; others may have been rejected.
+    removals = [removal for removal, upcoming in _upcoming(removals).items() if upcoming == step]
     requests = [removal.request_id for removal in removals]
     if removals:
         with observed(removals[0].workspace, f"opt_out.{step}", requests):
             WORK[step](removals)
+
+
+def _upcoming(removals: Sequence[Removal]) -> dict[Removal, str]:
+    """The first step that is not done, of each request that has not ended."""
+    if not removals:
+        return {}
+    with removals[0].workspace.lineage.reader() as reader:
+        found = {removal: reader.next_step(removal.request_id) for removal in removals}
+    return {removal: step for removal, step in found.items() if step is not None}
 
 
 def _run_name() -> str:

@@ -12,7 +12,7 @@ be reached does not stop the others: the request stays before `purged`, lineage 
 pending, and running it again goes on from there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from flows.agents.holding import AGENTS, AgentArea
@@ -72,7 +72,8 @@ def purge(removals: Sequence[Removal]) -> None:
 
 
 def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> None:
-    impacts = {removal.request_id: removal.impact() for removal in going}
+    with place.lineage.session():
+        impacts = {removal.request_id: removal.impact() for removal in going}
     unreached: list[FlowError] = note(place, [removal.request_id for removal in going])
     own: Failures = {}
     going = _purge(Files(place), going, impacts, aside, own)
@@ -153,24 +154,26 @@ def _purge(
     Returns who may go on; what of one cannot be destroyed stands in `own`.
     """
     found = holding.find(going, impacts)
-    _plan(going, found)
-    going = list(aside.each(going, permit))
-    if not going:
-        return []
+    with going[0].workspace.lineage.session():
+        _plan(going, found)
+        going = list(aside.each(going, permit))
+        planned = {removal: _planned(removal, holding) for removal in going}
     try:
-        _destroy(holding, going)
+        _destroy(holding, planned)
     except _UNREACHED:
         # The place answers, so it is a thing in it: whose, shows when each is tried alone.
         for removal in going:
-            if failure := _failure(holding, removal):
+            if failure := _failure(holding, removal, planned[removal]):
                 own.setdefault(removal.request_id, []).append(failure)
     return going
 
 
-def _failure(holding: Holding, removal: Removal) -> Exception | None:
+def _failure(
+    holding: Holding, removal: Removal, planned: Sequence[PurgeObject]
+) -> Exception | None:
     """What keeps the objects of one request from being destroyed, None where all are."""
     try:
-        _destroy(holding, [removal])
+        _destroy(holding, {removal: planned})
     except _UNREACHED as error:
         if concerns_all(error):
             raise
@@ -178,41 +181,36 @@ def _failure(holding: Holding, removal: Removal) -> Exception | None:
     return None
 
 
-def _destroy(holding: Holding, removals: Sequence[Removal]) -> None:
-    """Destroy all that was ever planned for these in one kind of place, and look again.
+def _destroy(holding: Holding, planned: Mapping[Removal, Sequence[PurgeObject]]) -> None:
+    """Destroy all that was ever `planned` for these in one kind of place, and look again.
 
     A killed run may have destroyed a row, by which alone MLflow would find the folder again, and
     not yet the folder.
     """
     spared = holding.spared()
-    rows = [
-        row
-        for removal in removals
-        for row in _planned(removal, holding)
-        if row.locator not in spared
-    ]
-    holding.destroy({(row.place, row.locator): row for row in rows}.values())
+    rows = [row for own in planned.values() for row in own if row.locator not in spared]
+    holding.destroy(_once(rows))
     if rows:
-        _settle(holding, removals, rows)
+        _settle(holding, next(iter(planned)).workspace, rows)
 
 
-def _settle(holding: Holding, removals: Sequence[Removal], rows: Sequence[PurgeObject]) -> None:
+def _settle(holding: Holding, place: Workspace, rows: Sequence[PurgeObject]) -> None:
     """Look for every planned object again, and record that it is gone."""
-    looked: set[tuple[str, str]] = set()
-    for row in rows:
-        if (row.place, row.locator) in looked:
-            continue
-        if not holding.is_absent(row):
-            raise StillThereError(
-                f"{row.kind} {row.locator} is still in {row.place}.",
-                remedy=f"see who holds it, then run `sift opt-out run {row.request_id}`.",
-            )
-        looked.add((row.place, row.locator))
+    for row in holding.still_there(_once(rows)):
+        raise StillThereError(
+            f"{row.kind} {row.locator} is still in {row.place}.",
+            remedy=f"see who holds it, then run `sift opt-out run {row.request_id}`.",
+        )
     now = datetime.now(UTC)
-    with removals[0].workspace.lineage.writer() as recorder:
+    with place.lineage.writer() as recorder:
         for row in rows:
             recorder.mark_destroyed(row.request_id, row.place, row.locator, now)
             recorder.mark_absent(row.request_id, row.place, row.locator, now)
+
+
+def _once(rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+    """Each object once, however many requests it stands with."""
+    return list({(row.place, row.locator): row for row in rows}.values())
 
 
 def _plan(removals: Sequence[Removal], found: dict[str, list[Found]]) -> None:
@@ -286,10 +284,9 @@ def _forget(removals: Sequence[Removal], impacts: Impacts) -> None:
     request named them, facts of a machine only where a vector is left that was made there.
     """
     place = removals[0].workspace
-    current = current_state_or_none(place)
     now = datetime.now(UTC)
     with place.lineage.writer() as recorder:
-        requests = recorder.read.requests()
+        current, requests = recorder.read.current_state(), recorder.read.requests()
         for removal in removals:
             impact = impacts[removal.request_id]
             recorder.mark_artifacts_destroyed(

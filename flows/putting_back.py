@@ -128,6 +128,8 @@ def take_away_damaged(workspace: Workspace, keys: Collection[str], state_seq: in
     Altered bytes would become a version that no lineage knows and no opt-out finds. They go where
     what cannot be trusted lies, and with the contributor's opt-out from there.
     """
+    if not keys:
+        return
     with workspace.lineage.reader() as reader:
         members = [m for m in reader.members(state_seq) if m.contributor_key in keys]
         datasets = {row.contributor_key: row for row in reader.member_datasets(state_seq)}

@@ -118,10 +118,12 @@ def remove(removals: Sequence[Removal]) -> None:
     itself is damaged, UsageError where the merge was made with another grid or seed.
     """
     place = removals[0].workspace
-    state = current_state_or_none(place)
-    leaving = _leaving(removals, state)
+    with place.lineage.session():
+        state = current_state_or_none(place)
+        leaving = _leaving(removals, state)
+        if leaving:
+            require_same_exactness(place)
     if leaving:
-        require_same_exactness(place)
         settle_vectors(place)
     with setting_aside() as aside:
         ready = aside.each(removals, lambda one: _prepare(one, leaving.get(one.request_id)))

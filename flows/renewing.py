@@ -4,7 +4,7 @@ The steps `verified`, `evaluated` and `registered` of one or several requests: o
 evaluation, one model version, and a record for each request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,10 +63,21 @@ def evaluate(removals: Sequence[Removal]) -> None:
     departed = [dataset for dataset in departed if put_back(place, dataset_file(place, dataset))]
     damaged = damaged_members(place, state.state_seq)
     after = evaluate_state(place, state, departed, passing_over=damaged)
+    audits = _audits(removals, state, damaged)
+    with place.lineage.session():
+        _record_evaluations(removals, state, after, audits)
+
+
+def _record_evaluations(
+    removals: Sequence[Removal],
+    state: StateRecord,
+    after: Sequence[Evaluation],
+    audits: Mapping[str, dict[str, Any]],
+) -> None:
+    place = removals[0].workspace
+    smallest = place.settings.metrics.smallest_group
     with place.lineage.reader() as reader:
         members = reader.members(state.state_seq)
-    audits = _audits(removals, state)
-    smallest = place.settings.metrics.smallest_group
     for removal in removals:
         before = _evaluations_before(removal)
         removal.done(
@@ -85,13 +96,15 @@ def evaluate(removals: Sequence[Removal]) -> None:
         )
 
 
-def _audits(removals: Sequence[Removal], state: StateRecord) -> dict[str, dict[str, Any]]:
+def _audits(
+    removals: Sequence[Removal], state: StateRecord, damaged: Collection[str]
+) -> dict[str, dict[str, Any]]:
     """What the audit of each removal found, or why there was nothing to ask.
 
     Raises RemovalAuditError where a removal is not what it should be.
     """
     audits = {removal.request_id: _NOTHING_TO_ASK for removal in removals}
-    if damaged_members(removals[0].workspace, state.state_seq):
+    if damaged:
         return dict.fromkeys(audits, _NO_REFERENCE)
     asked = {removal: rows for removal in removals if (rows := _withdrawn(removal)) is not None}
     try:
@@ -152,8 +165,9 @@ def own_values(rows: Sequence[Evaluation], key: str) -> dict[str, float]:
 
 
 def _record(removals: Sequence[Removal], step: str, details: dict[str, Any]) -> None:
-    for removal in removals:
-        removal.done(step, details)
+    with removals[0].workspace.lineage.session():
+        for removal in removals:
+            removal.done(step, details)
 
 
 def _departed(removal: Removal) -> DatasetVersion | None:

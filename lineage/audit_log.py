@@ -96,7 +96,7 @@ class AuditedConnection:
     ) -> None:
         self._connection = connection
         self._before = before
-        self._tables = tables
+        self.tables = tables
         self._touched: dict[str, set[tuple[Any, ...]]] = {}
         self._events: list[str] = []
 
@@ -110,12 +110,12 @@ class AuditedConnection:
             return self._run(text, parameters)
         found = _TARGET.match(text)
         verb = _VERBS.get(statement.type)
-        if verb is None or found is None or found[1] not in self._tables:
+        if verb is None or found is None or found[1] not in self.tables:
             raise LineageWriteError(
                 f"a statement ({statement.type.name}) is not one that the audit log can follow.",
                 remedy="write it as INSERT INTO, UPDATE or DELETE FROM a table of the store.",
             )
-        return self._change(self._tables[found[1]], verb, text, parameters)
+        return self._change(self.tables[found[1]], verb, text, parameters)
 
     def _change(self, table: AuditedTable, verb: str, text: str, parameters: object) -> Answer:
         more = ", " if re.search(r"\bRETURNING\b", text) else " RETURNING "
@@ -139,7 +139,7 @@ class AuditedConnection:
         insert = query("insert_audit_changes")
         changed = 0
         for name, touched in sorted(self._touched.items()):
-            table = self._tables[name]
+            table = self.tables[name]
             keys = as_json(dict(zip(table.key, key, strict=True)) for key in touched)
             before = run_text(self._before, table.rows(table.having("$keys")), keys=keys)
             added = run_text(

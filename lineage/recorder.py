@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from lineage import opt_out
+from lineage.audit_log import AuditedConnection
 from lineage.errors import LineageConflictError, LineageNotFoundError
 from lineage.reader import Reader
 from lineage.records import (
@@ -19,7 +20,7 @@ from lineage.records import (
 )
 from lineage.request_recorder import RequestRecorder
 from lineage.rows import add_rows
-from lineage.statements import Connection, as_json, run
+from lineage.statements import as_json, run
 
 
 class Recorder(RequestRecorder):
@@ -29,7 +30,7 @@ class Recorder(RequestRecorder):
     killed process: what is recorded already stays as it is.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: AuditedConnection) -> None:
         self._connection = connection
         self.read = Reader(connection)
 

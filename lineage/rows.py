@@ -7,26 +7,24 @@ are unpacked by the database, against the column types of the table they go to.
 import json
 from collections.abc import Sequence
 
+from lineage.audit_log import AuditedConnection
 from lineage.errors import LineageConflictError
 from lineage.records import Row
-from lineage.statements import Connection, as_json, run, run_text
+from lineage.statements import Connection, as_json, run_text
 
 # ruff: noqa: S608
 # Every name put into SQL text below is a table or column name of our own schema; what came from
 # outside is only ever in the parameter $rows.
 
 
-def add_rows(connection: Connection, rows: Sequence[Row]) -> int:
+def add_rows(connection: AuditedConnection, rows: Sequence[Row]) -> int:
     """Add rows of one type by the rule `again` of that type; return how many were written.
 
     Raises LineageConflictError if two of them share a key, or if a live row says otherwise.
     """
     record = type(rows[0])
     _refuse_twins(rows)
-    columns = {
-        row["column_name"]: row["data_type"]
-        for row in run(connection, "table_columns", table_name=record.table)
-    }
+    columns = connection.tables[record.table].columns
     # Read once, for it is the reading of JSON that costs.
     run_text(
         connection,

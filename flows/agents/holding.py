@@ -54,9 +54,10 @@ class AgentArea:
             for name in {path.partition("/")[0] for path in self._staging.remains()}:
                 withdraw(self._staging, name)
 
-    def is_absent(self, row: PurgeObject) -> bool:
+    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
         """Look again."""
-        return row.locator not in map(self._name, self._staging.remains())
+        left = set(map(self._name, self._staging.remains()))
+        return [row for row in rows if row.locator in left]
 
     def _name(self, path: str) -> str:
         """How lineage names an object: its path is an agent's word, and holds what it likes."""

@@ -113,11 +113,12 @@ class DestroyingRepository(Repository):
             for target in targets:
                 delete(places[target.place], target.md5)
 
-    def is_absent(self, found: StoredObject) -> bool:
-        """Look again whether the object is gone from its place."""
-        md5 = checked(found.md5)
-        with self._open("look for an object") as repo:
-            return not is_there(self._places(repo)[found.place], md5)
+    def still_there(self, objects: Iterable[StoredObject]) -> list[StoredObject]:
+        """Look again for objects: those that are not gone from their place."""
+        sought = [(found, checked(found.md5)) for found in objects]
+        with self._open("look for objects again") as repo:
+            places = self._places(repo)
+            return [found for found, md5 in sought if is_there(places[found.place], md5)]
 
 
 def _require_recorded(repo: Any) -> None:

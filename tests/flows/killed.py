@@ -1,7 +1,7 @@
 """Work that is killed: a real process that ends by SIGKILL at a chosen point.
 
-The processes come from a fork server that has imported everything once, so a kill costs as much
-as the work before it.
+The processes come from a fork server that has imported everything once, also what DVC and MLflow
+import when they are asked, so a kill costs as much as the work before it.
 """
 
 import importlib
@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.doors import dvc, mlflow  # noqa: F401  imported once, by the fork server
-from tests.flows import workspaces  # noqa: F401  as above
+import alembic.command  # noqa: F401  imported once, by the fork server
+import dvc.data_cloud
+import dvc.repo.index
+import dvc.repo.plots  # noqa: F401
+import networkx  # noqa: F401
+import scmrepo.git  # noqa: F401
+
+import flows.doors.dvc
+import flows.doors.mlflow
+import flows.serving.loading  # noqa: F401
+import tests.flows.workspaces  # noqa: F401
 
 
 @dataclass(frozen=True)

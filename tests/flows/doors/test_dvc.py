@@ -492,7 +492,7 @@ def test_what_is_no_md5_never_becomes_a_path(workspace: Workspace, md5_: str) ->
     stored = StoredObject("dvc-cache", md5_, str(workspace.root / "params.yaml"), 0)
     for use in (
         lambda: workspace.dvc.destroy([stored]),
-        lambda: workspace.dvc.is_absent(stored),
+        lambda: workspace.dvc.still_there([stored]),
         lambda: workspace.dvc.holders([md5_]),
         lambda: workspace.dvc.object_path(md5_),
     ):
@@ -515,7 +515,7 @@ def test_destroyed_is_absent_from_every_byte_of_cache_and_remote_old_commits_inc
     workspace.dvc.destroy(doomed)
     assert traces(workspace, b"of Alice") == []
     assert traces(workspace, ALICE.encode()) == []  # nor does any listing name her
-    assert all(workspace.dvc.is_absent(stored) for stored in doomed)
+    assert workspace.dvc.still_there(doomed) == []
     assert workspace.dvc.holders(of_alice()) == []
     assert workspace.dvc.object_path(md5(b"data of Alice")) is None
     left = {md5(raw) for raw in workspace.stored_bytes().values()}
@@ -573,7 +573,7 @@ def test_an_interrupted_destruction_can_be_run_again(
     for left in range(len(doomed) - 1, -1, -1):
         with pytest.raises(KeyboardInterrupt):
             workspace.dvc.destroy(doomed)
-        assert sum(not workspace.dvc.is_absent(stored) for stored in doomed) == left
+        assert len(workspace.dvc.still_there(doomed)) == left
     workspace.dvc.destroy(doomed)
     assert traces(workspace, b"of Alice") == []
     assert workspace.dvc.status() == {}

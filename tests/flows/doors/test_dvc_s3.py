@@ -41,7 +41,7 @@ def test_what_left_is_in_no_object_and_no_version(
     held = workspace.dvc.holders(of_alice())
     assert {row.place for row in held} == {"dvc-cache", "dvc-remote"}
     workspace.dvc.destroy(held)
-    assert all(workspace.dvc.is_absent(row) for row in held)
+    assert workspace.dvc.still_there(held) == []
     left = s3_server.contents(bucket)
     names = (b"of Alice", ALICE.encode())
     assert [key for key, body in left.items() if any(name in body for name in names)] == []
@@ -64,7 +64,7 @@ def test_what_somebody_deleted_before_is_found_among_the_versions(
             s3_server.client().delete_object(Bucket=bucket, Key=key.partition("@")[0])
     held = workspace.dvc.holders(of_alice(), ["dvc-remote"])
     assert of_alice()[0] in {row.md5 for row in held}
-    assert not any(workspace.dvc.is_absent(row) for row in held)
+    assert workspace.dvc.still_there(held) == held
     workspace.dvc.destroy(held, ["dvc-remote"])
     assert not any(b"of Alice" in body for body in s3_server.contents(bucket).values())
 
@@ -119,7 +119,7 @@ def test_a_bucket_that_may_not_be_listed_is_no_proof(
 
     monkeypatch.setattr(S3FileSystem, "call_s3", refusing)
     with pytest.raises(DvcError, match="nobody can say what is gone") as refused:
-        workspace.dvc.is_absent(held[0])
+        workspace.dvc.still_there(held)
     assert "s3:ListBucketVersions" in refused.value.remedy
 
 
