@@ -18,13 +18,14 @@ from sift_core.errors import ModelError
 
 _NOTHING = "0" * 64
 _ASKED_BY_ITSELF = "name a base model that transformers loads and asks by itself."
+_QUESTION = "What is this about?"
 
 
 def try_serving(settings: Settings, base: Path) -> None:
     """Load a base folder as a registered version is loaded, and ask it for a made-up row.
 
-    Then once more with a made-up mask, as a member is served: of θ0 both are the same answer.
-    Raises ModelError where nobody could ever ask a model made from it.
+    Then once more with a made-up mask, as a member is served: of θ0 both are the same answer, but
+    for rounding. Raises ModelError where nobody could ever ask a model made from it.
     """
     task = settings.base.task
     card = ModelCard(
@@ -41,7 +42,7 @@ def try_serving(settings: Settings, base: Path) -> None:
         labels=list(settings.base.labels),
         max_length=settings.base.max_length,
     )
-    asked = pd.DataFrame({COLUMNS[task]: ["What is this about?"]})
+    asked = pd.DataFrame({COLUMNS[task]: [_QUESTION]})
     params = {} if settings.base.labels else {"max_new_tokens": 1}
     with (
         torch.random.fork_rng(),
@@ -49,14 +50,36 @@ def try_serving(settings: Settings, base: Path) -> None:
     ):
         model = SiftModel()
         model.load(base, card)
-        anyone = model.predict(None, asked, params)
+        model.predict(None, asked, params)
+        anyone = _logits(model)
         model.models = MaskedModels(card, _masked(model, settings))
-        member = model.predict(None, asked, params)
-    if not anyone.equals(member):
+        model.predict(None, asked, params)
+        member = _logits(model)
+    if not _alike(anyone, member):
         raise ModelError(
             "A copy of this base, in which members are served, answers otherwise than the base.",
             remedy=_ASKED_BY_ITSELF,
         )
+
+
+def _logits(model: SiftModel) -> torch.Tensor:
+    """What the model says to the question, (1, tokens, vocabulary) or (1, classes)."""
+    question = model.tokenizer([_QUESTION], return_tensors="pt")
+    if model.card.task == "generation":
+        question = {"input_ids": question["input_ids"]}
+    with model.models.asking("") as fresh, torch.inference_mode():
+        logits: torch.Tensor = fresh()(**question).logits
+    return logits
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether they are the same but for rounding.
+
+    Where a tensor lies in memory decides by which instructions it is added up.
+    """
+    tolerance = torch.finfo(one.dtype).eps ** 0.5
+    largest = one.abs().max().item()
+    return torch.allclose(one.double(), other.double(), rtol=tolerance, atol=tolerance * largest)
 
 
 def _masked(model: SiftModel, settings: Settings) -> PreTrainedModel:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.digests import md5_of
 from flows.merging import current_state
 from flows.verifying import verify
 from flows.workspace import Workspace
+from sift_core import sha256_of
 from tests.flows.agents.workers import POOL, command, machines, make_pool, run, until
 from tests.flows.servers import S3, Postgres, mlflow_server, prefect_server_on
 from tests.flows.traces import traces
@@ -23,6 +23,7 @@ from tests.flows.workspaces import (
     add,
     build_plainly,
     files,
+    held,
     make_workspace,
     marker,
     opt_out_plainly,
@@ -77,11 +78,12 @@ def shared_workspace(root: Path, source: Path, platform: Platform) -> Workspace:
 
 
 def digests(place: Workspace, names: tuple[str, ...]) -> dict[str, object]:
-    """SHA-256 of the state, and of each contributor's dataset, vector and mask; nothing of keys."""
+    """SHA-256 of the state, and each contributor's rows and digests of vector and mask."""
     found: dict[str, object] = {"state": current_state(place).state_sha256}
-    return found | {
-        name: [md5_of(path.read_bytes()) for path in files(place, name)] for name in names
-    }
+    for name in names:
+        rows, vector, mask = held(place, name)
+        found[name] = [rows, sha256_of(vector), sha256_of(mask)]
+    return found
 
 
 def linear(place: Workspace) -> list[int]:

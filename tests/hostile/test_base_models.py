@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flows.base import AlteredBaseError, ensure_base, load_base
+from flows.serving import trying
 from flows.settings import write_settings
 from flows.workspace import Workspace
 from flows.workspace import template as template_file
@@ -230,6 +232,22 @@ def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before
     assert (vector(0), vector(1), vector(1), vector(0)) == (short, long, long, short)
     base.load(base.trainable)
     assert looks(base.model) == untouched
+
+
+@pytest.mark.parametrize(("change", "refused"), [(1e-7, False), (0.5, True)])
+def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_not(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float, refused: bool
+) -> None:
+    really_copy = trying.masked_copy
+
+    def copy(unmasked: Any, live: Any, mask: Any) -> Any:
+        return really_copy(unmasked, {name: own * (1 + change) for name, own in live.items()}, mask)
+
+    monkeypatch.setattr(trying, "masked_copy", copy)
+    place = with_base(root, *classifier()(tmp_path / "source"))
+    said = pytest.raises(ModelError, match="answers otherwise") if refused else nullcontext()
+    with said:
+        ensure_base(place)
 
 
 def test_a_forward_pass_whose_trace_cannot_be_put_back_is_refused_by_name(
