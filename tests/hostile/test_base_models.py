@@ -234,7 +234,7 @@ def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before
     assert looks(base.model) == untouched
 
 
-@pytest.mark.parametrize(("change", "refused"), [(1e-7, False), (0.5, True)])
+@pytest.mark.parametrize(("change", "refused"), [(0.5, True), (1e-7, False)])
 def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_not(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float, refused: bool
 ) -> None:
@@ -244,6 +244,7 @@ def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_no
         return really_copy(unmasked, {name: own * (1 + change) for name, own in live.items()}, mask)
 
     monkeypatch.setattr(trying, "masked_copy", copy)
+    monkeypatch.setattr("flows.base._TRIED", set())  # what was tried is not tried again
     place = with_base(root, *classifier()(tmp_path / "source"))
     said = pytest.raises(ModelError, match="answers otherwise") if refused else nullcontext()
     with said:
