@@ -60,7 +60,14 @@ def launch(place: Workspace, *arguments: str, **more: str) -> subprocess.Popen[s
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
+        preexec_fn=heed_signals,
     )
+
+
+def heed_signals() -> None:
+    """As at a terminal, also where these tests run in the background and heed none."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def gone(process: psutil.Process) -> bool:
