@@ -72,7 +72,7 @@ def purge(removals: Sequence[Removal]) -> None:
 
 
 def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> None:
-    with place.lineage.session():
+    with place.lineage.reader():  # those within share its opening
         impacts = {removal.request_id: removal.impact() for removal in going}
     unreached: list[FlowError] = note(place, [removal.request_id for removal in going])
     own: Failures = {}
@@ -158,6 +158,8 @@ def _purge(
         _plan(going, found)
         going = list(aside.each(going, permit))
         planned = {removal: _planned(removal, holding) for removal in going}
+    if not going:
+        return []
     try:
         _destroy(holding, planned)
     except _UNREACHED:
@@ -196,7 +198,8 @@ def _destroy(holding: Holding, planned: Mapping[Removal, Sequence[PurgeObject]])
 
 def _settle(holding: Holding, place: Workspace, rows: Sequence[PurgeObject]) -> None:
     """Look for every planned object again, and record that it is gone."""
-    for row in holding.still_there(_once(rows)):
+    if left := holding.still_there(_once(rows)):
+        row = left[0]
         raise StillThereError(
             f"{row.kind} {row.locator} is still in {row.place}.",
             remedy=f"see who holds it, then run `sift opt-out run {row.request_id}`.",

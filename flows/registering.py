@@ -43,11 +43,10 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
     Called again for the same state, it finds the version it made; one that MLflow has lost, it
     makes again under another number.
     """
-    with workspace.lineage.session():
+    with workspace.lineage.reader() as reader:
         require_same_name(workspace)
-        with workspace.lineage.reader() as reader:
-            members = reader.members(state.state_seq)
-            versions = reader.model_versions()
+        members = reader.members(state.state_seq)
+        versions = reader.model_versions()
     known = [row for row in versions if row.state_seq == state.state_seq]
     if known and known[-1].version in workspace.mlflow.versions():
         return known[-1]

@@ -118,7 +118,7 @@ def remove(removals: Sequence[Removal]) -> None:
     itself is damaged, UsageError where the merge was made with another grid or seed.
     """
     place = removals[0].workspace
-    with place.lineage.session():
+    with place.lineage.reader():  # those within share its opening
         state = current_state_or_none(place)
         leaving = _leaving(removals, state)
         if leaving:

@@ -90,11 +90,10 @@ def verify_state(
     same, by running every member's finetuning again. `damaged` are the keys of members whose files
     are known not to be sound: then, too, S is not rebuilt, and their masks are not looked at.
     """
-    with workspace.lineage.session():
+    with workspace.lineage.reader() as reader:  # those within share its opening
         state = current_state(workspace)
         require_same_exactness(workspace)
-        with workspace.lineage.reader() as reader:
-            members = reader.members(state.state_seq)
+        members = reader.members(state.state_seq)
     evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
     sound = [member for member in members if member.contributor_key not in damaged]
     checks = (
