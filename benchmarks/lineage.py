@@ -25,7 +25,7 @@ import typer
 from benchmarks.documents import put_between
 from benchmarks.figures import Figure
 from lineage import Contributor, LineageStore, Reader, Row
-from tests.lineage.population import (
+from tests.support.population import (
     BASE,
     ENVIRONMENT,
     MODEL,
@@ -46,7 +46,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "lineage.md"
 CONTRIBUTORS = 10_000
 VERSIONS = 50
 BATCH = 1_000
-"""Contributors whose rows share a transaction, as `flows.recording` gathers them."""
+"""Contributors whose rows share a transaction, as `flows.workspace.recording` gathers them."""
 CHANGED = 0.01
 ASKED = 15
 QUESTION_SECONDS = 0.1

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 from benchmarks.stopwatch import Stopwatch
-from flows.quiet import hush, keep_prefect_inside
+from flows.telemetry import hush, keep_prefect_inside
 
 CONTRIBUTORS = 500
 TRAINING_SECONDS = 0.5
@@ -49,9 +49,14 @@ _WATCHED = {
         "flows.build:_publish",
     ),
     "lineage": ("lineage:LineageStore.reader()", "lineage:LineageStore.writer()"),
-    "DVC": tuple(f"flows.doors.dvc:Dvc.{name}" for name in ("add", "commit_stages", "push")),
-    "git": ("flows.doors.git:Git.add", "flows.doors.git:Git.commit"),
-    "MLflow": ("flows.doors.mlflow:Mlflow.register", "flows.doors.mlflow:Mlflow.set_champion"),
+    "DVC": tuple(
+        f"flows.integrations.dvc.repository:Dvc.{name}" for name in ("add", "commit_stages", "push")
+    ),
+    "git": ("flows.integrations.git:Git.add", "flows.integrations.git:Git.commit"),
+    "MLflow": (
+        "flows.integrations.mlflow.registry:Mlflow.register",
+        "flows.integrations.mlflow.registry:Mlflow.set_champion",
+    ),
     "model load": ("sift_core:load_base",),
     "hash of base/": ("sift_core:folder_sha256",),
     "training": (
@@ -70,12 +75,12 @@ _WATCHED = {
         "sift_core:Mask.to_bytes",
         "sift_core:linear_digest",
         "sift_core:sha256_of",
-        "flows.finetuned:md5_of",
+        "flows.training.finetuned:md5_of",
     ),
     "files to disk": ("sift_core:write_atomically",),
     "datasets": (
-        "flows.finetuning:load_dataset",
-        "flows.evaluating:load_dataset",
+        "flows.training.finetune:load_dataset",
+        "flows.models.evaluate:load_dataset",
         "sift_core:encode_examples",
     ),
 }
@@ -182,8 +187,8 @@ def _import(watch: Stopwatch) -> None:
         "imports": ("torch", "transformers", "sift_core"),
         "Prefect": ("prefect", "prefect.artifacts"),
         "lineage": ("lineage",),
-        "DVC": ("flows.doors.dvc",),
-        "MLflow": ("flows.doors.mlflow",),
+        "DVC": ("flows.integrations.dvc.repository",),
+        "MLflow": ("flows.integrations.mlflow.registry",),
         "other": ("flows.build",),
     }.items():
         with watch.on(component):
@@ -194,9 +199,9 @@ def _import(watch: Stopwatch) -> None:
 def make_workspace(root: Path, contributors: int, steps: int) -> None:
     """Make a workspace of small contributors, nothing built yet."""
     hush()
-    from flows.ingest import add_contributors
-    from flows.workspace import Workspace
-    from tests import tiny
+    from flows.data.ingest import add_contributors
+    from flows.workspace.workspace import Workspace
+    from tests.support import tiny
 
     source = tiny.tiny_classifier(root.parent / "base")
     changes: dict[str, dict[str, Any]] = {
@@ -240,12 +245,12 @@ def _at_the_pace_of(steps: int) -> Iterator[None]:
     work is as slow as ever.
     """
     import flows.build
-    import flows.recording
+    from flows.workspace import recording
 
     training = TRAINING_SECONDS * steps / STEPS
     pace = (training + OTHER_SECONDS) / (TRAINING_SECONDS + OTHER_SECONDS)
     with (
-        patch.object(flows.recording, "SECONDS", flows.recording.SECONDS * pace),
+        patch.object(recording, "SECONDS", recording.SECONDS * pace),
         patch.object(flows.build, "PROGRESS_SECONDS", flows.build.PROGRESS_SECONDS * pace),
     ):
         yield

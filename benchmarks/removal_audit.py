@@ -19,9 +19,9 @@ from rich.progress import track
 
 from benchmarks.assets import smollm2
 from benchmarks.documents import put_between
-from flows.canaries import answers_of, canary_row
-from flows.removal_audit import in_other_words
-from flows.rows import parse_row, to_example
+from flows.data.canaries import answers_of, canary_row
+from flows.data.rows import parse_row, to_example
+from flows.erasure.removal_audit import in_other_words
 from sift_core import (
     AuditRows,
     BaseModel,
@@ -41,7 +41,7 @@ from sift_core import (
     prepare_base,
     served_weights,
 )
-from sift_core.serve import Weights
+from sift_core.serving import Weights
 
 matplotlib.use("Agg")  # no screen is asked for
 

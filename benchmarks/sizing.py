@@ -24,7 +24,7 @@ import typer
 from benchmarks import lineage as lineage_benchmark
 from benchmarks.documents import put_between
 from benchmarks.figures import Figure, read_figures
-from tests.lineage.population import empty_store
+from tests.support.population import empty_store
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "sizing.md"

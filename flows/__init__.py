@@ -1,5 +1,5 @@
 """The work: Prefect flows and tasks, the doors to DVC, MLflow and git, and the `sift` command."""
 
-from flows.quiet import no_telemetry
+from flows.telemetry import no_telemetry
 
 no_telemetry()

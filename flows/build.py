@@ -18,31 +18,31 @@ from prefect import flow
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
-from flows.agents.handing_out import finetune_elsewhere
-from flows.agents.pool import PrefectPool
-from flows.base import ensure_base
-from flows.catching_up import catch_up
-from flows.evaluating import evaluate_state, write_metrics
-from flows.finetuning import Job, finetune_jobs, jobs, pending
-from flows.ingest import load_dataset
-from flows.keeping import apply_storage, forget_vectors, lost, restore, settle_vectors
-from flows.lately import noted
-from flows.merging import merge_members
-from flows.observing import observed
+from flows.data.ingest import load_dataset
+from flows.erasure.catch_up import catch_up
+from flows.models.evaluate import evaluate_state, write_metrics
+from flows.models.merge import merge_members
+from flows.models.register import commit, promote, register, require_same_name
+from flows.models.superseded import sweep_superseded
+from flows.models.verify import Verification, verify_state
 from flows.opt_out import carry_out
 from flows.progress import listening, paced, tracked
-from flows.registering import commit, promote, register, require_same_name
-from flows.showing import (
+from flows.training.base_model import ensure_base
+from flows.training.finetune import Job, finetune_jobs, jobs, pending
+from flows.training.retention import apply_storage, forget_vectors, lost, restore, settle_vectors
+from flows.training.workers.assignments import finetune_elsewhere
+from flows.training.workers.pool import PrefectPool
+from flows.ui.artifacts import (
     show_contributors,
     show_exactness,
     show_quality,
     show_summary,
     version_line,
 )
-from flows.sweeping import sweep_superseded
-from flows.tasks import sift_task
-from flows.verifying import Verification, verify_state
-from flows.workspace import Workspace
+from flows.ui.run_events import observed
+from flows.ui.tasks import sift_task
+from flows.workspace.run_status import noted
+from flows.workspace.workspace import Workspace
 from lineage import Evaluation, ModelVersion
 from lineage import MergeState as StateRecord
 

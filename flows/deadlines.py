@@ -1,88 +1,36 @@
-"""Which requests must be acknowledged or answered, and by when: rows, and an alarm.
+"""The `deadlines` flow: run it every day, and Prefect shows and tells what is late."""
 
-The flow that shows them in Prefect is `flows/watching.py`; this can be asked without Prefect.
-"""
+from pathlib import Path
+from typing import Any
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any, Literal
+from prefect import flow
+from prefect.artifacts import create_table_artifact
 
-from flows.errors import FlowError
-from flows.times import shown, zone
-from flows.workspace import Workspace
-from lineage import DeadlineKind, DeadlineStatus
-
-Standing = Literal["met", "late", "open", "due soon", "overdue"]
-ALARMING = frozenset({"due soon", "overdue"})
+from flows.erasure.deadlines import due, require_on_time
+from flows.erasure.status import require_none_still_served
+from flows.workspace.workspace import Workspace
 
 
-class DeadlineError(FlowError):
-    """A request is overdue, or nearly."""
+@flow(name="deadlines", persist_result=False)
+def deadlines(workspace: Path) -> list[dict[str, Any]]:
+    """Show every deadline that is not met as the artifact `deadlines`; fail where one is pressing.
 
-
-@dataclass(frozen=True)
-class Due:
-    """One deadline as the policy sees it; `days_left` is None once it is met.
-
-    `due_at` is in UTC, `time_zone` the policy's: its day ends then.
+    `workspace` is the folder that `sift init` made. Raises DeadlineError, after the artifact is
+    there, where one is overdue or due soon, and StillServedError where the champion holds somebody
+    who is removed already: an automation on failed runs then tells who must act.
     """
-
-    request_id: str
-    jurisdiction: str | None
-    kind: DeadlineKind
-    due_at: datetime
-    time_zone: str
-    days_left: int | None
-    standing: Standing
-
-    @property
-    def by(self) -> str:
-        """The last minute, as people there read it: `2026-12-08 23:59 Europe/Berlin`."""
-        return shown(self.due_at, zone(self.time_zone))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON and tables."""
-        return {**asdict(self), "due_at": self.due_at.isoformat()}
+    return watch_deadlines(Workspace.open(workspace))
 
 
-def due(workspace: Workspace, request_id: str | None = None, soon: int | None = None) -> list[Due]:
-    """The deadlines of one request, or of all; the nearest first.
-
-    An open one within `soon` days is due soon; None: within `policy.due_soon_days`.
-    """
-    with workspace.lineage.reader() as reader:
-        rows = reader.deadlines(request_id)
-    policy = workspace.settings.policy
-    if soon is None:
-        soon = policy.due_soon_days
-    return [
-        Due(
-            request_id=row.request_id,
-            jurisdiction=row.jurisdiction,
-            kind=row.kind,
-            due_at=row.due_at,
-            time_zone=policy.time_zone,
-            days_left=row.days_left,
-            standing=_standing(row, soon),
-        )
-        for row in rows
-    ]
-
-
-def require_on_time(rows: Sequence[Due]) -> None:
-    """Raise DeadlineError where one of these is overdue or due soon, naming the most urgent."""
-    urgent = [row for row in rows if row.standing in ALARMING]
-    if urgent:
-        first = urgent[0]
-        raise DeadlineError(
-            f"{len(urgent)} deadline{'s' if len(urgent) > 1 else ''} overdue or due soon, first: "
-            f"{first.kind} {first.request_id} by {first.by}.",
-            remedy=f"see `sift opt-out status {first.request_id}`: acknowledge, extend, approve "
-            "and run, or reject it.",
-        )
-
-
-def _standing(row: DeadlineStatus, soon: int) -> Standing:
-    near = row.standing == "open" and row.days_left is not None and row.days_left <= soon
-    return "due soon" if near else row.standing
+def watch_deadlines(place: Workspace, due_soon_days: int | None = None) -> list[dict[str, Any]]:
+    """The same within a flow run; `due_soon_days` instead of the policy's."""
+    rows = [row for row in due(place, soon=due_soon_days) if row.days_left is not None]
+    table = [row.as_dict() for row in rows]
+    create_table_artifact(
+        key="deadlines",
+        table=table,
+        description="Requests to acknowledge or answer, the nearest first",
+    )
+    require_none_still_served(place)
+    require_on_time(rows)
+    return table

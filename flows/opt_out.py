@@ -12,21 +12,19 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.asking import ask_until_decided
-from flows.catching_up import carry_out_again
-from flows.certificates import require_signing_key
-from flows.certifying import end_request
-from flows.decisions import obstacle, permit, record_approval, require_permission
+from flows.erasure.approvals import obstacle, permit, record_approval, require_permission
+from flows.erasure.catch_up import carry_out_again
+from flows.erasure.purge import purge
+from flows.erasure.removal import Removal, identify, remove
+from flows.erasure.renewal import evaluate, register_new, verify
+from flows.erasure.set_aside import SetAsideError, in_words, is_foreseen, setting_aside
 from flows.errors import UsageError
-from flows.lately import noted
-from flows.observing import observed
+from flows.evidence.certificates import require_signing_key
+from flows.evidence.certify import end_request
+from flows.evidence.report_contents import read_report
 from flows.progress import tracked
-from flows.purging import purge
-from flows.removal import Removal, identify, remove
-from flows.renewing import evaluate, register_new, verify
-from flows.reporting import read_report
-from flows.setting_aside import SetAsideError, in_words, is_foreseen, setting_aside
-from flows.showing import (
+from flows.ui.approval_form import ask_until_decided
+from flows.ui.artifacts import (
     report_line,
     show_before_and_after,
     show_destroyed,
@@ -35,8 +33,10 @@ from flows.showing import (
     show_summary,
     showing_progress,
 )
-from flows.tasks import sift_task
-from flows.workspace import Workspace
+from flows.ui.run_events import observed
+from flows.ui.tasks import sift_task
+from flows.workspace.run_status import noted
+from flows.workspace.workspace import Workspace
 from lineage import opt_out as steps
 
 

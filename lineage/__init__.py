@@ -11,8 +11,8 @@ Knows nothing of torch, Prefect, DVC or MLflow. docs/lineage.md describes every 
 """
 
 from lineage import opt_out
-from lineage.audit_check import Anchor, Finding
-from lineage.audit_log import AuditEntry
+from lineage.audit.check import Anchor, Finding
+from lineage.audit.log import AuditEntry
 from lineage.errors import (
     LineageBusyError,
     LineageConflictError,
@@ -27,6 +27,7 @@ from lineage.errors import (
     LineageWriteError,
     OptOutOrderError,
 )
+from lineage.postgres.store import SharedLineageStore
 from lineage.reader import Reader
 from lineage.recorder import Recorder
 from lineage.records import (
@@ -71,7 +72,6 @@ from lineage.request_records import (
     OptOutNotice,
     OptOutSetAside,
 )
-from lineage.shared_store import SharedLineageStore
 from lineage.store import LineageStore, Store
 
 __all__ = [

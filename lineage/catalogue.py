@@ -17,7 +17,7 @@ import duckdb
 
 from lineage import schema
 from lineage.errors import LineageAlteredError
-from lineage.statements import Connection
+from lineage.sql_files import Connection
 
 # ruff: noqa: S608
 # Every name put into SQL text below stands in this file.

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import duckdb
 
 from lineage import opt_out
-from lineage.audit_check import Anchor, Finding, check_anchors, check_chain, check_rows
-from lineage.audit_log import AuditEntry
-from lineage.audit_sql import require_harmless
+from lineage.audit.check import Anchor, Finding, check_anchors, check_chain, check_rows
+from lineage.audit.log import AuditEntry
+from lineage.auditor_sql import require_harmless
 from lineage.errors import LineageNotFoundError, LineageQueryError
 from lineage.records import (
     BaseModelRecord,
@@ -41,7 +41,7 @@ from lineage.records import (
     TracedMember,
 )
 from lineage.request_reader import RequestReader
-from lineage.statements import Connection, run
+from lineage.sql_files import Connection, run
 
 SomeRecord = TypeVar("SomeRecord", bound=Record)
 

@@ -7,20 +7,13 @@ from itertools import groupby
 from typing import Any
 
 from lineage import opt_out
-from lineage.audit_log import AuditedConnection
+from lineage.audit.log import AuditedConnection
 from lineage.errors import LineageConflictError, LineageNotFoundError
+from lineage.inserts import add_rows
 from lineage.reader import Reader
-from lineage.records import (
-    MergeState,
-    NewState,
-    OptOutRequest,
-    OptOutStep,
-    PurgeObject,
-    Row,
-)
+from lineage.records import MergeState, NewState, OptOutRequest, OptOutStep, PurgeObject, Row
 from lineage.request_recorder import RequestRecorder
-from lineage.rows import add_rows
-from lineage.statements import as_json, run
+from lineage.sql_files import as_json, run
 
 
 class Recorder(RequestRecorder):

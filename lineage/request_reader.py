@@ -15,7 +15,7 @@ from lineage.request_records import (
     OptOutNotice,
     OptOutSetAside,
 )
-from lineage.statements import Connection, run
+from lineage.sql_files import Connection, run
 
 Asked = TypeVar("Asked", bound=Record)
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 
-from lineage.audit_log import audited_migration
+from lineage.audit.log import audited_migration
 from lineage.errors import LineageSchemaError
-from lineage.statements import Connection, Database, query, run
+from lineage.sql_files import Connection, Database, query, run
 
 
 @dataclass(frozen=True)

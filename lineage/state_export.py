@@ -7,8 +7,8 @@ file of a state has the same bytes whenever it is written; a certificate names i
 from collections.abc import Sequence
 from typing import Literal
 
-from lineage.certificate import LANE_MODULUS
-from lineage.certificate_envelope import EvidenceError, Plain, encode, parse
+from lineage.certificates.envelope import EvidenceError, Plain, encode, parse
+from lineage.certificates.statement import LANE_MODULUS
 from lineage.reader import Reader
 from lineage.records import ContributorKey, Count, DecimalDigest, Sequence32, Sha256, Text
 

@@ -13,9 +13,10 @@ from typing import Any
 import duckdb
 
 from lineage import schema
-from lineage.audit_log import audited
-from lineage.audit_rows import AuditedTable, audited_tables
+from lineage.audit.log import audited
+from lineage.audit.rows import AuditedTable, audited_tables
 from lineage.catalogue import catalogue, own_catalogue, require_own
+from lineage.compaction import copy_live_rows
 from lineage.errors import (
     LineageBusyError,
     LineageFileError,
@@ -25,8 +26,7 @@ from lineage.errors import (
 )
 from lineage.reader import Reader
 from lineage.recorder import Recorder
-from lineage.rewriting import copy_live_rows
-from lineage.statements import Connection, Database
+from lineage.sql_files import Connection, Database
 
 Config = dict[str, str | bool | int | float | list[str]]
 

@@ -6,17 +6,28 @@ gives the bits of a model that never had them. Read in this order: `signs`, `fin
 """
 
 from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
+from sift_core.base_tryout import try_out
+from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
 from sift_core.canonical import sha256_of
 from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
 from sift_core.examples import Classification, Encoded, Example, Generation, encode_examples
+from sift_core.file_header import Kind
 from sift_core.files import file_sha256, read_mask, read_state, read_vector, write_atomically
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
-from sift_core.grid import Grid
-from sift_core.kind import Kind
+from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
-from sift_core.merge import MergeState
+from sift_core.merge_state import MergeState
+from sift_core.merge_update import (
+    InspectedVector,
+    UpdatedState,
+    inspect_vector,
+    rebuilt_sha256,
+    stored_digest,
+    update_state,
+)
+from sift_core.offload import stream_base
 from sift_core.removal_audit import (
     AuditRows,
     LeftOut,
@@ -25,23 +36,12 @@ from sift_core.removal_audit import (
     RemovalAudit,
     audit_removal,
 )
-from sift_core.serve import masked_weights, served_weights, weights_sha256
-from sift_core.serve_files import served_folder, served_from, served_sha256
-from sift_core.serve_lazily import LazilyServed
+from sift_core.serving import masked_weights, served_weights, weights_sha256
+from sift_core.serving_blocks import served_folder, served_from, served_sha256
+from sift_core.serving_offload import LazilyServed
 from sift_core.signs import SignVector
-from sift_core.stored import StoredMask, StoredState, StoredVector, require_mask, shapes_in
-from sift_core.stored_weights import StoredWeights
-from sift_core.streamed import stream_base
 from sift_core.task_vector import TaskVector
-from sift_core.tryout import try_out
-from sift_core.update import (
-    InspectedVector,
-    UpdatedState,
-    inspect_vector,
-    rebuilt_sha256,
-    stored_digest,
-    update_state,
-)
+from sift_core.weights_folder import StoredWeights
 
 __all__ = [
     "LANES",

@@ -21,15 +21,15 @@ from transformers import (
     set_seed,
 )
 
-from sift_core.borders import border
+from sift_core.base_requirements import require_fit
 from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
 from sift_core.files import file_sha256
-from sift_core.fitness import require_fit
+from sift_core.foreign_errors import border
 from sift_core.module_state import ModuleState
-from sift_core.serve import SERVED
-from sift_core.stored_weights import StoredWeights
-from sift_core.training import train
+from sift_core.serving import SERVED
+from sift_core.trainer import train
+from sift_core.weights_folder import StoredWeights
 
 _GGUF_QUANTIZATION = "quantization_config"
 

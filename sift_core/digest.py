@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.counter import words
+from sift_core.philox import words
 
 LANES = 2
 _HALF, _LOW_HALF, _BOTH_ODD = np.uint64(32), np.uint64(2**32 - 1), np.uint64(2**32 + 1)

@@ -6,15 +6,11 @@ from typing import Any, cast
 
 import torch
 from torch.utils.data import Dataset
-from transformers import (
-    DataCollatorForSeq2Seq,
-    DataCollatorWithPadding,
-    PreTrainedTokenizerBase,
-)
+from transformers import DataCollatorForSeq2Seq, DataCollatorWithPadding, PreTrainedTokenizerBase
 
-from sift_core.borders import border
 from sift_core.clock import stopped
 from sift_core.errors import DataError, TooLongError, UnreadableRowError
+from sift_core.foreign_errors import border
 
 IGNORED = -100
 """The label of a token without loss, the ecosystem's convention."""

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sift_core.block_reader import StoredState, StoredVector
 from sift_core.canonical import altered, sha256_of
 from sift_core.mask import Mask
-from sift_core.merge import MergeState
-from sift_core.stored import StoredState, StoredVector
+from sift_core.merge_state import MergeState
 from sift_core.task_vector import TaskVector
 
 _FLUSH_EVERY = 1 << 25

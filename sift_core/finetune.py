@@ -17,12 +17,12 @@ from torch.utils.hooks import RemovableHandle
 
 from sift_core.base import BaseModel, load_base
 from sift_core.canonical import sha256_of
+from sift_core.distributed import in_processes, require_same_everywhere
 from sift_core.examples import Encoded
-from sift_core.grid import Grid
-from sift_core.processes import in_processes, require_same_everywhere
+from sift_core.fixed_point import Grid
 from sift_core.signs import SignVector
 from sift_core.task_vector import TaskVector
-from sift_core.training import Precision, train
+from sift_core.trainer import Precision, train
 
 
 @dataclass(frozen=True)

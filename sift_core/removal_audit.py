@@ -41,7 +41,7 @@ from sift_core.errors import (
 )
 from sift_core.examples import Encoded
 from sift_core.losses import row_losses
-from sift_core.training import train
+from sift_core.trainer import train
 
 Losses = NDArray[np.float64]
 Weights = Mapping[str, torch.Tensor]

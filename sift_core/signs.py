@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.counter import words
+from sift_core.philox import words
 
 _BITS_PER_WORD = 64
 

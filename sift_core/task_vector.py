@@ -17,7 +17,7 @@ from sift_core.canonical import (
     require_canonical,
 )
 from sift_core.errors import MismatchError, NonFiniteError
-from sift_core.grid import Grid
+from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
 from sift_core.signs import SignVector
 

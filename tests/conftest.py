@@ -22,10 +22,10 @@ import hypothesis
 import pytest
 import torch
 
-from tests import tiny
+from tests.support import tiny
 
 if TYPE_CHECKING:
-    from tests.flows.servers import S3, Postgres
+    from tests.support.servers import S3, Postgres
 
 # No deadline: on a shared machine a slow example says nothing about the code.
 hypothesis.settings.register_profile("house", deadline=None)
@@ -63,7 +63,7 @@ def tiny_causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_server() -> "Iterator[Postgres]":
     """A PostgreSQL server for this session; its password is in the environment meanwhile."""
-    from tests.flows.servers import environment, postgres
+    from tests.support.servers import environment, postgres
 
     with postgres() as server, environment(server.environment):
         yield server
@@ -72,7 +72,7 @@ def postgres_server() -> "Iterator[Postgres]":
 @pytest.fixture(scope="session")
 def s3_server() -> "Iterator[S3]":
     """An S3 server for this session; its keys are in the environment meanwhile."""
-    from tests.flows.servers import environment, s3
+    from tests.support.servers import environment, s3
 
     with s3() as server, environment(server.environment):
         yield server

@@ -11,7 +11,7 @@ from benchmarks.documents import put_between
 from benchmarks.figures import read_figures, write_figures
 from flows.cli.app import example
 from flows.cli.render import print_json
-from flows.quiet import hush
+from flows.telemetry import hush
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks.assets import minilm
 from benchmarks.cost.stage import DIGEST_SEED, GRID, SIGN_SEED, Stage, make_stage
-from flows.demo import LABELS, film_reviews
-from flows.digests import md5_of
+from flows.cli.demo import LABELS, film_reviews
+from flows.hashing import md5_of
 from sift_core import (
     BaseModel,
     Classification,
@@ -66,7 +66,7 @@ class Bench:
 
     @cached_property
     def kept(self) -> list[Kept]:
-        """Every real contributor finetuned, and kept as `flows.finetuning` does."""
+        """Every real contributor finetuned, and kept as `flows.training.finetune` does."""
         return [self._finetune(examples) for examples in self.contributors]
 
     def _finetune(self, examples: Encoded) -> Kept:

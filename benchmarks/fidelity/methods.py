@@ -10,7 +10,7 @@ from benchmarks import merging_rules as rules
 from benchmarks.fidelity.finetunings import Finetunings
 from benchmarks.merging_rules import Vector
 from sift_core import Grid, MergeState
-from sift_core.serve import Weights
+from sift_core.serving import Weights
 
 SCALES = (0.1, 0.3, 0.5, 0.8, 1.0)
 """Of the consensus sum, beside 1/T: the usual grid of task arithmetic."""

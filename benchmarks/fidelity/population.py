@@ -11,10 +11,10 @@ import torch
 import sift_core
 from benchmarks.assets import MODELS
 from benchmarks.fidelity.settings import Experiment
+from flows.data.ingest import Dataset, split_rows
+from flows.data.readers import read_rows
+from flows.data.rows import parse_row, to_example
 from flows.errors import UsageError
-from flows.ingest import Dataset, split_rows
-from flows.readers import read_rows
-from flows.rows import parse_row, to_example
 from sift_core import BaseModel, Encoded
 
 

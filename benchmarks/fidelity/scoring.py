@@ -10,7 +10,7 @@ import sift_core
 from benchmarks.fidelity.finetunings import Finetunings
 from benchmarks.fidelity.methods import CENTRAL, FLOAT_FORM, INDEPENDENT, METHODS, Method, Served
 from benchmarks.fidelity.settings import Experiment
-from sift_core.serve import Weights
+from sift_core.serving import Weights
 
 Role = Literal["member", "departed"]
 SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")

@@ -12,33 +12,33 @@ from typing import Any
 import typer.main
 from typer import TyperException
 
-from flows.quiet import hush
+from flows.telemetry import hush
 
 hush()
 
-from flows.characters import plain  # noqa: E402
 from flows.cli import (  # noqa: E402
-    agents,
-    auditing,
-    backups,
+    approvals,  # noqa: F401  adds its commands to `sift opt-out`
+    audit,
+    backup,
+    build,
     contributors,
-    decisions,  # noqa: F401  adds its commands to `sift opt-out`
     doctor,
-    exports,  # noqa: F401  its command joins the group `lineage`
     keys,
-    lineage_queries,
+    lineage,
+    lineage_export,  # noqa: F401  its command joins the group `lineage`
     model,
-    operating,
-    opt_outs,
+    opt_out,
+    services,
     stages,
-    verifying,
-    work,
-    workspaces,
+    verify,
+    workers,
+    workspace,
 )
 from flows.cli.app import app  # noqa: E402
 from flows.cli.render import err  # noqa: E402
 from flows.errors import FlowError, explained  # noqa: E402
-from flows.logs import event, root_of_log  # noqa: E402
+from flows.logging import event, root_of_log  # noqa: E402
+from flows.workspace.characters import plain  # noqa: E402
 from lineage import (  # noqa: E402
     LineageBusyError,
     LineageError,
@@ -54,20 +54,20 @@ _INTERRUPTED = 130
 """What typer returns after Ctrl-C."""
 
 app.add_typer(contributors.app, name="contributors")
-app.add_typer(opt_outs.app, name="opt-out")
-app.add_typer(lineage_queries.app, name="lineage")
+app.add_typer(opt_out.app, name="opt-out")
+app.add_typer(lineage.app, name="lineage")
 app.add_typer(model.app, name="model")
 app.add_typer(stages.app, name="stage")
 app.add_typer(keys.app, name="keys")
-app.add_typer(backups.app, name="backup")
-app.add_typer(backups.restoring)
-app.add_typer(workspaces.app, name="workspace")
+app.add_typer(backup.app, name="backup")
+app.add_typer(backup.restoring)
+app.add_typer(workspace.app, name="workspace")
 app.add_typer(doctor.app)
-app.add_typer(agents.app, name="agents")
-app.add_typer(verifying.app)
-app.add_typer(work.app)
-app.add_typer(operating.app)
-app.add_typer(auditing.app)
+app.add_typer(workers.app, name="agents")
+app.add_typer(verify.app)
+app.add_typer(build.app)
+app.add_typer(services.app)
+app.add_typer(audit.app)
 
 
 def main() -> None:
@@ -127,7 +127,7 @@ def _command(arguments: list[str]) -> str:
 
 def _log(error: Exception, facts: str, remedy: str, arguments: list[str]) -> None:
     """Log an error with its remedy, without what a person could be known by."""
-    from flows.log_redaction import redacted
+    from flows.workspace.log_redaction import redacted
 
     kind, command = type(error).__name__, _command(arguments)
     # An error about the store itself names nobody, and nobody could be asked for.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.logs import on_standard_error
+from flows.logging import on_standard_error
 
 app = typer.Typer(
     name="sift",

@@ -11,7 +11,7 @@ from flows.cli.render import count, print_json, print_table, say
 from lineage import DatasetVersion, Reader, TaskVector
 
 if TYPE_CHECKING:
-    from flows.workspace import Workspace
+    from flows.workspace.workspace import Workspace
 
 app = group("Add and look at contributors and their data.")
 
@@ -52,8 +52,8 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Validate files of rows and make them their contributors' datasets."""
-    from flows.ingest import add_contributors
-    from flows.workspace import Workspace
+    from flows.data.ingest import add_contributors
+    from flows.workspace.workspace import Workspace
 
     added = add_contributors(
         Workspace.open(workspace),
@@ -79,7 +79,7 @@ def add(
 @app.command("list", epilog=example("sift contributors list --json"))
 def list_all(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """List the contributors who are here."""
-    from flows.workspace import Workspace
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lineage.reader() as reader:
@@ -115,8 +115,8 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one contributor: data, task vector, and quality in the current model."""
-    from flows.evaluating import SETTINGS
-    from flows.workspace import Workspace
+    from flows.models.evaluate import SETTINGS
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lineage.reader() as reader:
@@ -161,9 +161,9 @@ def records(
     json: JsonOption = False,
 ) -> None:
     """List one contributor's records by hash, to name them in `sift opt-out request --records`."""
-    from flows.ingest import load_dataset
-    from flows.rows import preview, record_json
-    from flows.workspace import Workspace
+    from flows.data.ingest import load_dataset
+    from flows.data.rows import preview, record_json
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lineage.reader() as reader:
@@ -193,7 +193,7 @@ def records(
 
 def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
     """The key of a contributor named by id or by key. Raises UsageError where there is none."""
-    from flows.lookalikes import unknown_contributor
+    from flows.data.look_alikes import unknown_contributor
 
     known = {row.contributor_key for row in reader.contributors()}
     if contributor in known:
@@ -229,10 +229,10 @@ def canary(
     Add them with the contributor's own rows. An opt-out then measures whether the new model knows a
     canary better than a model that never saw it. Nothing about them is kept but the rows.
     """
-    from flows.canaries import canary_row, draw_number
-    from flows.identity import normal_id
-    from flows.rows import canonical_json
-    from flows.workspace import Workspace
+    from flows.data.canaries import canary_row, draw_number
+    from flows.data.rows import canonical_json
+    from flows.workspace.identity import normal_id
+    from flows.workspace.workspace import Workspace
 
     labels = Workspace.open(workspace).settings.base.labels
     rows = [canary_row(normal_id(contributor), draw_number(), labels) for _ in range(how_many)]

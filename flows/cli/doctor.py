@@ -6,9 +6,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.characters import plain
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import out, print_json, say
+from flows.workspace.characters import plain
 
 app = typer.Typer()
 
@@ -18,8 +18,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 @app.command(epilog=example("sift doctor", "sift doctor --json"))
 def doctor(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Check machine, stores, keys and leftovers, and say how to mend each; exit 1 on a failure."""
-    from flows.doctor import examine, require_fit
-    from flows.workspace import Workspace
+    from flows.operations.doctor.checks import examine, require_fit
+    from flows.workspace.workspace import Workspace
 
     found = examine(Workspace.open(workspace))
     if json:
@@ -43,7 +43,7 @@ def upgrade(
     json: JsonOption = False,
 ) -> None:
     """Bring the stores of an older release's workspace up to this one; again changes nothing."""
-    from flows.workspace import Workspace
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), place.lineage.reader() as reader:

@@ -9,7 +9,7 @@ from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.render import print_json, print_table, say
 
 if TYPE_CHECKING:
-    from lineage.certificate_keys import KeyRing
+    from lineage.certificates.keys import KeyRing
 
 app = group("Make, show and replace the keys that certificates are signed with.")
 
@@ -17,8 +17,8 @@ app = group("Make, show and replace the keys that certificates are signed with."
 @app.command(epilog=example("sift keys init"))
 def init(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Make the keys of a workspace that has none, such as one from before certificates."""
-    from flows.keys import Keys
-    from flows.workspace import Workspace
+    from flows.workspace.keyring import Keys
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock():
@@ -36,8 +36,8 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show the public keys, and which certificates each may sign."""
-    from flows.keys import Keys, write_public
-    from flows.workspace import Workspace
+    from flows.workspace.keyring import Keys, write_public
+    from flows.workspace.workspace import Workspace
 
     keys = Keys(Workspace.open(workspace).root)
     ring = keys.ring()
@@ -54,9 +54,9 @@ def rotate(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
 
     Certificates that were signed with the old key stay valid.
     """
-    from flows.certificates import head
-    from flows.keys import Keys
-    from flows.workspace import Workspace
+    from flows.evidence.certificates import head
+    from flows.workspace.keyring import Keys
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock():

@@ -34,9 +34,9 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the champion as a folder that plain from_pretrained loads; note who receives it."""
-    from flows.registering import export as write
-    from flows.signing_models import require_model_signing, sign_model
-    from flows.workspace import Workspace
+    from flows.evidence.model_signature import require_model_signing, sign_model
+    from flows.models.register import export as write
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     if sign:

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.tree import Tree
 
-from flows.characters import plain, plain_json
 from flows.progress import listening
+from flows.workspace.characters import plain, plain_json
 from lineage.graph import Graph, Node
 
 out = Console(highlight=False, soft_wrap=True)

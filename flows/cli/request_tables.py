@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from flows.characters import plain
 from flows.cli.render import alarm, count, out, print_table, quality, say
-from flows.deadlines import Due
-from flows.standing import Standing, still_served_in_words
+from flows.erasure.deadlines import Due
+from flows.erasure.status import Standing, still_served_in_words
+from flows.workspace.characters import plain
 from lineage import OptOutSetAside
 
 if TYPE_CHECKING:
-    from flows.lookalikes import LookAlike
-    from flows.planning import Plan  # torch and the stores, which a status does not need
+    from flows.data.look_alikes import LookAlike
+    from flows.erasure.plan import Plan  # torch and the stores, which a status does not need
 
 _COLOURS = {"overdue": "bold red", "due soon": "yellow", "open": "green", "late": "red"}
 

@@ -11,8 +11,8 @@ app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
 @app.command(epilog=example("sift stage base"))
 def base(workspace: WorkspaceOption = Path()) -> None:
     """Make the base model from params.yaml, unless it is there."""
-    from flows.base import ensure_base
-    from flows.workspace import Workspace
+    from flows.training.base_model import ensure_base
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):
@@ -23,9 +23,9 @@ def base(workspace: WorkspaceOption = Path()) -> None:
 @app.command(epilog=example("sift stage finetune"))
 def finetune(workspace: WorkspaceOption = Path()) -> None:
     """Finetune every contributor whose task vector is missing or out of date."""
-    from flows.finetuning import finetune_jobs, pending
-    from flows.keeping import lost, restore, settle_vectors
-    from flows.workspace import Workspace
+    from flows.training.finetune import finetune_jobs, pending
+    from flows.training.retention import lost, restore, settle_vectors
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):
@@ -39,11 +39,11 @@ def finetune(workspace: WorkspaceOption = Path()) -> None:
 @app.command(epilog=example("sift stage merge"))
 def merge(workspace: WorkspaceOption = Path()) -> None:
     """Sum the task vectors into the merge state."""
-    from flows.finetuning import jobs
-    from flows.keeping import apply_storage
-    from flows.merging import merge_members
-    from flows.verifying import verify_state
-    from flows.workspace import Workspace
+    from flows.models.merge import merge_members
+    from flows.models.verify import verify_state
+    from flows.training.finetune import jobs
+    from flows.training.retention import apply_storage
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):
@@ -57,9 +57,9 @@ def merge(workspace: WorkspaceOption = Path()) -> None:
 @app.command(epilog=example("sift stage evaluate"))
 def evaluate(workspace: WorkspaceOption = Path()) -> None:
     """Score the merge state; write metrics.json and plots/quality.csv."""
-    from flows.evaluating import evaluate_state, write_metrics
-    from flows.merging import current_state
-    from flows.workspace import Workspace
+    from flows.models.evaluate import evaluate_state, write_metrics
+    from flows.models.merge import current_state
+    from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     with place.lock(), progress_bars(quiet=False):

@@ -10,7 +10,7 @@ from transformers import (
 )
 
 from sift_core import base
-from sift_core.borders import border
+from sift_core.foreign_errors import border
 
 _RESTORE = "restore the folder, with `dvc checkout` or from a backup, and load it again."
 

@@ -16,11 +16,11 @@ from threading import RLock
 import torch
 from transformers import PreTrainedModel
 
-from flows.digests import artifact_name
-from flows.identity import contributor_key, read_secret
-from flows.serving.card import MaskRef, ModelCard
+from flows.hashing import artifact_name
+from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissingError
 from flows.serving.loading import load_model
+from flows.workspace.identity import contributor_key, read_secret
 from sift_core import Mask, masked_weights, sha256_of, weights_sha256
 from sift_core.base import folder_sha256
 from sift_core.module_state import ModuleState
@@ -176,7 +176,7 @@ def _places(workspace: Path, named: Path, reference: MaskRef) -> Iterator[Path]:
     if named.is_file():
         yield named
     if (workspace / ".dvc").is_dir():
-        from flows.doors.dvc import Dvc  # a second to import, and rarely needed
+        from flows.integrations.dvc.repository import Dvc  # a second to import, and rarely needed
 
         cached = Dvc(workspace).object_path(reference.mask_md5)
         if cached is not None:

@@ -15,14 +15,14 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import PreTrainedModel
 
 from flows.errors import UsageError
-from flows.serving.card import ModelCard
+from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import PromptTooLongError
 from flows.serving.loading import load_model, load_tokenizer
 from flows.serving.masking import MaskedModels
 from flows.serving.parameters import CONTRIBUTOR, new_tokens, refuse_unknown, require_known
-from sift_core.borders import border
+from sift_core.base_requirements import positions
 from sift_core.examples import prompt_tokens
-from sift_core.fitness import positions
+from sift_core.foreign_errors import border
 
 BATCH = 32
 COLUMNS = {"classification": "text", "generation": "prompt"}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.errors import UsageError
-from flows.serving.card import DEFAULT_NEW_TOKENS
+from flows.integrations.mlflow.card import DEFAULT_NEW_TOKENS
 
 CONTRIBUTOR, NEW_TOKENS = "contributor", "max_new_tokens"
 PARAMETERS = {"classification": (CONTRIBUTOR,), "generation": (CONTRIBUTOR, NEW_TOKENS)}

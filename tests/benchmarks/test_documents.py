@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.documents import marked, put_between
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "benchmarks" / "results" / "fidelity").glob("*/tables.md"))
 
 

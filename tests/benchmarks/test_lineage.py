@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import lineage as benchmark
-from tests.lineage.population import empty_store, key
+from tests.support.population import empty_store, key
 
 
 def test_every_figure_comes_from_a_store_whose_audit_log_holds(

@@ -9,9 +9,9 @@ import pytest
 from benchmarks import sizing
 from benchmarks.documents import marked
 from benchmarks.figures import read_figures
-from flows.workspace import Workspace
-from sift_core.kind import shapes_of
-from tests.flows.workspaces import finetune_and_merge, make_workspace, reviews
+from flows.workspace.workspace import Workspace
+from sift_core.file_header import shapes_of
+from tests.support.workspaces import finetune_and_merge, make_workspace, reviews
 
 RATES = sizing.Rates.measured()
 MINILM = sizing.MODELS[0]

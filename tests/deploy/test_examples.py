@@ -15,8 +15,8 @@ import typer.main
 from ruamel.yaml import YAML
 
 from flows.cli import app as sift
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 DOCS = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 KUBERNETES = "1.34"
@@ -156,7 +156,7 @@ def test_prefect_makes_the_same_job_whatever_is_asked(asked: dict[str, Any]) -> 
 
 
 def test_the_job_runs_our_flow_whatever_its_deployment_says() -> None:
-    from flows.agents.working import ENTRYPOINT
+    from flows.training.workers.process import ENTRYPOINT
 
     (container,) = template()["job_configuration"]["job_manifest"]["spec"]["template"]["spec"][
         "containers"
@@ -173,7 +173,7 @@ def test_the_job_of_the_base_job_template_is_valid() -> None:
 def servers() -> Iterator[list[str]]:
     """The words of every command that starts a server of ours, in deploy/ and in the docs."""
     for line in COMMANDS:
-        if "flows.servers." in line:
+        if "flows.integrations." in line:
             yield COMMANDS[line]
 
 
@@ -212,14 +212,14 @@ def test_the_image_holds_the_packages_that_the_wheel_is_made_of() -> None:
 
 
 def test_every_reason_for_quarantine_is_explained() -> None:
-    from flows.agents.errors import QuarantinedError
+    from flows.training.workers.errors import QuarantinedError
 
     named = set(re.findall(r"^\| `(\w+Error)` \|", DOCS, flags=re.M))
     assert named == {kind.__name__ for kind in QuarantinedError.__subclasses__()}
 
 
 def test_every_setting_of_build_is_shown() -> None:
-    from flows.settings import BuildSettings
+    from flows.workspace.settings import BuildSettings
 
     shown = set(re.findall(r"^  (\w+): ", DOCS, flags=re.M))
     assert shown == set(BuildSettings.model_fields)

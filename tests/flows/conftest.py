@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.doors.mlflow_moving import move_store
-from flows.doors.mlflow_store import ModelStore
-from flows.workspace import Workspace
-from sift_core import training
-from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
-from tests.flows.kept import FEW, Both, built_keeping
-from tests.flows.served import MEMBERS, Served, finished_merge, remake_elsewhere
-from tests.flows.traces import tail, traces
-from tests.flows.workspaces import (
+from flows.integrations.mlflow.relocation import move_store
+from flows.integrations.mlflow.store import ModelStore
+from flows.workspace.workspace import Workspace
+from sift_core import trainer
+from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
+from tests.support.kept import FEW, Both, built_keeping
+from tests.support.served import MEMBERS, Served, finished_merge, remake_elsewhere
+from tests.support.traces import tail, traces
+from tests.support.workspaces import (
     CONTRIBUTORS,
     Snapshot,
     another,
@@ -30,7 +30,7 @@ from tests.flows.workspaces import (
 def _mlflow_migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow runs its fifty migrations for the first workspace; others get a copy, moved.
 
-    Three seconds each. `tests/flows/doors/test_mlflow.py` makes its databases all the same.
+    Three seconds each. `integrations/mlflow/test_registry.py` makes its databases all the same.
     """
     made = tmp_path_factory.mktemp("mlflow")
     really_make = ModelStore._make_database
@@ -176,5 +176,5 @@ def needles(_both: Both) -> dict[str, bytes]:
 @pytest.fixture
 def other_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same finetuning gives other bits, as another machine's kernels would give."""
-    seeded = training.set_seed
-    monkeypatch.setattr(training, "set_seed", lambda seed: seeded(seed + 1))
+    seeded = trainer.set_seed
+    monkeypatch.setattr(trainer, "set_seed", lambda seed: seeded(seed + 1))

@@ -11,18 +11,18 @@ from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 
 from flows.build import build
+from flows.data.ingest import load_dataset
 from flows.errors import FlowError, UsageError
-from flows.evaluating import write_metrics
-from flows.finetuning import pending
-from flows.ingest import load_dataset
-from flows.merging import current_state
-from flows.tasks import sift_task
-from flows.verifying import verify
-from flows.workspace import Workspace
+from flows.models.evaluate import write_metrics
+from flows.models.merge import current_state
+from flows.models.verify import verify
+from flows.training.finetune import pending
+from flows.ui.tasks import sift_task
+from flows.workspace.workspace import Workspace
 from lineage import LineageError
 from sift_core import SiftCoreError
 from tests.flows.test_exactness import merge_bytes
-from tests.flows.workspaces import (
+from tests.support.workspaces import (
     CONTRIBUTORS,
     add,
     build_plainly,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from flows.build import build
-from flows.merging import current_state
-from flows.workspace import Workspace
-from tests.flows.traces import traces
-from tests.flows.workspaces import CONTRIBUTORS, make_workspace, reviews
+from flows.models.merge import current_state
+from flows.workspace.workspace import Workspace
+from tests.support.traces import traces
+from tests.support.workspaces import CONTRIBUTORS, make_workspace, reviews
 
 FEW = CONTRIBUTORS[:3]
 

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sift_core
-from flows.base import load_base
 from flows.build import build
-from flows.merging import current_state, stored_vector
+from flows.erasure.removal import remove
+from flows.models.merge import current_state, stored_vector
 from flows.opt_out import opt_out
-from flows.removal import remove
-from flows.workspace import Workspace
+from flows.training.base_model import load_base
+from flows.workspace.workspace import Workspace
 from sift_core import MergeState, StoredState, TaskVector
-from tests.flows.workspaces import (
+from tests.support.workspaces import (
     CONTRIBUTORS,
     Snapshot,
     add,

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.auditing import CHECKS, look
-from flows.merging import current_state
-from flows.removal import remove
-from flows.stocktaking import Stock
-from flows.verifying import verify
-from flows.workspace import UNFINISHED, Workspace
+from flows.audit import CHECKS, look
+from flows.erasure.removal import remove
+from flows.evidence.inventory import Stock
+from flows.models.merge import current_state
+from flows.models.verify import verify
+from flows.workspace.workspace import UNFINISHED, Workspace
 from sift_core import write_atomically
-from tests.flows.killed import Point, dies
 from tests.flows.test_exactness import merge_bytes
-from tests.flows.traces import traces
-from tests.flows.workspaces import (
+from tests.support.killed import Point, dies
+from tests.support.traces import traces
+from tests.support.workspaces import (
     CONTRIBUTORS,
     Snapshot,
     add,
@@ -26,38 +26,38 @@ from tests.flows.workspaces import (
 )
 
 LEAVER = CONTRIBUTORS[4]
-_RECORDED = "flows.removal:Removal.done"
+_RECORDED = "flows.erasure.removal:Removal.done"
 
 # In the order in which the work meets them, so that one opt-out can die of all of them in turn.
 OPT_OUT = [
     Point("sift_core:update_state", "before"),
     Point("sift_core.files:Path.replace", "before"),
-    Point("flows.removal:make_current", "before"),
-    Point("flows.removal:make_current", "after"),
+    Point("flows.erasure.removal:make_current", "before"),
+    Point("flows.erasure.removal:make_current", "after"),
     Point(_RECORDED, "before", "verified"),
-    Point("flows.evaluating:_score", "after"),
-    Point("flows.recording:Recording.flush", "before"),
-    Point("flows.recording:Recording.flush", "after"),
+    Point("flows.models.evaluate:_score", "after"),
+    Point("flows.workspace.recording:Recording.flush", "before"),
+    Point("flows.workspace.recording:Recording.flush", "after"),
     Point(_RECORDED, "before", "evaluated"),
-    Point("flows.doors.mlflow:write_model", "after"),
-    Point("flows.doors.mlflow:Mlflow.register", "after"),
-    Point("flows.doors.mlflow:Mlflow.set_champion", "after"),
+    Point("flows.integrations.mlflow.registry:write_model", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.set_champion", "after"),
     Point(_RECORDED, "before", "registered"),
-    Point("flows.purging:note", "after"),
-    Point("flows.purging:_plan", "after"),
+    Point("flows.erasure.purge:note", "after"),
+    Point("flows.erasure.purge:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
-    Point("flows.purging:_forget_datasets", "after"),
-    Point("flows.doors.dvc:Dvc.commit_stages", "after"),
-    Point("flows.purging:record", "after"),
-    Point("flows.doors.dvc_destroying:_drop_runs", "after"),
-    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-cache"),
-    Point("flows.doors.mlflow:Mlflow._destroy_version", "after"),
-    Point("flows.doors.mlflow_destroying:DestroyingStore._destroy_model", "after"),
-    Point("flows.doors.mlflow:Mlflow.destroy", "after"),
-    Point("flows.doors.dvc:Dvc.push", "after"),
-    Point("flows.purging:push", "after"),
-    Point("flows.doors.dvc:Dvc.destroy", "after", "dvc-remote"),
-    Point("flows.purging:_forget", "before"),
+    Point("flows.erasure.purge:_forget_datasets", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.commit_stages", "after"),
+    Point("flows.erasure.purge:record", "after"),
+    Point("flows.integrations.dvc.destruction:_drop_runs", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
+    Point("flows.integrations.mlflow.registry:Mlflow._destroy_version", "after"),
+    Point("flows.integrations.mlflow.destruction:DestroyingStore._destroy_model", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.push", "after"),
+    Point("flows.erasure.purge:push", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-remote"),
+    Point("flows.erasure.purge:_forget", "before"),
     Point("lineage.store:LineageStore.rewrite", "before"),
     Point("lineage.store:copy_live_rows", "after"),
     Point(_RECORDED, "before", "purged"),
@@ -65,35 +65,37 @@ OPT_OUT = [
     Point("sift_core:write_atomically", "after", "report.json"),
     Point("sift_core:write_atomically", "before", "certificate"),
     Point("sift_core:write_atomically", "after", "certificate"),
-    Point("flows.doors.mlflow:Mlflow.attach", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.attach", "after"),
     Point(_RECORDED, "before", "reported"),
 ]
 OFTEN = [
     point
     for point in OPT_OUT
     if point.function == _RECORDED
-    or point.function.startswith(("flows.purging:_", "flows.purging:record", "flows.purging:push"))
-    or (point.function, point.when) == ("flows.removal:make_current", "after")
+    or point.function.startswith(
+        ("flows.erasure.purge:_", "flows.erasure.purge:record", "flows.erasure.purge:push")
+    )
+    or (point.function, point.when) == ("flows.erasure.removal:make_current", "after")
     or point.function.endswith(("Mlflow.register", "._destroy_model", "LineageStore.rewrite"))
 ]
 """Each step's work is done and not recorded, each place is purged, and the narrowest gaps."""
 BUILD = [
     Point("sift_core:write_atomically", "after", "vectors/"),
     Point("sift_core.files:Path.replace", "before"),
-    Point("flows.finetuning:_finetune", "after"),
-    Point("flows.recording:Recording.flush", "before"),
-    Point("flows.recording:Recording.flush", "after"),
-    Point("flows.merging:write_state", "after"),
-    Point("flows.merging:make_current", "after"),
-    Point("flows.merging:sweep_states", "before"),
-    Point("flows.evaluating:_score", "after"),
-    Point("flows.doors.mlflow:Mlflow.register", "after"),
-    Point("flows.doors.mlflow:Mlflow.set_champion", "after"),
-    Point("flows.doors.dvc:Dvc.add", "after"),
-    Point("flows.doors.dvc:Dvc.commit_stages", "after"),
-    Point("flows.doors.dvc:Dvc.push", "after"),
-    Point("flows.doors.git:Git.add", "after"),
-    Point("flows.doors.git:Git.commit", "after"),
+    Point("flows.training.finetune:_finetune", "after"),
+    Point("flows.workspace.recording:Recording.flush", "before"),
+    Point("flows.workspace.recording:Recording.flush", "after"),
+    Point("flows.models.merge:write_state", "after"),
+    Point("flows.models.merge:make_current", "after"),
+    Point("flows.models.merge:sweep_states", "before"),
+    Point("flows.models.evaluate:_score", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.set_champion", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.add", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.commit_stages", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.push", "after"),
+    Point("flows.integrations.git:Git.add", "after"),
+    Point("flows.integrations.git:Git.commit", "after"),
 ]
 
 

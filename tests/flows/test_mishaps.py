@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows import merging
-from flows.doors.mlflow import ModelStoreError
-from flows.merging import current_state
-from flows.workspace import Workspace
+from flows.integrations.mlflow.registry import ModelStoreError
+from flows.models import merge
+from flows.models.merge import current_state
+from flows.workspace.workspace import Workspace
 from tests.flows.test_faults import (
     LEAVER,
     require_left,
     without_leaver,  # noqa: F401  a fixture
 )
-from tests.flows.workspaces import opt_out_plainly, request
+from tests.support.workspaces import opt_out_plainly, request
 
 pytestmark = pytest.mark.slow  # locks are waited for
 
@@ -31,7 +31,7 @@ def test_with_the_clock_set_back_it_ends_the_same_and_no_state_is_before_the_one
 
     before = current_state(built)
     request(built, LEAVER)
-    monkeypatch.setattr(merging, "datetime", Yesterday)
+    monkeypatch.setattr(merge, "datetime", Yesterday)
 
     opt_out_plainly(built.root)
 

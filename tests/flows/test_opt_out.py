@@ -11,24 +11,24 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows.doors.dvc import Dvc
-from flows.logs import FILE
-from flows.merging import current_state
+from flows.erasure.removal import remove
+from flows.evidence.report_contents import read_report
+from flows.integrations.dvc.repository import Dvc
+from flows.logging import FILE
+from flows.models.merge import current_state
+from flows.models.register import export
+from flows.models.verify import verify
 from flows.opt_out import opt_out
-from flows.registering import export
-from flows.removal import remove
-from flows.reporting import read_report
 from flows.serving.loading import load_model, load_tokenizer
-from flows.verifying import verify
-from flows.workspace import Workspace
+from flows.workspace.workspace import Workspace
 from lineage import PurgeObject
 from lineage.opt_out import STEPS
-from tests.flows.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
-from tests.flows.guesses import Leftovers, named, spellings
-from tests.flows.served import mlflow_settings_kept
 from tests.flows.test_exactness import merge_bytes, served_sha256
-from tests.flows.traces import contents, traces
-from tests.flows.workspaces import (
+from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
+from tests.support.guesses import Leftovers, named, spellings
+from tests.support.served import mlflow_settings_kept
+from tests.support.traces import contents, traces
+from tests.support.workspaces import (
     CONTRIBUTORS,
     TWINS,
     add,

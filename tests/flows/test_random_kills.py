@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.workspace import Workspace
-from tests.flows.killed import killed_after
+from flows.workspace.workspace import Workspace
 from tests.flows.test_exactness import merge_bytes
 from tests.flows.test_faults import (
     LEAVER,
@@ -19,14 +18,8 @@ from tests.flows.test_faults import (
     with_newcomer,  # noqa: F401  a fixture
     without_leaver,  # noqa: F401  a fixture
 )
-from tests.flows.workspaces import (
-    Snapshot,
-    add,
-    build_plainly,
-    opt_out_plainly,
-    request,
-    reviews,
-)
+from tests.support.killed import killed_after
+from tests.support.workspaces import Snapshot, add, build_plainly, opt_out_plainly, request, reviews
 
 KILLS = 10
 ROUNDS = range(11)

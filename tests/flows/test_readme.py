@@ -9,12 +9,12 @@ import pytest
 import typer.main
 
 from flows import cli
-from flows.workspace import Workspace
-from tests import tiny
-from tests.flows.served import mlflow_settings_kept
-from tests.flows.workspaces import reviews
+from flows.workspace.workspace import Workspace
+from tests.support import tiny
+from tests.support.paths import ROOT
+from tests.support.served import mlflow_settings_kept
+from tests.support.workspaces import reviews
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from flows import opt_out
-from flows.auditing import CHECKS, look
-from flows.certificates import check_certificates
+from flows.audit import CHECKS, look
+from flows.erasure.set_aside import OWN_ERRORS, in_words
+from flows.evidence.certificates import check_certificates
+from flows.evidence.inventory import Stock
 from flows.opt_out import open_requests
-from flows.setting_aside import OWN_ERRORS, in_words
-from flows.stocktaking import Stock
-from flows.workspace import Workspace
-from tests.flows.kept import LEAVER, STAYER, Both
-from tests.flows.mishaps import (
+from flows.workspace.workspace import Workspace
+from tests.support.kept import LEAVER, STAYER, Both
+from tests.support.mishaps import (
     Change,
     Patch,
     World,
@@ -59,13 +59,7 @@ from tests.flows.mishaps import (
     rows_of_stayer,
     withdraw_all,
 )
-from tests.flows.workspaces import (
-    files,
-    opt_out_plainly,
-    record,
-    request,
-    reviews,
-)
+from tests.support.workspaces import files, opt_out_plainly, record, request, reviews
 
 pytestmark = pytest.mark.slow  # each is an opt-out, some a build too
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.merging import current_state
-from flows.verifying import verify
-from flows.workspace import Workspace
+from flows.models.merge import current_state
+from flows.models.verify import verify
+from flows.workspace.workspace import Workspace
 from sift_core import sha256_of
-from tests.flows.agents.workers import POOL, command, machines, make_pool, run, until
-from tests.flows.servers import S3, Postgres, mlflow_server, prefect_server_on
-from tests.flows.traces import traces
-from tests.flows.workspaces import (
+from tests.support.servers import S3, Postgres, mlflow_server, prefect_server_on
+from tests.support.traces import traces
+from tests.support.workers import POOL, command, machines, make_pool, run, until
+from tests.support.workspaces import (
     add,
     build_plainly,
     files,

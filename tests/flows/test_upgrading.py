@@ -1,7 +1,7 @@
 """Workspaces that earlier releases wrote stay readable, verifiable, buildable and opt-out-able.
 
-Each archive in `tests/flows/releases/` was written by the code of its release
-(`tests/flows/releases/make.py`) and is never written again.
+Each archive in `tests/support/releases/` was written by the code of its release
+(`tests/support/releases/make.py`) and is never written again.
 """
 
 import tarfile
@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from flows.auditing import CHECKS
-from flows.certificates import check_certificates
-from flows.decisions import approve
-from flows.registering import export
-from flows.reporting import read_report
-from flows.settling import settle_move
-from flows.stocktaking import Stock
-from flows.verifying import verify
-from flows.workspace import Workspace
+from flows.audit import CHECKS
+from flows.erasure.approvals import approve
+from flows.evidence.certificates import check_certificates
+from flows.evidence.inventory import Stock
+from flows.evidence.report_contents import read_report
+from flows.models.register import export
+from flows.models.verify import verify
+from flows.operations.relocation import settle_move
+from flows.workspace.workspace import Workspace
 from lineage import LineageSchemaError, schema
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
-from tests.flows.releases import make
-from tests.flows.traces import traces
-from tests.flows.workspaces import OFFICER, add, build_plainly, marker, opt_out_plainly, reviews
+from tests.support.releases import make
+from tests.support.traces import traces
+from tests.support.workspaces import OFFICER, add, build_plainly, marker, opt_out_plainly, reviews
 
 RELEASES = sorted(Path(make.__file__).parent.glob("*.tar.xz"))
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.backup import Made, make_backup
-from flows.backup_archive import MANIFEST, SIGNATURE, BackupError
-from flows.backup_signature import Trust, sign
 from flows.errors import UsageError
-from flows.keys import Keys
-from flows.restoring import restore
-from flows.workspace import Workspace
-from lineage.certificate_digest import sha256_of
-from lineage.certificate_envelope import EvidenceError, SigningKey
-from lineage.certificate_keys import KeyRing
-from tests.flows.workspaces import make_workspace, reviews
+from flows.operations.backup.archive import MANIFEST, SIGNATURE, BackupError
+from flows.operations.backup.backup import Made, make_backup
+from flows.operations.backup.restore import restore
+from flows.operations.backup.signature import Trust, sign
+from flows.workspace.keyring import Keys
+from flows.workspace.workspace import Workspace
+from lineage.certificates.digest import sha256_of
+from lineage.certificates.envelope import EvidenceError, SigningKey
+from lineage.certificates.keys import KeyRing
+from tests.support.workspaces import make_workspace, reviews
 
 MARKER = "a-program-ran"
 

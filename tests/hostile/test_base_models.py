@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from flows.base import AlteredBaseError, ensure_base, load_base
-from flows.serving import trying
-from flows.settings import write_settings
-from flows.workspace import Workspace
-from flows.workspace import template as template_file
+from flows.serving import tryout
+from flows.training.base_model import AlteredBaseError, ensure_base, load_base
+from flows.workspace.settings import write_settings
+from flows.workspace.workspace import Workspace
+from flows.workspace.workspace import template as template_file
 from sift_core import (
     Classification,
     Example,
@@ -30,9 +30,9 @@ from sift_core import (
 from sift_core.errors import DataError, ModelError
 from sift_core.examples import Generation
 from sift_core.module_state import looks
-from tests import tiny
-from tests.flows.workspaces import settings
-from tests.hostile.bases import CAUSAL, CLASSIFIERS, edited, make
+from tests.support import tiny
+from tests.support.bases import CAUSAL, CLASSIFIERS, edited, make
+from tests.support.workspaces import settings
 
 LONGEST = 40
 """Tokens: past the 16 that some of these bases were made for."""
@@ -238,13 +238,15 @@ def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before
 def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_not(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float, refused: bool
 ) -> None:
-    really_copy = trying.masked_copy
+    really_copy = tryout.masked_copy
 
     def copy(unmasked: Any, live: Any, mask: Any) -> Any:
         return really_copy(unmasked, {name: own * (1 + change) for name, own in live.items()}, mask)
 
-    monkeypatch.setattr(trying, "masked_copy", copy)
-    monkeypatch.setattr("flows.base._TRIED", set())  # what was tried is not tried again
+    monkeypatch.setattr(tryout, "masked_copy", copy)
+    monkeypatch.setattr(
+        "flows.training.base_model._TRIED", set()
+    )  # what was tried is not tried again
     place = with_base(root, *classifier()(tmp_path / "source"))
     said = pytest.raises(ModelError, match="answers otherwise") if refused else nullcontext()
     with said:
@@ -273,7 +275,7 @@ def test_a_forward_pass_whose_trace_cannot_be_put_back_is_refused_by_name(
 
     monkeypatch.setattr(LlamaMLP, "__init__", made)
     monkeypatch.setattr(LlamaMLP, "forward", counting)
-    monkeypatch.setattr("flows.base._TRIED", set())
+    monkeypatch.setattr("flows.training.base_model._TRIED", set())
     place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
     with pytest.raises(ModelError, match=r"trace in 'model\.layers\.0\.mlp\.counter'"):
         ensure_base(place)
@@ -293,7 +295,7 @@ def test_a_trace_that_does_not_show_is_refused_by_what_it_does(
         return forward(self, x) * (1 + 1e-3 * max(seen))
 
     monkeypatch.setattr(LlamaMLP, "forward", remembering)
-    monkeypatch.setattr("flows.base._TRIED", set())
+    monkeypatch.setattr("flows.training.base_model._TRIED", set())
     place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
     with pytest.raises(ModelError, match="a trace that does not show"):
         ensure_base(place)
@@ -310,7 +312,7 @@ def test_a_base_that_serves_anyone_but_no_member_is_refused(
         raise TypeError("cannot pickle a handle")
 
     monkeypatch.setattr(LlamaMLP, "__deepcopy__", own, raising=False)
-    monkeypatch.setattr("flows.base._TRIED", set())
+    monkeypatch.setattr("flows.training.base_model._TRIED", set())
     place = with_base(root, tiny.tiny_causal(tmp_path / "source"), (), streamed=streamed)
     with pytest.raises(ModelError, match=r"could not be asked.*cannot pickle a handle"):
         ensure_base(place)

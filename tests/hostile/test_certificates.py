@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from lineage.certificate_chain import check_chain, read_link
-from lineage.certificate_digest import sha256_of
-from lineage.certificate_envelope import SigningKey, canonical
-from lineage.certificate_keys import KeyRing
+from lineage.certificates.chain import check_chain, read_link
+from lineage.certificates.digest import sha256_of
+from lineage.certificates.envelope import SigningKey, canonical
+from lineage.certificates.keys import KeyRing
 from lineage.errors import LineageError
-from tests.lineage.evidence import (
+from tests.support.evidence import (
     SIGNER,
     case,
     predicate,

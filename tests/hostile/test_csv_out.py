@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.spreadsheet import write_csv
+from flows.data.spreadsheet import write_csv
 
 CASES: dict[str, str] = {
     "a formula": "=1+1",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.digests import DigestKey
+from flows.hashing import DigestKey
 from flows.opt_out import take_steps
-from tests.flows.guesses import Leftovers, named, spellings
-from tests.flows.workspaces import (
+from tests.support.guesses import Leftovers, named, spellings
+from tests.support.workspaces import (
     Rows,
     add,
     build_plainly,

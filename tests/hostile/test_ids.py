@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.data.ingest import add_contributors
+from flows.data.look_alikes import LookAlikeError, erased_likenesses, look_alikes
+from flows.erasure.requests import receive
 from flows.errors import UsageError
-from flows.identity import contributor_key, normal_id
-from flows.ingest import add_contributors
-from flows.likeness import forms, likenesses
-from flows.lookalikes import LookAlikeError, erased_likenesses, look_alikes
-from flows.requests import receive
-from flows.workspace import Workspace
+from flows.workspace.identity import contributor_key, normal_id
+from flows.workspace.likeness import forms, likenesses
+from flows.workspace.workspace import Workspace
 from lineage import Contributor
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
-from tests.flows.workspaces import BASIS, add, make_workspace, reviews
+from tests.support.workspaces import BASIS, add, make_workspace, reviews
 
 CASES: dict[str, tuple[str, str]] = {
     "capitals": ("ann@example.org", "Ann@Example.org"),
@@ -157,7 +157,7 @@ def test_whoever_left_is_known_again_by_a_keyed_hash_alone(place: Workspace, spe
 
 
 def erase(place: Workspace, key: str) -> None:
-    """The end of an opt-out, as `flows.purging` records it."""
+    """The end of an opt-out, as `flows.erasure.purge` records it."""
     with place.lineage.writer() as recorder:
         recorder.add_all(erased_likenesses(place, recorder.read, key))
         recorder.mark_erased(key, datetime.now(UTC))

@@ -8,10 +8,10 @@ import pytest
 
 from lineage import SharedLineageStore
 from lineage.errors import LineageAlteredError
-from tests.lineage.stores import Copies, Databases
+from tests.support.lineage_stores import Copies, Databases
 
 if TYPE_CHECKING:
-    from tests.flows.servers import Postgres
+    from tests.support.servers import Postgres
 
 pytestmark = pytest.mark.slow
 

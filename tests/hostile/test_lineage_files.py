@@ -6,12 +6,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows.workspace import Workspace
+from flows.workspace.workspace import Workspace
 from lineage import LineageStore
 from lineage import store as module
 from lineage.errors import LineageAlteredError
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
-from tests.flows.workspaces import make_workspace, reviews
+from tests.support.workspaces import make_workspace, reviews
 
 _STEAL = (
     "CREATE TABLE kept AS FROM opt_out_approval; DROP TABLE opt_out_approval;"

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from flows.copies import known_copies
-from flows.doctor_custody import CUSTODY
-from flows.doors.belonging import MARK, ForeignPlaceError
-from flows.doors.dvc_config import Remote, set_remote
+from flows.erasure.tombstones.copies import known_copies
+from flows.erasure.tombstones.places import unknown
 from flows.errors import UsageError
-from flows.home import DisplacedError, read_home
-from flows.ledgers import unknown
-from flows.settling import settle_copy, settle_move
-from flows.verifying import verify
-from flows.workspace import Workspace
-from tests.flows.traces import traces
-from tests.flows.workspaces import (
+from flows.integrations.dvc.config import Remote, set_remote
+from flows.integrations.ownership import MARK, ForeignPlaceError
+from flows.models.verify import verify
+from flows.operations.doctor.custody import CUSTODY
+from flows.operations.relocation import settle_copy, settle_move
+from flows.workspace.home import DisplacedError, read_home
+from flows.workspace.workspace import Workspace
+from tests.support.traces import traces
+from tests.support.workspaces import (
     build_plainly,
     make_workspace,
     marker,

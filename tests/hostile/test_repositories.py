@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.doors.belonging import ForeignSettingError
-from flows.doors.dvc import Dvc
-from flows.doors.git import Git
-from flows.workspace import Workspace
+from flows.integrations.dvc.repository import Dvc
+from flows.integrations.git import Git
+from flows.integrations.ownership import ForeignSettingError
+from flows.workspace.workspace import Workspace
 
 MARKER = "a-program-ran"
 RUN = "/bin/sh -c 'touch \"$MARKER_FILE\"; cat'"

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.auditing import CHECKS
-from flows.ingest import read_datasets
-from flows.row_files import MAX_FILE_BYTES
-from flows.stocktaking import Stock
-from flows.workspace import Workspace
-from tests import tiny
+from flows.audit import CHECKS
+from flows.data.ingest import read_datasets
+from flows.data.row_files import MAX_FILE_BYTES
+from flows.evidence.inventory import Stock
+from flows.workspace.workspace import Workspace
 from tests.flows.cli.conftest import Sift, sift  # noqa: F401
-from tests.flows.test_stored_rows import SEPARATING
-from tests.flows.workspaces import (
+from tests.flows.data.test_dataset_file import SEPARATING
+from tests.support import tiny
+from tests.support.workspaces import (
     build_plainly,
     make_workspace,
     opt_out_plainly,

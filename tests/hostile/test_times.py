@@ -21,13 +21,21 @@ from typer.testing import CliRunner
 import flows
 import lineage
 from flows.cli import app
+from flows.erasure.policy import deadlines, extended_answer
 from flows.errors import UsageError
-from flows.operating.forms import OptOutForm
-from flows.policy import deadlines, extended_answer
-from flows.settings import PolicySettings
-from flows.times import begin_of, day_in, end_of, read_received, require_past, zone, zone_names
+from flows.ui.forms import OptOutForm
+from flows.workspace.settings import PolicySettings
+from flows.workspace.times import (
+    begin_of,
+    day_in,
+    end_of,
+    read_received,
+    require_past,
+    zone,
+    zone_names,
+)
 from lineage.times import Utc, moment
-from tests.flows.workspaces import make_workspace, reviews
+from tests.support.workspaces import make_workspace, reviews
 
 MEANINGLESS: dict[str, Any] = {
     "compact day": "20261120",
@@ -282,9 +290,9 @@ def test_a_clock_that_is_a_little_ahead_means_now_and_more_is_refused() -> None:
 
 _ASK = """
 import json, locale, sys
-from flows.policy import deadlines
-from flows.settings import PolicySettings
-from flows.times import read_received, zone
+from flows.erasure.policy import deadlines
+from flows.workspace.settings import PolicySettings
+from flows.workspace.times import read_received, zone
 try:
     locale.setlocale(locale.LC_ALL, "")
 except locale.Error:

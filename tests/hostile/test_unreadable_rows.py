@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from flows.data.ingest import add_contributors
 from flows.errors import UsageError
-from flows.ingest import add_contributors
 from flows.opt_out import take_steps
-from flows.settings import write_settings
-from flows.workspace import Workspace
-from flows.workspace import template as template_file
+from flows.workspace.settings import write_settings
+from flows.workspace.workspace import Workspace
+from flows.workspace.workspace import template as template_file
 from sift_core import folder_sha256
 from sift_core.errors import ModelError
-from tests import tiny
-from tests.flows.workspaces import (
+from tests.support import tiny
+from tests.support.workspaces import (
     add,
     build_plainly,
     make_workspace,

@@ -25,13 +25,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from flows.servers.guard import Guard
-from flows.servers.key import key_path, server_key
-from flows.servers.mlflow import nothing_that_runs, reading_only
-from flows.services import running
-from flows.workspace import Workspace
-from tests.flows.operating.services_of import caller, up
-from tests.flows.workspaces import make_workspace, reviews
+from flows.integrations.mlflow.server import nothing_that_runs, reading_only
+from flows.integrations.servers.guard import Guard
+from flows.workspace.server_key import key_path, server_key
+from flows.workspace.services import running
+from flows.workspace.workspace import Workspace
+from tests.support.services import caller, up
+from tests.support.workspaces import make_workspace, reviews
 
 KEY = "the key of these tests"
 OWN = "127.0.0.1:4200"

@@ -10,21 +10,27 @@ from typing import Any
 
 import pytest
 
-from flows.agents.area import clear, put_base
-from flows.agents.checking import read_manifest
-from flows.agents.errors import QuarantinedError
-from flows.agents.forms import ERRORS, MANIFEST
-from flows.agents.machines import admit, admitted, read_description, this_machine
-from flows.agents.quarantine import quarantined
-from flows.doors.staging import PlantedError, RemoteAddress, Staging, StagingError
 from flows.errors import UsageError
-from flows.finetuning import pending
-from flows.workspace import Workspace
-from tests.flows.agents.conftest import _waiting, finetune_by, made_here, vectors_and_masks, waiting
-from tests.flows.agents.pools import Act, Errand, honest
-from tests.flows.agents.test_checking import EXPECTED, KEY, RUN, TASK, Given
-from tests.flows.agents.test_handing_out import staged, with_build
-from tests.flows.workspaces import build_plainly, opt_out_plainly, request
+from flows.integrations.staging.staging import PlantedError, RemoteAddress, Staging, StagingError
+from flows.training.finetune import pending
+from flows.training.workers.checks import read_manifest
+from flows.training.workers.errors import QuarantinedError
+from flows.training.workers.machines import admit, admitted, read_description, this_machine
+from flows.training.workers.messages import ERRORS, MANIFEST
+from flows.training.workers.quarantine import quarantined
+from flows.training.workers.staging_area import clear, put_base
+from flows.workspace.workspace import Workspace
+from tests.flows.training.workers.conftest import (
+    _waiting,
+    finetune_by,
+    made_here,
+    vectors_and_masks,
+    waiting,
+)
+from tests.flows.training.workers.test_assignments import staged, with_build
+from tests.flows.training.workers.test_checks import EXPECTED, KEY, RUN, TASK, Given
+from tests.support.pools import Act, Errand, honest
+from tests.support.workspaces import build_plainly, opt_out_plainly, request
 
 __all__ = ["_waiting", "made_here", "waiting"]
 
@@ -406,11 +412,11 @@ def test_what_workers_left_is_gone_after_an_opt_out_and_stands_in_no_record_of_i
 def test_only_an_admitted_machine_is_worked_for(
     waiting: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.agents import agent
-    from flows.agents.errors import AgentsFailedError
+    from flows.training.workers import worker
+    from flows.training.workers.errors import AgentsFailedError
 
     other = this_machine("cpu").model_copy(update={"platform": "Linux riscv64 an abacus"})
-    monkeypatch.setattr(agent, "this_machine", lambda device: other)
+    monkeypatch.setattr(worker, "this_machine", lambda device: other)
     with_build(waiting, attempts=1)
 
     with pytest.raises(AgentsFailedError, match="its machine is not admitted"):

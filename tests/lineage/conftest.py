@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lineage import Store
-from tests.lineage.population import populate
-from tests.lineage.stores import Copies, Databases, Engine, Files
+from tests.support.lineage_stores import Copies, Databases, Engine, Files
+from tests.support.population import populate
 
 
 @pytest.fixture(scope="session", params=["file", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -33,5 +33,5 @@ def store(tmp_path: Path, _empty: Copies) -> Store:
 
 @pytest.fixture
 def populated(tmp_path: Path, _populated: Copies) -> Store:
-    """A store with the story of tests/lineage/population.py."""
+    """A store with the story of tests/support/population.py."""
     return _populated(tmp_path)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from lineage import Contributor, Store
-from tests.lineage.population import (
+from tests.support.lineage_stores import Copies, Engine, tamper
+from tests.support.paths import ROOT
+from tests.support.population import (
     BASE,
     ENVIRONMENT,
     LANES,
@@ -21,9 +23,7 @@ from tests.lineage.population import (
     run_id,
     sha,
 )
-from tests.lineage.stores import Copies, Engine, tamper
 
-ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
 RECIPES = {
     title: re.findall(r"^```sql\n(.*?)^```", body, flags=re.DOTALL | re.MULTILINE)

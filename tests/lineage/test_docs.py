@@ -1,14 +1,13 @@
 """What docs/lineage.md says is what the store does."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from lineage import LineageStore
-from tests.lineage.schema_pages import schema_pages
+from tests.support.paths import ROOT
+from tests.support.schema_pages import schema_pages
 
-ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "lineage.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOCS, flags=re.DOTALL | re.MULTILINE)
 

@@ -1,7 +1,7 @@
 """What is kept of a machine goes with the last vector that was made there, and comes back."""
 
 from lineage import Environment, FinetuningRun, Store
-from tests.lineage.population import BASE, ENVIRONMENT, at, contribute, finetuning, run_id, sha
+from tests.support.population import BASE, ENVIRONMENT, at, contribute, finetuning, run_id, sha
 
 ELSEWHERE = ENVIRONMENT.model_copy(update={"environment_id": sha("there"), "platform": "an abacus"})
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lineage.certificate import Certificate
-from tests.lineage.evidence import ROOT, SIGNER, case
+from lineage.certificates.statement import Certificate
+from tests.support.evidence import ROOT, SIGNER, case
 
 DOCS = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
 SINGLE_FILE = ROOT / "docs" / "verify_certificate.py"

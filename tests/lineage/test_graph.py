@@ -4,7 +4,7 @@ import pytest
 
 from lineage import LineageNotFoundError, Store
 from lineage.graph import COLUMNS, Graph, contributor_graph, version_graph
-from tests.lineage.population import key, record
+from tests.support.population import key, record
 
 
 def columns(graph: Graph) -> dict[str, list[str]]:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage import LineageConflictError, Store
-from tests.lineage.population import (
+from tests.support.lineage_stores import Copies, Engine
+from tests.support.population import (
     BASE,
     ENVIRONMENT,
     LANES,
@@ -20,7 +21,6 @@ from tests.lineage.population import (
     new_state,
     run_id,
 )
-from tests.lineage.stores import Copies, Engine
 
 NAMES = ("ada", "bob", "cyd", "dan", "eve")
 DATA = ("first", "second")

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from lineage import LineageConflictError, LineageNotFoundError, OptOutOrderError, Store
 from lineage.opt_out import REJECTED, STEPS, UNFULFILLED, may_advance, next_step
-from tests.lineage.population import at, key
+from tests.support.population import at, key
 
 REQUEST = "opt-out-0002"
 

@@ -2,11 +2,9 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import lineage
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def test_the_package_knows_nothing_of_the_method_and_its_tools() -> None:
@@ -28,6 +26,6 @@ def test_the_facade_has_all_it_promises() -> None:
 
 
 def test_every_query_file_is_used() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "lineage").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "lineage").rglob("*.py"))
     names = [path.stem for path in (ROOT / "lineage" / "queries").glob("*.sql")]
     assert [name for name in names if f'"{name}"' not in code] == []

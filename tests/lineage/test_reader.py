@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lineage import LineageNotFoundError, LineageQueryError, Store
-from tests.lineage.population import BASE, ENVIRONMENT, LANES, MODEL, key, run_id, sha
-from tests.lineage.stores import tamper
+from tests.support.lineage_stores import tamper
+from tests.support.population import BASE, ENVIRONMENT, LANES, MODEL, key, run_id, sha
 
 # The digest check
 

@@ -12,7 +12,7 @@ from lineage import (
     Recorder,
     Store,
 )
-from tests.lineage.population import (
+from tests.support.population import (
     BASE,
     MODEL,
     at,

@@ -13,8 +13,8 @@ from lineage import (
 )
 from lineage.records import ROWS, Row
 from lineage.request_records import REQUEST_ROWS
-from tests.lineage.population import ENVIRONMENT, at, key, sha
-from tests.lineage.stores import Engine, Files
+from tests.support.lineage_stores import Engine, Files
+from tests.support.population import ENVIRONMENT, at, key, sha
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from lineage import (
     Store,
 )
 from lineage.opt_out import STEPS, ApprovalRule
-from tests.lineage.population import MODEL, at, key, sha
+from tests.support.population import MODEL, at, key, sha
 
 REQUEST = "opt-out-0002"
 

@@ -8,8 +8,8 @@ import pytest
 
 from lineage import Contributor, LineageBusyError, LineageFileError, LineageStore
 from lineage.errors import LineageAlteredError
-from tests.lineage.population import at, key
-from tests.lineage.stores import Engine, Files
+from tests.support.lineage_stores import Engine, Files
+from tests.support.population import at, key
 
 
 @pytest.fixture(scope="session")

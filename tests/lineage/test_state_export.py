@@ -5,10 +5,10 @@ import json
 import pytest
 
 from lineage import LineageNotFoundError, Store
-from lineage.certificate_envelope import EvidenceError
+from lineage.certificates.envelope import EvidenceError
 from lineage.state_export import export_state, read_export, require_sum
-from tests.lineage.population import key
-from tests.lineage.stores import tamper
+from tests.support.lineage_stores import tamper
+from tests.support.population import key
 
 
 def test_the_members_of_each_state_sum_to_it(populated: Store) -> None:

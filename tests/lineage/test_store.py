@@ -22,8 +22,9 @@ from lineage import (
     schema,
 )
 from lineage.records import ROWS
-from tests.lineage.population import at, empty_store, key, populate
-from tests.lineage.stores import Engine, Files
+from tests.support.lineage_stores import Engine, Files
+from tests.support.paths import ROOT
+from tests.support.population import at, empty_store, key, populate
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,6 @@ def engine() -> Engine:
     return Files()
 
 
-ROOT = Path(__file__).parents[2]
 HOSTILE = [
     "'; drop table contributor; --",
     '"; DROP VIEW contributors; --',
@@ -186,7 +186,7 @@ def test_a_killed_writer_leaves_nothing_behind(populated: LineageStore) -> None:
     before = everything(populated)
     program = (
         "import os, sys, pathlib, lineage\n"
-        "from tests.lineage.population import at, key\n"
+        "from tests.support.population import at, key\n"
         "with lineage.LineageStore(pathlib.Path(sys.argv[1])).writer() as recorder:\n"
         "    recorder.add(lineage.Contributor("
         "contributor_key=key('eve'), external_id='eve', added_at=at(30)))\n"
@@ -205,7 +205,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(populated: LineageStore) -> None:
     before = everything(populated)
     program = (
         "import resource, signal, sys, pathlib, lineage\n"
-        "from tests.lineage.population import at, key\n"
+        "from tests.support.population import at, key\n"
         "path = pathlib.Path(sys.argv[1])\n"
         # A limit on the size of files: writing past it fails as it does on a full disk.
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from lineage import DatasetRecords, LineageRecordError, Store
-from tests.lineage.population import at, key, record, run_id, sha
+from tests.support.population import at, key, record, run_id, sha
 
 
 def test_the_impact_of_a_record_is_what_was_made_from_it_and_nothing_else(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sift_core import BaseModel, Classification, Encoded, encode_examples, load_base, prepare_base
-from tests import tiny
+from tests.support import tiny
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -20,7 +20,7 @@ from sift_core import (
     weights_sha256,
 )
 from sift_core.errors import DataError, ModelError
-from tests import tiny
+from tests.support import tiny
 
 PUBLIC = [Classification("good great nice", "good"), Classification("bad awful poor", "bad")]
 

@@ -23,9 +23,9 @@ from hypothesis.extra import numpy as npst
 from sift_core import Kind, Mask, MergeState, SiftCoreError, StoredState, StoredVector, TaskVector
 from sift_core.canonical import encode, plain_head
 from sift_core.errors import CodecError, MismatchError
-from sift_core.update import updated_blocks
-from tests.sift_core.builders import GRID, SEED, SHAPES, raw_safetensors, taken_apart, vector
-from tests.sift_core.on_disk import stored, stored_file
+from sift_core.merge_update import updated_blocks
+from tests.support.builders import GRID, SEED, SHAPES, raw_safetensors, taken_apart, vector
+from tests.support.on_disk import stored, stored_file
 
 VECTOR = vector(1)
 STATE = MergeState.rebuild([VECTOR, vector(2)], SHAPES, GRID, SEED)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sift_core.clock import DATE, reads_clock, stopped, strftime_now
 from sift_core.errors import UnreadableRowError
-from tests import tiny
+from tests.support import tiny
 
 TEMPLATE = (
     "{{ strftime_now('%d %b %Y') }}{{ date_string if date_string is defined else '' }} "

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from sift_core import LANES, Mask, MergeState, TaskVector, linear_digest
 from sift_core.digest import _CHUNK, as_integers, digest_of_rows
-from tests.sift_core import philox
-from tests.sift_core.builders import GRID, SEED, SHAPES, vectors
+from tests.support import plain_philox
+from tests.support.builders import GRID, SEED, SHAPES, vectors
 
 MODULUS = 2**64
 DIGEST_SEED = 11
@@ -27,7 +27,7 @@ def naive(tensors: dict[str, list[int]], seed: int) -> tuple[int, ...]:
     for name, entries in tensors.items():
         for j, x in enumerate(entries):
             for lane in range(LANES):
-                r = (philox.word("digest", seed, name, j) >> 32 * lane) % 2**32 | 1
+                r = (plain_philox.word("digest", seed, name, j) >> 32 * lane) % 2**32 | 1
                 lanes[lane] = (lanes[lane] + r * x) % MODULUS
     return tuple(lanes)
 
@@ -141,7 +141,7 @@ def test_chunks_meet_without_a_seam() -> None:
     for position in (0, _CHUNK - 1, _CHUNK, 2 * _CHUNK, entries.size - 1):
         alone = np.zeros_like(entries)
         alone[position] = 1
-        word = philox.word("digest", DIGEST_SEED, "p", position)
+        word = plain_philox.word("digest", DIGEST_SEED, "p", position)
         assert digest({"p": alone}) == (word % 2**32 | 1, word >> 32 | 1)
 
 

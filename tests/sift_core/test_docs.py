@@ -1,15 +1,14 @@
 """docs/method.md gives check values to whoever writes a second implementation: they are true."""
 
-from pathlib import Path
-
 import numpy as np
 
 from sift_core import linear_digest
-from sift_core.counter import words
-from sift_core.grid import LARGEST_INTEGER
-from sift_core.merge import LARGEST_SUM
+from sift_core.fixed_point import LARGEST_INTEGER
+from sift_core.merge_state import LARGEST_SUM
+from sift_core.philox import words
+from tests.support.paths import ROOT
 
-METHOD = (Path(__file__).parents[2] / "docs" / "method.md").read_text()
+METHOD = (ROOT / "docs" / "method.md").read_text()
 
 
 def test_the_words_are_those_of_the_code() -> None:

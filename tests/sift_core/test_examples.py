@@ -8,7 +8,7 @@ import torch
 from sift_core import BaseModel, Classification, Encoded, Generation, encode_examples, load_base
 from sift_core.errors import DataError
 from sift_core.examples import IGNORED, answer_log_probabilities, prompt_tokens
-from tests import tiny
+from tests.support import tiny
 
 TEMPLATE = (
     "{% for turn in messages %}{{ turn.role }} {{ turn.content }} {% endfor %}"

@@ -19,8 +19,8 @@ from sift_core import (
 )
 from sift_core.errors import AlteredError, CodecError, MismatchError
 from sift_core.files import draft
-from tests.sift_core.builders import GRID, SEED, SHAPES, vector
-from tests.sift_core.on_disk import stored, stored_file
+from tests.support.builders import GRID, SEED, SHAPES, vector
+from tests.support.on_disk import stored, stored_file
 
 
 @contextmanager

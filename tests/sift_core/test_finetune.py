@@ -24,7 +24,7 @@ from sift_core import (
 )
 from sift_core.errors import DataError, GridOverflowError, NonFiniteError
 from sift_core.finetune import SignFix
-from tests import tiny
+from tests.support import tiny
 
 SIGNS = SignVector(4)
 GRID = Grid(24)

@@ -28,10 +28,10 @@ from sift_core import (
     update_state,
     weights_sha256,
 )
-from sift_core.counter import words
 from sift_core.digest import as_integers, digest_of_rows
-from tests.sift_core.builders import GRID, SEED, SHAPES
+from sift_core.philox import words
 from tests.sift_core.conftest import GOLDENS
+from tests.support.builders import GRID, SEED, SHAPES
 
 GoldenJson = Callable[[str, object], None]
 GoldenBytes = Callable[[str, bytes], None]

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as npst
 from sift_core import Mask
 from sift_core.canonical import encode
 from sift_core.errors import CodecError
-from tests.sift_core.builders import vector
+from tests.support.builders import vector
 
 SHAPE = npst.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=11)
 

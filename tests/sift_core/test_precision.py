@@ -11,7 +11,7 @@ from torch import nn
 from sift_core import BaseModel, Encoded, FinetuneSettings, Grid, SignVector, finetune
 from sift_core.errors import GridOverflowError, ModelError, NonFiniteError
 from sift_core.losses import row_losses
-from sift_core.training import train
+from sift_core.trainer import train
 
 SIGNS, GRID = SignVector(4), Grid(24)
 SETTINGS = FinetuneSettings(learning_rate=1e-2, steps=3)

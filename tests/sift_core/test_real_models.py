@@ -27,7 +27,7 @@ from sift_core import (
     served_weights,
     weights_sha256,
 )
-from tests import tiny
+from tests.support import tiny
 
 SIGNS, GRID = SignVector(1), Grid(24)
 

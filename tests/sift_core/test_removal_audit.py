@@ -41,8 +41,8 @@ from sift_core.removal_audit import (
     _auc,
     exposure,
 )
-from sift_core.serve import Weights
-from tests import tiny
+from sift_core.serving import Weights
+from tests.support import tiny
 
 SIGNS, GRID = SignVector(7), Grid(24)
 STEPS = FinetuneSettings(learning_rate=0.01, steps=6)

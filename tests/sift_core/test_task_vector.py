@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sift_core import Grid, Mask, SignVector, TaskVector
 from sift_core.canonical import encode
 from sift_core.errors import CodecError, GridOverflowError, MismatchError, NonFiniteError
-from tests.sift_core.builders import (
+from tests.support.builders import (
     GRID,
     LARGEST_HALF,
     SEED,

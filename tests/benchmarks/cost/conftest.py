@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.cost.bench import Bench
 from sift_core import Classification, FinetuneSettings, encode_examples, load_base, prepare_base
-from tests.tiny import LABELS, tiny_classifier
+from tests.support.tiny import LABELS, tiny_classifier
 
 
 @pytest.fixture

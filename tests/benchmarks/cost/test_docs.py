@@ -1,14 +1,12 @@
 """docs/benchmarks.md shows the figures that are in the repository."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.cost.table import MARK, markdown
 from benchmarks.documents import marked
 from benchmarks.figures import Figure, read_figures
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
 FIGURES = [

@@ -18,8 +18,8 @@ from benchmarks.cost.stage import Stage, make_stage, trimmed
 from benchmarks.cost.storage import shuffled
 from benchmarks.figures import read_figures, write_figures
 from sift_core import MergeState
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 SHAPES = {"a.weight": (7, 5), "b.bias": (3,)}
 
 

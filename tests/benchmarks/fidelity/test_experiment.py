@@ -18,8 +18,8 @@ from benchmarks.fidelity.scoring import Round, Scores, cells, rounds
 from benchmarks.fidelity.settings import Experiment
 from flows.errors import UsageError
 from sift_core import SignVector
-from tests import tiny
-from tests.flows.workspaces import reviews
+from tests.support import tiny
+from tests.support.workspaces import reviews
 
 SIZES = (1, 4)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.flows.cli.conftest import Ended, Sift
-from tests.flows.traces import traces
+from tests.support.paths import ROOT
+from tests.support.traces import traces
 
-DOCS = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
 _FILE = re.compile(r"^```(?:json|text) (\S+)\n(.*?)^```$", flags=re.M | re.S)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.workspace import Workspace
+from flows.workspace.workspace import Workspace
 from tests.flows.cli.conftest import Sift
-from tests.lineage.evidence import SIGNER, case, signing_key
+from tests.support.evidence import SIGNER, case, signing_key
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ import typer.main
 
 from flows.cli import app
 from tests.flows.cli.conftest import Sift
+from tests.support.paths import ROOT
 
-DOCS = (Path(__file__).parents[3] / "docs" / "commands.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.agents.agent import agent_home
 from flows.errors import FlowError
-from flows.quiet import house_nameless
-from flows.texts import login_name
-from tests.flows.workspaces import reviews
+from flows.telemetry import house_nameless
+from flows.training.workers.worker import agent_home
+from flows.workspace.texts import login_name
+from tests.support.paths import ROOT
+from tests.support.workspaces import reviews
 
 UID = 12345
-_ROOT = Path(__file__).parents[3]
 _VARIABLES = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME")
 
 
@@ -122,7 +122,7 @@ def _become(inside: Path, commands: list[str]) -> str:
     become = ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", *caps]
     done = subprocess.run(
         [*become, sys.executable, "-c", _COMMANDS, "\n".join(commands)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), "TMPDIR": str(inside)},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(inside)},
         cwd=inside,
         capture_output=True,
         text=True,

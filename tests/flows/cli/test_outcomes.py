@@ -14,12 +14,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from flows.doors.openlineage import FILE
-from flows.workspace import Workspace
+from flows.integrations.openlineage.events import FILE
+from flows.workspace.workspace import Workspace
 from tests.flows.cli.conftest import Sift
-from tests.flows.rival import rival
-from tests.flows.trees import tree
-from tests.flows.workspaces import add, request, reviews
+from tests.support.rival import rival
+from tests.support.trees import tree
+from tests.support.workspaces import add, request, reviews
 
 MAKE_FULL = """
 set -e

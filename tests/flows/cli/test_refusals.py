@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from flows.workspace import Workspace
+from flows.workspace.workspace import Workspace
 from tests.flows.cli.conftest import Sift
-from tests.flows.rival import rival
-from tests.flows.trees import tree
-from tests.flows.workspaces import questions, record, reviews
+from tests.support.rival import rival
+from tests.support.trees import tree
+from tests.support.workspaces import questions, record, reviews
 
 
 def lines(*rows: object) -> bytes:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.cli.request_tables import _days
-from flows.deadlines import Due, Standing
-from flows.workspace import Workspace
+from flows.erasure.deadlines import Due, Standing
+from flows.workspace.workspace import Workspace
 from tests.flows.cli.conftest import Sift
 
 DECIDED = ("--by", "Jo Counsel", "--reason", "identity proven")

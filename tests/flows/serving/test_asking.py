@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.doors.mlflow_model import write_model
 from flows.errors import UsageError
+from flows.integrations.mlflow.model_folder import write_model
 from flows.serving.model import SiftModel
 from sift_core import prepare_base
-from tests.flows.served import Served
 from tests.flows.serving.test_model import loaded
-from tests.hostile.bases import DYNAMIC, make
+from tests.support.bases import DYNAMIC, make
+from tests.support.served import Served
 
 EMPTY = {"nothing": "", "blanks": " \n\t", "None": None, "NaN": np.nan, "a number": 7}
 

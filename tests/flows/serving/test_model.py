@@ -9,10 +9,10 @@ from mlflow.pyfunc import PythonModelContext
 from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from flows.doors.dvc import Dvc
-from flows.doors.git import Git
 from flows.errors import UsageError
-from flows.serving.card import ModelCard
+from flows.integrations.dvc.repository import Dvc
+from flows.integrations.git import Git
+from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import (
     AlteredError,
     MaskMissingError,
@@ -21,7 +21,7 @@ from flows.serving.errors import (
 )
 from flows.serving.loading import load_model
 from flows.serving.model import SiftModel
-from tests.flows.served import MEMBERS, TEXTS, Served, remake_elsewhere
+from tests.support.served import MEMBERS, TEXTS, Served, remake_elsewhere
 
 ANN, BOB = MEMBERS
 

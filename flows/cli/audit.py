@@ -1,0 +1,64 @@
+"""`sift audit`: is everything as lineage says?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.app import JsonOption, WorkspaceOption, example
+from flows.cli.render import print_json, print_table, progress_bars
+
+app = typer.Typer()
+
+
+@app.command(epilog=example("sift audit", 'sift audit --cron "0 3 * * *"'))
+def audit(
+    workspace: WorkspaceOption = Path(),
+    cron: Annotated[
+        str | None,
+        typer.Option(help="Audit on this schedule, in UTC, until stopped; needs a Prefect server."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check the audit log, every row, file and object, and the merge; exit 1 on a finding."""
+    from flows.telemetry import keep_prefect_inside
+    from flows.workspace.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    keep_prefect_inside(place.root)
+    from prefect import serve
+
+    from flows.audit import AuditError, deployment
+    from flows.audit import audit as flow
+
+    if cron is not None:
+        serve(deployment(place.root, cron))
+        return
+    failed = None
+    with progress_bars(quiet=json):
+        try:
+            found = flow(place.root)
+        except AuditError as error:
+            found, failed = error.audit, error
+    if json:
+        print_json(found.as_dict())
+    else:
+        print_table(
+            "Audit",
+            ["check", "question", "found"],
+            [(c.name, c.question, _result(len(c.findings))) for c in found.checks],
+            right=3,
+        )
+        if found.findings:
+            print_table(
+                "Findings",
+                ["where", "found", "remedy"],
+                [(one.where, one.found, one.remedy) for one in found.findings],
+                right=3,
+            )
+    if failed is not None:
+        raise failed  # the first finding in one line, exit code 1
+
+
+def _result(findings: int) -> str:
+    return "passed" if findings == 0 else f"FAILED: {findings}"

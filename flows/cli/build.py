@@ -1,0 +1,192 @@
+"""`sift init`, `build`, `status`, `demo`: the daily work."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.app import JsonOption, WorkspaceOption, example
+from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
+from flows.errors import FlowError
+from lineage import TaskVector
+
+app = typer.Typer()
+
+
+@app.command(epilog=example("sift init films --base ./minilm --label rotten --label fresh"))
+def init(
+    path: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    name: Annotated[
+        str | None, typer.Option(help="The model's name in MLflow; without it, the folder's.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Hugging Face id, folder or .gguf file of the base model.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A class, once per class; none: a causal LM.")
+    ] = None,
+    stores: Annotated[
+        Path | None, typer.Option(help="A YAML file that names shared stores: docs/stores.md.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a workspace: params.yaml, git, DVC, lineage store and the secret of contributor keys."""
+    from flows.workspace.settings import read_stores
+    from flows.workspace.workspace import Workspace
+
+    folder_name = (
+        re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name).strip("-._")[:100] or "model"
+    )
+    changes: dict[str, dict[str, Any]] = {"model": {"name": name or folder_name}, "base": {}}
+    if base:
+        changes["base"]["source"] = str(Path(base).resolve()) if Path(base).exists() else base
+    if label:
+        changes["base"]["labels"] = list(label)
+    if stores:
+        changes["stores"] = read_stores(stores)
+    place = Workspace.create(path, changes)
+    if json:
+        print_json({"workspace": place.root})
+        return
+    say(f"Made {place.root}. Its settings are in params.yaml.")
+    say(f"Next: sift contributors add FILE --workspace {place.root}")
+
+
+@app.command(epilog=example("sift build"))
+def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+    """Finetune what is new or changed, merge, verify, evaluate, register, commit."""
+    from flows.telemetry import keep_prefect_inside
+    from flows.workspace.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    keep_prefect_inside(place.root)
+    from flows.build import build as flow
+
+    with progress_bars(quiet=json):
+        result = flow(place.root)
+    if json:
+        print_json(result.as_dict())
+        return
+    print_table(
+        f"{result.model} version {result.version} is the champion",
+        ["weights", "held in", "held out"],
+        quality_rows(result.metrics),
+    )
+    say(
+        f"{result.contributors} contributors, {result.finetuned} finetuned now; "
+        f"merge state {result.state_sha256[:16]}…, commit {result.commit[:12]}"
+    )
+
+
+@app.command(epilog=example("sift status", "sift status --metrics"))
+def status(
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Print OpenMetrics text, for a dashboard.")
+    ] = False,
+    workspace: WorkspaceOption = Path(),
+    json: JsonOption = False,
+) -> None:
+    """Show what is in the workspace and what is still to do."""
+    from flows.erasure.status import still_served, still_served_in_words
+    from flows.erasure.tombstones.places import unknown
+    from flows.workspace.services import running
+    from flows.workspace.workspace import Workspace
+
+    place = Workspace.open(workspace)
+    if metrics:
+        from flows.operations.metrics import exposition
+
+        print(exposition(place), end="")
+        return
+    try:
+        back, away = unknown(place), None
+    except FlowError as error:  # a disk that is away: looking goes on
+        back, away = [], error.facts
+    with place.lineage.reader() as reader:
+        state = reader.current_state()
+        members = reader.members(state.state_seq) if state else []
+        datasets = reader.current_datasets()
+        champion = reader.champion(place.settings.model.name)
+        merged = {member.run_id for member in members}
+        vectors = [row for row in reader.task_vectors() if row.run_id in merged]
+        upcoming = {row.request_id: reader.next_step(row.request_id) for row in reader.requests()}
+        aside = reader.standing_set_asides()
+    served = still_served(place)
+    waiting = {name: step for name, step in upcoming.items() if step is not None}
+    facts: dict[str, object] = {
+        "workspace": place.root,
+        "model": place.settings.model.name,
+        "base model": place.settings.base.source,
+        "contributors": len(datasets),
+        "members of the merge": len(members),
+        "merge state": state.state_sha256 if state else None,
+        "champion": champion.version if champion else None,
+        **_storage(place.settings.storage.keep, vectors),
+        "open opt-outs": ", ".join(waiting) or "none",
+        "services": ", ".join(
+            " ".join(filter(None, (one.name, one.url))) for one in running(place.root)
+        )
+        or "none: sift up",
+        "next": _next(len(datasets), len(members), waiting, back=bool(back)),
+    }
+    if aside:
+        facts["set aside"] = "; ".join(f"{row.request_id}: {row.reason}" for row in aside.values())
+    if served:
+        facts["served though removed"] = ", ".join(served)
+    if back:
+        facts["back though they left"] = ", ".join(one.request_id for one in back)
+    if away:
+        facts["who left is not known"] = away
+    if json:
+        print_json(facts)
+        return
+    print_table("Workspace", ["what", "value"], list(facts.items()), right=2)
+    if served:
+        alarm(" To end that: ".join(still_served_in_words(served)))
+
+
+@app.command(epilog=example("sift demo", "sift demo /tmp/films"))
+def demo(
+    path: Annotated[Path, typer.Argument(help="The demo's workspace; made if missing.")] = Path(
+        "demo-workspace"
+    ),
+    json: JsonOption = False,
+) -> None:
+    """Run the main job on a real model and real reviews, then honour one opt-out."""
+    from flows.cli.demo import run_demo
+
+    run_demo(path, json=json)
+
+
+def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
+    """The means by setting, one row each."""
+    return [
+        (name, *(quality(metrics.get(f"{name}.{split}.mean")) for split in ("held_in", "held_out")))
+        for name in ("base", "merged", "masked")
+    ]
+
+
+def _storage(keep: str, vectors: Sequence[TaskVector]) -> dict[str, object]:
+    """What is kept of a member, and what either choice of `storage.keep` costs on average."""
+    masks = sum(row.mask_bytes for row in vectors)
+    both = masks + sum(row.vector_bytes for row in vectors)
+    return {
+        "kept of each member": "vector and mask" if keep == "vectors" else "mask",
+        "bytes a member with vector": both // len(vectors) if vectors else None,
+        "bytes a member, mask only": masks // len(vectors) if vectors else None,
+    }
+
+
+def _next(contributors: int, members: int, waiting: dict[str, str], *, back: bool) -> str:
+    if back:  # an older workspace was restored
+        return "sift opt-out run"
+    undecided = [name for name, step in waiting.items() if step in ("identified", "approved")]
+    if len(waiting) > len(undecided):
+        return "sift opt-out run"
+    if undecided:
+        return f"sift opt-out plan {undecided[0]}"
+    if contributors == 0:
+        return "sift contributors add FILE"
+    return "nothing: up to date" if contributors == members else "sift build"

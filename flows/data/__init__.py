@@ -1,0 +1,1 @@
+"""Contributors' rows: read, checked, and stored as content-addressed dataset versions."""

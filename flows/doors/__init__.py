@@ -1,1 +1,0 @@
-"""The doors: DVC, git and MLflow, each behind one small class."""

@@ -1,0 +1,1 @@
+"""A request from receipt to purge: policy, deadlines, approvals, plan, steps, tombstones."""

@@ -1,0 +1,275 @@
+"""Taking contributors, or some records of theirs, out of the merge: the steps up to `removed`.
+
+Requests go through a step together: however many leave, one new merge state is made. A step reads
+from lineage whether it is done, does its work, and records it. What must hold together (the new
+state is current, the contributors are no members, the step is done for each request) is recorded in
+one transaction; so a process killed anywhere is run again and ends in the same bytes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from flows.erasure.set_aside import setting_aside
+from flows.erasure.withdrawal import finetune_again, replace_dataset
+from flows.models.merge import (
+    current_state_or_none,
+    is_intact,
+    make_current,
+    stored_vector,
+    write_state,
+)
+from flows.models.merge_plan import altered_state
+from flows.models.verify import ExactnessError, require_same_base
+from flows.training.base_model import require_base
+from flows.training.finetune import require_same_exactness, require_same_settings
+from flows.training.rederive import bring_back
+from flows.training.retention import settle_vectors
+from flows.workspace.recorded_files import is_whole, put_vector_back, require_dataset
+from flows.workspace.workspace import Workspace
+from lineage import DatasetVersion, FinetuningRun, Impact, LaneCheck, Member, OptOutRequest, Reader
+from lineage import MergeState as StateRecord
+from lineage import TaskVector as VectorRecord
+from sift_core import SiftCoreError, StoredVector
+
+LANE_MODULUS = 2**64
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One request on its way through the steps."""
+
+    workspace: Workspace
+    request_id: str
+
+    @cached_property
+    def request(self) -> OptOutRequest:
+        """The request as it was filed."""
+        with self.workspace.lineage.reader() as reader:
+            return reader.request(self.request_id)
+
+    @property
+    def key(self) -> str:
+        """The contributor key of the request."""
+        return self.request.contributor_key
+
+    def impact(self) -> Impact:
+        """Everything that holds, or was made from, what the request withdraws."""
+        with self.workspace.lineage.reader() as reader:
+            return reader.impact(self.key, self.request.records)
+
+    def next_step(self) -> str | None:
+        """The first step that is not done, None when the request has ended."""
+        with self.workspace.lineage.reader() as reader:
+            return reader.next_step(self.request_id)
+
+    def done(self, step: str, details: dict[str, Any], at: datetime | None = None) -> None:
+        """Record a step, done `at` or now."""
+        with self.workspace.lineage.writer() as recorder:
+            recorder.advance(self.request_id, step, details, at or datetime.now(UTC))
+
+
+def identify(removals: Sequence[Removal]) -> None:
+    """Find, by lineage, everything that was made from what is withdrawn."""
+    with setting_aside() as aside:
+        aside.each(removals, _identify)
+
+
+def _identify(removal: Removal) -> None:
+    impact = removal.impact()
+    removal.done(
+        "identified",
+        {
+            "datasets": [row.sha256 for row in impact.datasets],
+            "task_vectors": [row.vector_sha256 for row in impact.vectors],
+            "masks": [row.mask_sha256 for row in impact.vectors],
+            "merge_states": [row.state_sha256 for row in impact.states],
+            "model_versions": [row.version for row in impact.versions],
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """What one request changes in the merge: the vector that leaves, one that takes its place."""
+
+    leaves: VectorRecord
+    joins: VectorRecord | None
+
+
+def remove(removals: Sequence[Removal]) -> None:
+    """S ← S − Σ τ_u by integers, T ← T − 1 for each; of some records, S ← S − τ_u + τ_u', T stays.
+
+    τ_u' is the vector of a contributor's remaining rows. Before the new state is current, its
+    linear digest must be the one before plus the change; the old state's file is not touched.
+    Where only masks are kept, τ_u is derived again. A request that cannot be made ready, since τ_u
+    or τ_u' cannot be had or settings have changed, is set aside, and the state is the one of a run
+    without it. Raises SetAsideError for those; AlteredError and ExactnessError where the state
+    itself is damaged, UsageError where the merge was made with another grid or seed.
+    """
+    place = removals[0].workspace
+    with place.lineage.reader():  # those within share its opening
+        state = current_state_or_none(place)
+        leaving = _leaving(removals, state)
+        if leaving:
+            require_same_exactness(place)
+    if leaving:
+        settle_vectors(place)
+    with setting_aside() as aside:
+        ready = aside.each(removals, lambda one: _prepare(one, leaving.get(one.request_id)))
+        for removal, exchange in ready.items():
+            if exchange is None:
+                before = {"state_before": state.state_sha256} if state else {}
+                removal.done("removed", {"was_member": False, **before})
+        changes = {removal: one for removal, one in ready.items() if one is not None}
+        if state is not None and changes:
+            _change_by_any_way(place, state, changes)
+
+
+def _change_by_any_way(
+    place: Workspace, state: StateRecord, changes: Mapping[Removal, _Exchange]
+) -> None:
+    """Subtract what leaves; where its files are lost, add up who stays: the same bytes."""
+    try:
+        _change(place, state, changes, afresh=False)
+    except SiftCoreError:
+        # Every file is hashed as it is read, once. Only now is asked which it was.
+        if not is_intact(place, state):
+            raise altered_state(place, state) from None
+        damaged = [one.leaves for one in changes.values() if not is_whole(place, one.leaves)]
+        if not damaged or place.keeps_masks_only:
+            raise
+        lost = [row for row in damaged if not put_vector_back(place, row)]
+        _change(place, state, changes, afresh=bool(lost))
+
+
+def _leaving(removals: Sequence[Removal], state: StateRecord | None) -> dict[str, Member]:
+    """The member whose vector was made from what each request withdraws, where there is one."""
+    if state is None:
+        return {}
+    place = removals[0].workspace
+    with place.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    found: dict[str, Member] = {}
+    for removal in removals:
+        runs = {run.run_id for run in removal.impact().runs}
+        for member in members:
+            if member.run_id in runs:
+                found[removal.request_id] = member
+    return found
+
+
+def _prepare(removal: Removal, member: Member | None) -> _Exchange | None:
+    """What one request alone needs: its vector, and the one in its place. Safe to repeat.
+
+    None where nothing of what it withdraws is in the merge.
+    """
+    place, records = removal.workspace, removal.request.records
+    exchange = None
+    if member is not None:
+        with place.lineage.reader() as reader:
+            made, leaves = reader.run(member.run_id), reader.task_vector(member.run_id)
+        if records is not None:
+            require_same_settings(place, made)
+            require_base(place)
+            require_same_base(place, made.base_id)
+        if place.keeps_masks_only:
+            require_dataset(place, _trained_on(place, made))
+            bring_back(place, [leaves])
+        exchange = _Exchange(leaves, None)
+    if records is None:
+        return exchange
+    replace_dataset(place, removal.key, records)
+    return exchange and replace(exchange, joins=finetune_again(place, removal.key))
+
+
+def _trained_on(place: Workspace, run: FinetuningRun) -> DatasetVersion:
+    with place.lineage.reader() as reader:
+        versions = reader.dataset_versions(run.contributor_key)
+    return next(row for row in versions if row.sha256 == run.dataset_sha256)
+
+
+def _change(
+    place: Workspace, state: StateRecord, changes: Mapping[Removal, _Exchange], *, afresh: bool
+) -> None:
+    """Make the state without these vectors, perhaps with others, current; with it the step.
+
+    From the state before, or `afresh` from the vectors of who stays.
+    """
+    leave = [one.leaves for one in changes.values()]
+    join = [one.joins for one in changes.values() if one.joins is not None]
+    gone = {row.contributor_key for row in leave}
+    with place.lineage.reader() as reader:
+        before = reader.digest_check(state.state_seq)
+        members = reader.members(state.state_seq)
+        recorded = _recorded_change(reader, join, leave)
+    stay = [row for row in members if row.contributor_key not in gone]
+    wanted = {row.contributor_key: row.run_id for row in stay}
+    wanted |= {row.contributor_key: row.run_id for row in join}
+    add, subtract = _stored(place, join), _stored(place, leave)
+    if afresh:
+        add = [*_stored(place, stay), *add]
+        written = write_state(place, None, add, [], state.base_id, "rebuild")
+        change = recorded
+    else:
+        written = write_state(place, state, add, subtract, state.base_id, "opt-out")
+        change = written.change
+    _require_sum(before, change, [digest.value for digest in written.digests])
+    details = {
+        "was_member": True,
+        "state_before": state.state_sha256,
+        "state_after": written.record.state_sha256,
+        "members_before": len(members),
+        "members_after": len(wanted),
+        "digest_before": [str(lane.state_value) for lane in before],
+        "digest_of_change": [str(lane) for lane in change],
+        "digest_after": [str(digest.value) for digest in written.digests],
+        "requests": [removal.request_id for removal in changes],
+    }
+    with place.lineage.writer() as recorder:
+        make_current(recorder, written, wanted)
+        now = datetime.now(UTC)
+        for removal, one in changes.items():
+            how = "derived again" if one.leaves.dropped_at else "stored"
+            if afresh:
+                how = "lost"
+            recorder.advance(removal.request_id, "removed", {**details, "vector": how}, now)
+
+
+def _stored(place: Workspace, rows: Iterable[VectorRecord | Member]) -> list[StoredVector]:
+    """Where these vectors and masks are, and what lineage recorded of them."""
+    return [
+        stored_vector(place, row.contributor_key, row.vector_sha256, row.mask_sha256)
+        for row in rows
+    ]
+
+
+def _recorded_change(
+    reader: Reader, join: Iterable[VectorRecord], leave: Iterable[VectorRecord]
+) -> tuple[int, ...]:
+    """The linear digest of what joins less what leaves, lane by lane, as lineage recorded it."""
+
+    def lanes(rows: Iterable[VectorRecord]) -> list[int]:
+        digests = [reader.linear_digest(row.vector_sha256) for row in rows]
+        return [sum(lane.value for lane in own) for own in zip(*digests, strict=True)]
+
+    added, taken = lanes(join), lanes(leave)
+    return tuple(
+        (more - less) % LANE_MODULUS
+        for more, less in zip(added or [0] * len(taken), taken, strict=True)
+    )
+
+
+def _require_sum(before: Sequence[LaneCheck], change: Sequence[int], after: Sequence[int]) -> None:
+    expected = [
+        ((lane.state_value or 0) + own) % LANE_MODULUS
+        for lane, own in zip(before, change, strict=True)
+    ]
+    if expected != list(after):
+        raise ExactnessError(
+            f"The digest of the new merge is {list(after)}, that of the old one and of the change "
+            f"together is {expected}.",
+            remedy="the merge state or a vector is not what lineage recorded: run `sift verify`.",
+        )

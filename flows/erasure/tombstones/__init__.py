@@ -1,0 +1,1 @@
+"""Notes outside the workspace that somebody left, which no restored backup can undo."""

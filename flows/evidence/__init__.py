@@ -1,0 +1,1 @@
+"""What others may check: reports, certificates, inventory, signatures, pictures."""

@@ -1,0 +1,141 @@
+"""The certificates a workspace has: one chain, kept in `reports/` and known to lineage."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from flows.workspace.keyring import Keys
+from flows.workspace.workspace import Workspace
+from lineage import Anchor, opt_out
+from lineage.certificates.chain import Link, check_chain, read_link
+from lineage.certificates.digest import sha256_of
+from lineage.certificates.envelope import EvidenceError
+from lineage.certificates.levels import check_report
+
+CERTIFICATE = "certificate.dsse.json"
+
+
+@dataclass(frozen=True)
+class Head:
+    """The end of the chain of certificates."""
+
+    sequence: int = 0
+    sha256: str | None = None
+    at: datetime | None = None
+
+
+def require_signing_key(workspace: Workspace) -> None:
+    """Raise UsageError, before anything is removed, where the end could not be signed."""
+    Keys(workspace.root).signing_key()
+
+
+def certificates(workspace: Workspace) -> dict[str, bytes]:
+    """The file of each certificate of the workspace, by request."""
+    return {name: _read(workspace, name) for name in _with_certificate(workspace)}
+
+
+def _with_certificate(workspace: Workspace) -> list[str]:
+    return sorted(path.parent.name for path in workspace.reports.glob(f"*/{CERTIFICATE}"))
+
+
+def _read(workspace: Workspace, name: str) -> bytes:
+    return (workspace.reports / name / CERTIFICATE).read_bytes()
+
+
+def check_certificates(workspace: Workspace) -> tuple[Link, ...]:
+    """The chain of the workspace's certificates: none lost, each as lineage recorded it.
+
+    And each report is the one that its certificate signs. Raises EvidenceError.
+    """
+    found = certificates(workspace)
+    recorded = recorded_heads(workspace)
+    for name in sorted(found.keys() | recorded.keys()):
+        if name not in found:
+            raise _broken(workspace, name, "is missing, and lineage says that it was written")
+        if name not in recorded and not _is_about_to_end(workspace, name):
+            raise _broken(workspace, name, "is not known to lineage")
+        if name in recorded and sha256_of(found[name]) != recorded[name].sha256:
+            raise _broken(workspace, name, f"is not {recorded[name].sha256}, as lineage recorded")
+    if not found:
+        return ()
+    links = check_chain(list(found.values()), Keys(workspace.root).ring())
+    for link in links:
+        check_report(link.content, workspace.reports / link.content.predicate.request_id)
+    return links
+
+
+def audit_anchors(workspace: Workspace) -> list[Anchor]:
+    """The entry of the audit log that each certificate names: signed, so it cannot be moved.
+
+    Raises EvidenceError where a certificate is not as signed.
+    """
+    found = []
+    for name, data in certificates(workspace).items():
+        link = read_link(data, Keys(workspace.root).ring(), f"the certificate of {name}")
+        if (noted := link.content.predicate.audit_head) is not None:
+            source = f"certificate {link.sequence}"
+            found.append(Anchor(seq=noted.seq, sha256=noted.sha256, source=source))
+    return found
+
+
+def _broken(workspace: Workspace, name: str, what: str) -> EvidenceError:
+    path = workspace.reports / name / CERTIFICATE
+    return EvidenceError(
+        f"The certificate of {name} {what}.",
+        remedy=f"restore {path} or the lineage store, whichever was changed, from a backup.",
+    )
+
+
+def _is_about_to_end(workspace: Workspace, name: str) -> bool:
+    """Whether a killed run may have left a certificate that is not recorded yet."""
+    with workspace.lineage.reader() as reader:
+        known = name in {row.request_id for row in reader.requests()}
+        return known and reader.next_step(name) == opt_out.STEPS[-1]
+
+
+def head(workspace: Workspace) -> Head:
+    """The last certificate, by lineage; or by its file, where a killed run has not recorded it.
+
+    An unrecorded file that is not as signed, in the folder of a request that is open, is none: that
+    request is stopped by it (`flows.evidence.certify.end_request`) and no other. Raises
+    EvidenceError for one that no open request will meet.
+    """
+    recorded = recorded_heads(workspace)
+    heads = [*recorded.values(), *_unrecorded(workspace, recorded)]
+    return max(heads, key=lambda head: head.sequence, default=Head())
+
+
+def recorded_heads(workspace: Workspace) -> dict[str, Head]:
+    """What lineage knows of certificates, by request."""
+    found = {}
+    with workspace.lineage.reader() as reader:
+        for request in reader.requests():
+            for step in reader.steps(request.request_id):
+                if step.step == "reported" and "certificate" in step.details:
+                    found[request.request_id] = Head(
+                        int(str(step.details["sequence"])),
+                        str(step.details["certificate"]),
+                        step.done_at,
+                    )
+    return found
+
+
+def _unrecorded(workspace: Workspace, recorded: Collection[str]) -> Iterator[Head]:
+    ring = Keys(workspace.root).ring()
+    for name in _with_certificate(workspace):
+        if name in recorded:
+            continue
+        try:
+            link = read_link(_read(workspace, name), ring, f"the certificate of {name}")
+            check_report(link.content, workspace.reports / name)
+        except (EvidenceError, OSError):
+            if not _is_open(workspace, name):
+                raise
+        else:
+            yield Head(link.sequence, link.sha256, link.at)
+
+
+def _is_open(workspace: Workspace, name: str) -> bool:
+    with workspace.lineage.reader() as reader:
+        known = name in {row.request_id for row in reader.requests()}
+        return known and reader.next_step(name) is not None

@@ -1,0 +1,223 @@
+"""Ending an opt-out: the report, then the certificate that signs it, then MLflow's copies.
+
+The certificate is written last and once. A killed run that finds it knows that the report is whole
+and keeps both: one certificate per request, however often the step is tried.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import sift_core
+from flows.errors import FlowError
+from flows.evidence.certificates import CERTIFICATE, Head, head, recorded_heads
+from flows.evidence.report_contents import write_report
+from flows.training.environment import code_version
+from flows.workspace.keyring import Keys
+from flows.workspace.workspace import Workspace
+from lineage import ModelVersion, OptOutRequest
+from lineage.certificates.chain import Link, read_link
+from lineage.certificates.digest import file_sha256, sha256_of
+from lineage.certificates.envelope import EvidenceError
+from lineage.certificates.levels import check_report
+from lineage.certificates.statement import (
+    LINEAGE,
+    MODEL,
+    PAGE,
+    REPORT,
+    SERVED,
+    STATE,
+    AuditHead,
+    Certificate,
+    Change,
+    CheckResult,
+    Destruction,
+    Model,
+    Scope,
+    State,
+    Verification,
+    sign,
+    statement,
+)
+from lineage.reader import Reader
+from lineage.state_export import export_state
+
+
+class UnfitCertificateError(FlowError):
+    """The certificate that a killed run left of one request cannot be taken: it is of it alone."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A request's report and certificate as they are on disk."""
+
+    folder: Path
+    sequence: int
+    sha256: str
+    at: datetime
+
+
+def end_request(workspace: Workspace, request_id: str) -> Ended:
+    """Write the report and the certificate of a request, or find them as a killed run left them.
+
+    Its time is never before that of the certificate before or of the request, whatever the clock
+    says. Raises UsageError where there is no signing key, UnfitCertificateError where what a killed
+    run left was altered.
+    """
+    signer = Keys(workspace.root).signing_key()
+    link = _written(workspace, request_id)
+    if link is None:
+        with workspace.lineage.reader() as reader:
+            received = reader.request(request_id).received_at
+        last = head(workspace)
+        at = max(datetime.now(UTC), received, last.at or received)
+        folder = write_report(workspace, request_id, at)
+        predicate = _predicate(workspace, request_id, last, at)
+        data = sign(statement(_subjects(workspace, predicate, folder), predicate), signer)
+        sift_core.write_atomically(folder / CERTIFICATE, data)
+        ended = Ended(folder, predicate.sequence, sha256_of(data), at)
+    else:
+        folder = workspace.reports / request_id
+        ended = Ended(folder, link.sequence, link.sha256, link.at)
+    _attach(workspace, request_id, folder)
+    return ended
+
+
+def _written(workspace: Workspace, request_id: str) -> Link | None:
+    """The certificate that a killed run left, still fit to be the next of the chain."""
+    path = workspace.reports / request_id / CERTIFICATE
+    if not path.exists():
+        return None
+    numbers = {one.sequence for one in recorded_heads(workspace).values()}
+    try:
+        link = read_link(path.read_bytes(), Keys(workspace.root).ring(), str(path))
+        check_report(link.content, path.parent)
+    except EvidenceError as error:
+        if len(numbers) < max(numbers, default=0):
+            remedy = f"put {path.parent} back from a backup: a later certificate follows it."
+            raise UnfitCertificateError(error.facts, remedy=remedy) from None
+        raise _unfit(path, error.facts) from None
+    if link.sequence in numbers:
+        # It could not be read while another request ended, which took its number.
+        raise _unfit(path, f"{path} has a number that another certificate has by now.")
+    return link
+
+
+def _unfit(path: Path, facts: str) -> UnfitCertificateError:
+    return UnfitCertificateError(
+        facts,
+        remedy=f"no lineage knows this file and none follows it: `rm {path}`, and a new one is "
+        "written; whoever was given it gets the new one.",
+    )
+
+
+def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) -> Certificate:
+    with workspace.lineage.reader() as reader:
+        request = reader.request(request_id)
+        details = {step.step: step.details for step in reader.steps(request_id)}
+        objects = reader.purge_objects(request_id)
+        model, state = _served(workspace, reader, details["registered"])
+        entry = reader.audit_head()
+    shared = cast(list[str], details["purged"]["kept_because_shared"])
+    destroyed = [row for row in objects if row.locator not in shared]
+    return Certificate(
+        sequence=last.sequence + 1,
+        previous=last.sha256,
+        request_id=request_id,
+        scope=_scope(request),
+        received_at=request.received_at,
+        certified_at=at,
+        code_version=code_version(),
+        change=_change(details["removed"], request_id),
+        state=state,
+        model=model,
+        verification=_verification(details["verified"]),
+        destruction=Destruction(
+            objects=len(destroyed), absent=sum(row.absent_at is not None for row in destroyed)
+        ),
+        audit_head=AuditHead(seq=entry.seq, sha256=entry.sha256),
+    )
+
+
+def _scope(request: OptOutRequest) -> Scope:
+    records = None if request.records is None else len(request.records)
+    return Scope(contributor_key=request.contributor_key, records=records)
+
+
+def _served(
+    workspace: Workspace, reader: Reader, registered: dict[str, Any]
+) -> tuple[Model | None, State | None]:
+    """The version that the request registered, and the merge state it serves."""
+    if "version" not in registered:
+        return None, None
+    version = reader.model_version(registered["model"], registered["version"])
+    record = reader.state(version.state_seq)
+    settings = workspace.settings.exactness
+    state = State(
+        state_seq=record.state_seq,
+        state_sha256=record.state_sha256,
+        members=len(reader.members(record.state_seq)),
+        linear_digest=tuple(str(own.value) for own in reader.linear_digest(record.state_sha256)),
+        base_id=record.base_id,
+        grid_bits=settings.grid_bits,
+        sign_seed=settings.sign_seed,
+        digest_seed=settings.digest_seed,
+    )
+    model = Model(name=version.name, version=version.version, served_sha256=version.served_sha256)
+    return model, state
+
+
+def _change(removed: dict[str, Any], request_id: str) -> Change | None:
+    if not removed["was_member"]:
+        return None
+    lanes = ("digest_before", "digest_of_change", "digest_after")
+    fields = {name: value for name, value in removed.items() if name in Change.model_fields}
+    fields |= {name: tuple(removed[name]) for name in lanes}
+    return Change(**fields | {"requests": tuple(removed.get("requests", [request_id]))})
+
+
+def _verification(verified: dict[str, Any]) -> Verification | None:
+    if "checks" not in verified:
+        return None
+    checks = tuple(CheckResult(**check) for check in verified["checks"])
+    return Verification(evidence=verified["evidence"], checks=checks)
+
+
+def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[str, str]:
+    subjects = {name: file_sha256(folder / name) for name in (REPORT, PAGE)}
+    if about.state is None or about.model is None:
+        return subjects
+    with workspace.lineage.reader() as reader:
+        subjects[LINEAGE] = sha256_of(export_state(reader, about.state.state_seq))
+        version = reader.model_version(about.model.name, about.model.version)
+    if _is_there(workspace, version):
+        served = workspace.mlflow.served_folder(version.version)
+        for path in sorted(path for path in served.rglob("*") if path.is_file()):
+            subjects[MODEL + path.relative_to(served).as_posix()] = file_sha256(path)
+    digests = {STATE: about.state.state_sha256, SERVED: about.model.served_sha256}
+    return subjects | digests
+
+
+def _is_there(workspace: Workspace, version: ModelVersion) -> bool:
+    """Whether MLflow has a version: a request that overtook this one destroyed it, or it is lost.
+
+    Of a lost one `sift verify` and `sift audit` say so; who has left need not wait for it.
+    """
+    return version.destroyed_at is None and version.version in workspace.mlflow.versions()
+
+
+def _attach(workspace: Workspace, request_id: str, folder: Path) -> None:
+    """Copies beside the version that the request registered, as long as that version exists.
+
+    They name the contributor by key only. A later opt-out that destroys the version destroys these
+    copies with it; the originals in `reports/` stay.
+    """
+    with workspace.lineage.reader() as reader:
+        details = {step.step: step.details for step in reader.steps(request_id)}["registered"]
+        if "version" not in details:
+            return
+        version = reader.model_version(str(details["model"]), int(str(details["version"])))
+    if _is_there(workspace, version):
+        files = [folder / name for name in (REPORT, PAGE, CERTIFICATE)]
+        workspace.mlflow.attach(version.version, files, f"opt-outs/{request_id}")

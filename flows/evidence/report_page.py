@@ -1,0 +1,162 @@
+"""The report as one page for people: HTML without scripts, links or anything to load.
+
+Everything that comes from a report is escaped. The chart is drawn by the template as SVG from the
+rows that are laid out here.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from flows.evidence.report import Destroyed, Report, Sides
+from flows.workspace.characters import plain
+
+_SETTINGS = {
+    "masked": "with their own mask",
+    "merged": "without a mask",
+    "base": "the base model alone",
+}
+_SPLITS = {"held_out": "unseen rows", "held_in": "trained rows"}
+_STATISTICS = {"mean": "mean", "worst_decile": "worst tenth"}
+_PLACES = {
+    "workspace": "Workspace",
+    "dvc-cache": "Data version store, local cache",
+    "dvc-remote": "Data version store, remote",
+    "agents": "Data version store, area of agents",
+    "mlflow-registry": "Model registry",
+    "mlflow-model": "Model files",
+    "mlflow-run": "Model run",
+}
+_STEPS = {
+    "received": "The request came in",
+    "identified": "Everything made from what is withdrawn was found",
+    "approved": "The irreversible part was approved",
+    "removed": "The contribution was subtracted",
+    "verified": "The result was checked to the bit",
+    "evaluated": "Quality was measured again",
+    "registered": "The new model took over",
+    "purged": "What held the old one was destroyed and looked for again",
+    "reported": "This report was written and certified",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the chart: the same measurement before and after; None where there is none."""
+
+    label: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class PlaceCount:
+    """How many objects were destroyed in one place, and their size in bytes."""
+
+    place: str
+    objects: int
+    bytes: int
+
+
+def page(report: Report) -> str:
+    """The HTML of a report; the same report gives the same bytes."""
+    template = _environment().get_template("report.html.j2")
+    quality = report.quality
+    return template.render(
+        report=report,
+        own=_bars(quality.contributor) if quality else [],
+        retained=_bars(quality.retained) if quality else [],
+        places=_places(report.destroyed),
+        days=(report.written_at - report.received_at).days,
+    )
+
+
+def _bars(sides: Sides) -> list[Bar]:
+    """All measurements of both sides, masked before merged before base, unseen rows first."""
+    names = sorted(sides.before.keys() | sides.after.keys(), key=_rank)
+    return [Bar(_label(name), sides.before.get(name), sides.after.get(name)) for name in names]
+
+
+def _rank(name: str) -> tuple[int, ...]:
+    tables: Sequence[Mapping[str, str]] = (_SETTINGS, _SPLITS, _STATISTICS)
+    return tuple(
+        list(table).index(part) for table, part in zip(tables, name.split("."), strict=False)
+    )
+
+
+def _label(name: str) -> str:
+    setting, split, *statistic = name.split(".")
+    words = [_SETTINGS[setting], _SPLITS[split], *(_STATISTICS[own] for own in statistic)]
+    return ", ".join(words)
+
+
+def _places(destroyed: Sequence[Destroyed]) -> list[PlaceCount]:
+    objects = Counter(row.place for row in destroyed)
+    sizes: Counter[str] = Counter()
+    for row in destroyed:
+        sizes[row.place] += row.bytes or 0
+    return [PlaceCount(place, count, sizes[place]) for place, count in sorted(objects.items())]
+
+
+def _moment(moment: datetime | None) -> str:
+    """A time as people read it; a time that is missing shows."""
+    return f"{moment:%d %B %Y, %H:%M:%S} UTC" if moment else "pending"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%d %B %Y}"
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit that leaves one to three digits before the point."""
+    size, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:.0f} {units[0]}" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
+
+
+def _place(name: str) -> str:
+    return _PLACES.get(name, name)
+
+
+def _step(name: str) -> str:
+    return _STEPS.get(name, name)
+
+
+def _told(value: float | Sequence[float]) -> str:
+    """A number, or where a curve begins and ends; report.json has every step."""
+    ends = [value] if isinstance(value, float) else [value[0], value[-1]]
+    return " → ".join(f"{one:.4f}" for one in ends)
+
+
+def _visible(value: object) -> object:
+    """A text in which nothing is hidden: marks that turn or hide letters are spelled out."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "moment": _moment,
+        "day": _day,
+        "size": _size,
+        "place": _place,
+        "step": _step,
+        "told": _told,
+    }
+    return environment

@@ -1,0 +1,1 @@
+"""Adapters to other systems: DVC, MLflow, git, OpenLineage, Prefect's servers, object staging."""

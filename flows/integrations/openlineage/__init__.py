@@ -1,0 +1,1 @@
+"""OpenLineage: events of runs, datasets and models, by the official client."""

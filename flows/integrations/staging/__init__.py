@@ -1,0 +1,1 @@
+"""The staging area: where work lies between us and workers, in the DVC remote."""

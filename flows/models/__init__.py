@@ -1,0 +1,1 @@
+"""Merge states and model versions: merged, scored, verified, registered."""

@@ -1,0 +1,236 @@
+"""Merge states in the workspace: built from stored vectors, written under their own name.
+
+A new state never touches the old one's file. It becomes current by one transaction of the
+lineage store, and whatever was interrupted before that is rubbish that the next run sweeps away.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import sift_core
+from flows import hashing
+from flows.errors import FlowError
+from flows.models.merge_plan import choose_way, clear_way, require_state
+from flows.progress import tracked
+from flows.training.base_model import base_id
+from flows.training.finetune import Job
+from flows.workspace.workspace import Workspace
+from lineage import LinearDigest, Member, NewState, Recorder
+from lineage import MergeState as StateRecord
+from lineage import TaskVector as VectorRecord
+from sift_core import Grid, Kind, Mask, MergeState, StoredState, StoredVector
+
+
+class NothingToMergeError(FlowError):
+    """There is no contributor, and never was one."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class WrittenState:
+    """A merge state on disk that is not yet current.
+
+    `change` is the linear digest of what was added less what was subtracted.
+    """
+
+    record: NewState
+    digests: tuple[LinearDigest, ...]
+    change: tuple[int, ...]
+
+
+def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
+    """Make the merge of exactly these finished jobs current; the record of the current state.
+
+    Nothing happens where it is current already and its file is intact. Else the sum is made from an
+    intact current state, by what changed, or afresh from all vectors, whichever reads fewer; both
+    end in the same bytes. Raises AlteredError, RederivationError.
+    """
+    wanted = {job.dataset.contributor_key: job.run_id for job in work}
+    with workspace.lineage.reader() as reader:
+        current = reader.current_state()
+        members = reader.members(current.state_seq) if current else []
+        runs = {vector.run_id: vector for vector in reader.task_vectors()}
+    if not wanted and current is None:
+        raise NothingToMergeError(
+            "There are no contributors.", remedy="add some with `sift contributors add FILE`."
+        )
+    same_members = {m.contributor_key: m.run_id for m in members} == wanted
+    if current is not None and same_members and is_intact(workspace, current):
+        sweep_states(workspace, current.state_sha256)
+        return current
+    base = base_id(workspace)
+    usable = current is not None and current.base_id == base and is_intact(workspace, current)
+    way = choose_way(workspace, current if usable else None, members, wanted, runs)
+    if current is not None and not usable:
+        require_state(workspace, way, current)
+    clear_way(workspace, way)
+    written = write_state(
+        workspace,
+        way.before,
+        [_vector(workspace, row) for row in way.add],
+        [_vector(workspace, row) for row in way.subtract],
+        base,
+        "update" if way.before else "rebuild",
+    )
+    if not (current and same_members and written.record.state_sha256 == current.state_sha256):
+        with workspace.lineage.writer() as recorder:
+            make_current(recorder, written, wanted)
+    # Otherwise only the file of the current state was damaged, and is whole again.
+    sweep_states(workspace, written.record.state_sha256)
+    return current_state(workspace)
+
+
+def current_state(workspace: Workspace) -> StateRecord:
+    """The record of the current merge state. Raises FlowError where nothing was built."""
+    current = current_state_or_none(workspace)
+    if current is None:
+        raise FlowError("Nothing has been built yet.", remedy="run `sift build`.")
+    return current
+
+
+def current_state_or_none(workspace: Workspace) -> StateRecord | None:
+    """The record of the current merge state, None where nothing was built."""
+    with workspace.lineage.reader() as reader:
+        return reader.current_state()
+
+
+def write_state(
+    workspace: Workspace,
+    before: StateRecord | None,
+    add: Sequence[StoredVector],
+    subtract: Sequence[StoredVector],
+    base_id: str,
+    how: Literal["rebuild", "update", "opt-out"],
+) -> WrittenState:
+    """Write `before` (None: the empty sum) with vectors added and subtracted; not current yet.
+
+    Reads `before` and the named vectors, of nobody else. The file stands under its own SHA-256 when
+    everything that was read was the bytes lineage recorded. Raises SiftCoreError.
+    """
+    md5 = hashing.md5()
+    written = sift_core.update_state(
+        _kind(workspace, add, subtract),
+        None if before is None else stored_state(workspace, before),
+        add,
+        subtract,
+        workspace.settings.exactness.digest_seed,
+        workspace.merge,
+        [md5],
+        watch=lambda blocks: tracked("Merging", blocks, len(blocks)),
+    )
+    record = NewState(
+        state_sha256=written.sha256,
+        md5=md5.hexdigest(),
+        bytes=written.size,
+        base_id=base_id,
+        how=how,
+        created_at=datetime.now(UTC),
+    )
+    lanes = tuple(
+        LinearDigest(subject=written.sha256, lane=lane, value=value)
+        for lane, value in enumerate(written.digest)
+    )
+    return WrittenState(record, lanes, written.change)
+
+
+def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:
+    """The SHA-256 of the merge of members' stored vectors, whatever the current state holds."""
+    vectors = [_vector(workspace, member) for member in members]
+    return sift_core.rebuilt_sha256(
+        _kind(workspace, vectors),
+        vectors,
+        lambda blocks: tracked("Adding up vectors", blocks, len(blocks)),
+    )
+
+
+def merged_afresh(
+    workspace: Workspace, state: StateRecord, folder: Path
+) -> tuple[StoredState, Kind]:
+    """The members of a state merged from their stored vectors alone, as a file in `folder`.
+
+    It has seen nobody else, whatever the state itself was computed from. Raises SiftCoreError.
+    """
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    vectors = [_vector(workspace, member) for member in members]
+    kind = _kind(workspace, vectors)
+    seed = workspace.settings.exactness.digest_seed
+    written = sift_core.update_state(kind, None, vectors, [], seed, folder)
+    return StoredState(written.path, written.sha256), kind
+
+
+def _kind(workspace: Workspace, *vectors: Sequence[StoredVector]) -> Kind:
+    """What the vectors of this workspace have in common; without any, the current state knows."""
+    settings = workspace.settings.exactness
+    first = next(chain.from_iterable(vectors), None)
+    if first is not None:
+        shapes = sift_core.shapes_in(first.mask, first.mask_sha256)
+    else:
+        state = stored_state(workspace, current_state(workspace))
+        shapes = sift_core.shapes_in(state.path, state.sha256)
+    return Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
+
+
+def stored_state(workspace: Workspace, record: StateRecord) -> StoredState:
+    """Where a merge state is, and what lineage recorded of it."""
+    return StoredState(workspace.state_file(record.state_sha256), record.state_sha256)
+
+
+def _vector(workspace: Workspace, record: VectorRecord | Member) -> StoredVector:
+    return stored_vector(
+        workspace, record.contributor_key, record.vector_sha256, record.mask_sha256
+    )
+
+
+def stored_vector(
+    workspace: Workspace, key: str, vector_sha256: str, mask_sha256: str
+) -> StoredVector:
+    """Where one contributor's vector and mask are, and what lineage recorded of them."""
+    return StoredVector(
+        workspace.vector_file(key, vector_sha256),
+        workspace.mask_file(key, mask_sha256),
+        vector_sha256,
+        mask_sha256,
+    )
+
+
+def read_state(workspace: Workspace, record: StateRecord) -> MergeState:
+    """A merge state by its record, as a whole. Raises AlteredError, CodecError."""
+    return sift_core.read_state(stored_state(workspace, record))
+
+
+def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:
+    """One contributor's mask. Raises AlteredError where it is not the recorded bytes."""
+    return sift_core.read_mask(workspace.mask_file(key, mask_sha256), mask_sha256)
+
+
+def make_current(recorder: Recorder, written: WrittenState, members: Mapping[str, str]) -> int:
+    """Record a written state as the current one, with `members` (key → run id).
+
+    Its time is never before that of the state before, whatever the clock says: after a build by a
+    clock that was ahead, nobody could leave until then.
+    """
+    record, before = written.record, recorder.read.current_state()
+    if before is not None and record.created_at < before.created_at:
+        record = record.model_copy(update={"created_at": before.created_at})
+    number = recorder.record_state(record, members)
+    recorder.add_all(written.digests)
+    return number
+
+
+def sweep_states(workspace: Workspace, keep_sha256: str) -> None:
+    """Remove every state file but one. DVC keeps the states that were committed."""
+    for path in workspace.merge.iterdir():
+        if path != workspace.state_file(keep_sha256):
+            path.unlink()
+
+
+def is_intact(workspace: Workspace, record: StateRecord) -> bool:
+    """Whether the file of a state is the recorded bytes."""
+    path = workspace.state_file(record.state_sha256)
+    return path.is_file() and sift_core.file_sha256(path) == record.state_sha256

@@ -1,0 +1,262 @@
+"""Exactness, shown: everything that can be checked again about the current model."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import sift_core
+from flows.errors import FlowError
+from flows.evidence.certificates import check_certificates
+from flows.models.merge import current_state, is_intact, rebuilt_sha256, stored_state
+from flows.models.weights import kind_of, served_sha256, stored_mask
+from flows.progress import tracked
+from flows.training.base_model import require_base
+from flows.training.finetune import require_same_exactness
+from flows.training.rederive import Rederiver
+from flows.workspace.workspace import Workspace
+from lineage import LineageError, Member
+from lineage import MergeState as StateRecord
+from sift_core import Grid, MergeState, SiftCoreError, StoredWeights, TaskVector
+from sift_core.errors import ModelError
+
+Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
+"""What a merge state can be held against."""
+
+_MERGE_CHECKS: dict[Evidence, str] = {
+    "stored vectors": "merge rebuilt from vectors",
+    "vectors derived again": "merge rebuilt by finetuning again",
+    "digests alone": "merge and masks unaltered",
+}
+
+
+class ExactnessError(FlowError):
+    """Two things that must be the same bits are not."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what was found."""
+
+    name: str
+    passed: bool
+    found: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All checks of one merge state."""
+
+    state_seq: int
+    state_sha256: str
+    members: int
+    evidence: Evidence
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "checks": [asdict(c) for c in self.checks], "passed": self.passed}
+
+    def require(self) -> None:
+        """Raise ExactnessError naming the first check that failed."""
+        for check in self.checks:
+            if not check.passed:
+                raise ExactnessError(
+                    f"Check {check.name!r} failed: {check.found}",
+                    remedy="nothing was registered or destroyed; restore the altered file with "
+                    "`dvc checkout` (a vector or mask of which DVC has no copy, with `sift build`) "
+                    "and run this again.",
+                )
+
+
+def verify_state(
+    workspace: Workspace, *, rederive: bool = False, damaged: Collection[str] = ()
+) -> Verification:
+    """Check the current merge state against what it is the sum of; nothing is written.
+
+    The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
+    are summed by the SQL that docs/cookbook.md prints. Where only masks are kept, S cannot be
+    rebuilt: its file, its digest and the masks are checked instead. `rederive` rebuilds it all the
+    same, by running every member's finetuning again. `damaged` are the keys of members whose files
+    are known not to be sound: then, too, S is not rebuilt, and their masks are not looked at.
+    """
+    with workspace.lineage.reader() as reader:  # those within share its opening
+        state = current_state(workspace)
+        require_same_exactness(workspace)
+        members = reader.members(state.state_seq)
+    evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
+    sound = [member for member in members if member.contributor_key not in damaged]
+    checks = (
+        _check("base model", lambda: _base(workspace, state)),
+        _check(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, sound, evidence)),
+        _check("linear digests in SQL", lambda: _digests(workspace, state)),
+    )
+    return Verification(state.state_seq, state.state_sha256, len(members), evidence, checks)
+
+
+def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
+    """Check the current merge state, that the champion serves it, and the chain of certificates."""
+    found = verify_state(workspace, rederive=rederive)
+    champion = _check("champion", lambda: _champion(workspace, current_state(workspace)))
+    certificates = _check("certificates", lambda: _certificates(workspace))
+    return replace(found, checks=(*found.checks, champion, certificates))
+
+
+def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -> Evidence:
+    if rederive:
+        return "vectors derived again"
+    # Until the merge's vectors are dropped, they are there to rebuild it from.
+    files = (workspace.vector_file(row.contributor_key, row.vector_sha256) for row in members)
+    if workspace.keeps_masks_only and not all(path.is_file() for path in files):
+        return "digests alone"
+    return "stored vectors"
+
+
+def _check(name: str, look: Callable[[], str]) -> Check:
+    # A check that cannot be made has failed; anything but our own errors is a defect and goes up.
+    try:
+        return Check(name, True, look())
+    except (FlowError, SiftCoreError, LineageError) as error:
+        return Check(name, False, error.facts)
+
+
+def require_same_base(workspace: Workspace, recorded: str) -> None:
+    """Raise ExactnessError where `base/` is not the base model that the merge was made on."""
+    found = sift_core.folder_sha256(workspace.base) if workspace.base.is_dir() else None
+    if found != recorded:
+        what = f"{found[:16]}…" if found else "missing"
+        raise ExactnessError(
+            f"base/ is {what}, the merge was made on {recorded[:16]}….",
+            remedy="run `dvc checkout base`.",
+        )
+
+
+def _base(workspace: Workspace, state: StateRecord) -> str:
+    require_same_base(workspace, state.base_id)
+    return f"SHA-256 {state.base_id[:16]}… as recorded"
+
+
+def _merge(
+    workspace: Workspace, state: StateRecord, members: Sequence[Member], evidence: Evidence
+) -> str:
+    if not is_intact(workspace, state):
+        raise ExactnessError(
+            f"{workspace.state_file(state.state_sha256)} is not the state that lineage recorded.",
+            remedy="restore it with `dvc checkout`, or run `sift build`.",
+        )
+    if evidence == "digests alone":
+        return _unaltered(workspace, state, members)
+    if evidence == "stored vectors":
+        found = rebuilt_sha256(workspace, members)
+    else:
+        found = _derived_sha256(workspace, state, members)
+    if found != state.state_sha256:
+        raise ExactnessError(
+            f"the sum of {len(members)} vectors is {found[:16]}…, lineage recorded "
+            f"{state.state_sha256[:16]}….",
+            remedy="run `sift build` to merge again from the vectors.",
+        )
+    return f"the sum of {len(members)} {evidence} is {found[:16]}…, bit for bit"
+
+
+def _derived_sha256(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+    """The SHA-256 of the merge of members' vectors, each by its finetuning again; in memory."""
+    settings = workspace.settings.exactness
+    path = workspace.state_file(state.state_sha256)
+    vectors = _derive_again(workspace, members)
+    rebuilt = MergeState.rebuild(
+        vectors,
+        sift_core.shapes_in(path, state.state_sha256),
+        Grid(settings.grid_bits),
+        settings.sign_seed,
+    )
+    return sift_core.sha256_of(rebuilt.to_bytes())
+
+
+def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[TaskVector]:
+    rederiver = Rederiver(workspace)
+    for member in tracked("Finetuning again", members, len(members)):
+        yield rederiver.vector(member.run_id)
+
+
+def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+    """All that can be said of a merge whose vectors are not kept, short of finetuning again."""
+    kind, seed = kind_of(workspace, state), workspace.settings.exactness.digest_seed
+    lanes = sift_core.stored_digest(kind, stored_state(workspace, state), seed)
+    with workspace.lineage.reader() as reader:
+        recorded = [digest.value for digest in reader.linear_digest(state.state_sha256)]
+    if list(lanes) != recorded:
+        raise ExactnessError(
+            f"the linear digest of the merge is {list(lanes)}, lineage recorded {recorded}.",
+            remedy="restore the lineage store from a backup: a digest in it was altered.",
+        )
+    for member in tracked("Reading masks", members, len(members)):
+        sift_core.require_mask(stored_mask(workspace, member), kind)
+    why = "only masks" if workspace.keeps_masks_only else "not all vectors"
+    return (
+        f"{state.state_sha256[:16]}…, its linear digest and {len(members)} masks are as recorded; "
+        f"not rebuilt, {why} are kept: `sift verify --rederive` does"
+    )
+
+
+def _digests(workspace: Workspace, state: StateRecord) -> str:
+    with workspace.lineage.reader() as reader:
+        lanes = reader.digest_check(state.state_seq)
+    unequal = [lane.lane for lane in lanes if not lane.equal]
+    if unequal:
+        raise ExactnessError(
+            f"lanes {unequal} of the members' digests do not sum to the state's.",
+            remedy="restore the lineage store from a backup: a digest in it was altered, and the "
+            "query in docs/cookbook.md finds which.",
+        )
+    return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"
+
+
+def _champion(workspace: Workspace, state: StateRecord) -> str:
+    name = workspace.settings.model.name
+    with workspace.lineage.reader() as reader:
+        recorded = reader.champion(name)
+        members = len(reader.members(state.state_seq))
+    served = workspace.mlflow.champion()
+    if recorded is None or recorded.version != served or recorded.state_seq != state.state_seq:
+        raise ExactnessError(
+            f"MLflow serves version {served}, lineage says "
+            f"{recorded.version if recorded else None}, the current state is "
+            f"{state.state_seq}.",
+            remedy="run `sift build` to register the current state.",
+        )
+    require_base(workspace)
+    computed = served_sha256(workspace, state, members)
+    folder = workspace.mlflow.served_folder(recorded.version)
+    stored = stored_weights_sha256(folder, kind_of(workspace, state).shapes)
+    if not computed == stored == recorded.served_sha256:
+        raise ExactnessError(
+            f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
+            f"recorded {recorded.served_sha256[:16]}….",
+            remedy="restore the version's folder under mlruns/ from a backup.",
+        )
+    return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
+
+
+def _certificates(workspace: Workspace) -> str:
+    links = check_certificates(workspace)
+    if not links:
+        return "none yet: no opt-out has ended"
+    return f"1 to {len(links)}, signed, in one chain, each as lineage recorded"
+
+
+def stored_weights_sha256(folder: Path, names: Collection[str]) -> str:
+    """The SHA-256 of the weights of these names in a served folder. Raises ExactnessError."""
+    try:
+        stored = StoredWeights(folder)
+    except ModelError as error:
+        raise ExactnessError(
+            f"the registered weights do not load: {error.facts}",
+            remedy="restore the version's folder under mlruns/ from a backup.",
+        ) from error
+    return sift_core.weights_sha256(stored.only(names))

@@ -1,1 +1,0 @@
-"""Operating a workspace: services on this machine, deployments, and what a run page shows."""

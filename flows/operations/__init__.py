@@ -1,0 +1,1 @@
+"""Running a workspace: doctor, backup and restore, services, metrics."""

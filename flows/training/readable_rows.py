@@ -1,0 +1,68 @@
+"""Which rows the base model can read: asked when they come in, and again whenever they are scored.
+
+Rows are refused where they come in (`require_readable`). What stands in a workspace all the same,
+from an older release or in the words of an audit, never stops a removal: it is left out and counted
+(`encode_readable`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from flows.data.rows import record_json, to_example
+from flows.errors import UsageError
+from flows.training.base_model import ensure_base, tokenizer
+from flows.workspace.workspace import Workspace
+from sift_core import BaseModel, Encoded, Example
+from sift_core.errors import DataError, TooLongError
+from sift_core.examples import collated, encode
+
+
+class _Rows(Protocol):
+    """The rows of one contributor, and which file and line each record came from."""
+
+    external_id: str
+    places: dict[str, str]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]: ...
+
+
+def require_readable(workspace: Workspace, datasets: Iterable[_Rows]) -> None:
+    """Raise UsageError at the first row that could never be finetuned on.
+
+    Makes the base model before the first build, so a base that cannot work is refused before
+    anybody is added. Raises ModelError then. What a merge was made on, a build alone replaces.
+    """
+    with workspace.lineage.reader() as reader:
+        built = reader.current_state() is not None
+    if not built:
+        ensure_base(workspace)
+    settings, own = workspace.settings.base, tokenizer(workspace)
+    for dataset in datasets:
+        for row in dataset.rows:
+            try:
+                encode(to_example(row), own, settings.labels, settings.max_length)
+            except DataError as error:
+                where = dataset.places[record_json(row)]
+                raise UsageError(
+                    f"{where}, contributor {dataset.external_id!a}: {error.facts}",
+                    remedy=f"{error.remedy.rstrip('.')}. Nothing was added.",
+                ) from None
+
+
+def encode_readable(
+    workspace: Workspace, base: BaseModel, examples: Sequence[Example]
+) -> tuple[Encoded, Counter[str]]:
+    """The examples that the base model can read, encoded; and how many are left out, by reason."""
+    unread: Counter[str] = Counter()
+    longest = workspace.settings.base.max_length
+    rows = []
+    for example in examples:
+        try:
+            rows.append(encode(example, base.tokenizer, base.labels, longest))
+        except TooLongError:
+            unread[f"longer than the {longest} tokens that are read"] += 1
+        except DataError as error:
+            unread[f"refused by the tokenizer: {type(error.__cause__ or error).__name__}"] += 1
+    return collated(rows, base.tokenizer, base.labels), unread

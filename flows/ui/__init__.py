@@ -1,0 +1,1 @@
+"""The Prefect UI: deployments, forms, artifacts, approvals, run events."""

@@ -1,0 +1,188 @@
+"""What the page of a run shows in the Prefect UI: artifacts, as people there want them.
+
+Prefect's store is not ours to erase from, so contributors are named by their key alone.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from statistics import fmean
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.models.evaluate import SETTINGS, SPLITS
+from flows.progress import listening, paced
+from flows.telemetry import prefect_is_elsewhere
+from flows.workspace.services import mlflow_page
+from flows.workspace.workspace import Workspace
+from lineage import Evaluation
+
+Values = Mapping[tuple[str, str], Sequence[float]]
+"""Weights and split → a value of each contributor, 0 to 1."""
+
+PROGRESS_SECONDS = 5.0
+"""How often the UI hears of progress: each time is a request to the server."""
+_SPLIT_NAMES = {"held_in": "trained rows", "held_out": "held-out rows"}
+
+
+def show_summary(key: str, lines: Sequence[str], description: str) -> None:
+    """A page of Markdown."""
+    create_markdown_artifact(key=key, markdown="\n".join(lines), description=description)
+
+
+def show_contributors(rows: Sequence[Evaluation], description: str) -> None:
+    """The table `contributors`: one line each, by key, with every measurement."""
+    by_contributor: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        line = by_contributor.setdefault(row.contributor_key, {"contributor": row.contributor_key})
+        line[f"{row.setting} {row.split}"] = round(row.value, 4)
+    create_table_artifact(
+        key="contributors", table=list(by_contributor.values()), description=description
+    )
+
+
+def show_exactness(verification: Mapping[str, Any]) -> None:
+    """The verdict `exactness`: every check of a verification, as `Verification.as_dict` has it."""
+    checks = verification["checks"]
+    passed = all(check["passed"] for check in checks)
+    lines = [
+        "# Exact, bit for bit" if passed else "# NOT exact",
+        f"Merge state `{verification['state_sha256']}`, {verification['members']} members, held "
+        f"against {verification['evidence']}.",
+        "",
+        "| check | | found |",
+        "| --- | --- | --- |",
+        *(
+            f"| {check['name']} | {'passed' if check['passed'] else 'FAILED'} | {check['found']} |"
+            for check in checks
+        ),
+    ]
+    show_summary("exactness", lines, "Is the model what its members make, to the bit?")
+
+
+def show_set_aside(results: Sequence[Any]) -> None:
+    """The table `set-aside`: which requests could not go on, why, and what to do."""
+    aside = [(one.request_id, one.set_aside) for one in results if one.set_aside is not None]
+    create_table_artifact(
+        key="set-aside",
+        table=[
+            {"request": name, "before": why.step, "why": why.reason, "to go on": why.remedy}
+            for name, why in aside
+        ],
+        description="Requests set aside while the others went on; the next run tries them again",
+    )
+
+
+def show_destroyed(objects: list[dict[str, Any]], request_id: str) -> None:
+    """The table `destroyed`: object by object, each looked for again."""
+    create_table_artifact(
+        key="destroyed",
+        table=objects,
+        description=f"Destroyed for {request_id}, each looked for again",
+    )
+
+
+def show_quality(rows: Sequence[Evaluation]) -> None:
+    """The chart `quality`: each contributor a dot, the mean a line, by weights and split.
+
+    Drawn for a server that people look at; the temporary one is not kept waiting for a picture.
+    """
+    if not prefect_is_elsewhere() or not rows:
+        return
+    values: Values = {
+        (setting, split): [r.value for r in rows if (r.setting, r.split) == (setting, split)]
+        for split in SPLITS
+        for setting in SETTINGS
+    }
+    means = [
+        f"| {setting} | {_SPLIT_NAMES[split]} | {fmean(own):.4f} |"
+        for (setting, split), own in values.items()
+        if own
+    ]
+    lines = [
+        f"![Quality of each contributor by weights]({_picture(values)})",
+        "",
+        "| weights | measured on | mean |",
+        "| --- | --- | --- |",
+        *means,
+    ]
+    show_summary("quality", lines, "Quality of each contributor, by weights")
+
+
+def show_before_and_after(quality: Mapping[str, Any]) -> None:
+    """The table `quality-before-and-after` of an opt-out, from its report, where it has any."""
+    table = []
+    for who, about in (("who stays", "retained"), ("who left", "contributor")):
+        before, after = (quality.get(about, {}).get(when, {}) for when in ("before", "after"))
+        table += [
+            {"who": who, "measured": name, "before": before.get(name), "after": after.get(name)}
+            for name in sorted({*before, *after})
+        ]
+    if table:
+        create_table_artifact(
+            key="quality-before-and-after", table=table, description="Quality, before and after"
+        )
+
+
+@contextmanager
+def showing_progress(key: str, description: str) -> Iterator[None]:
+    """Keep a progress bar up to date with the work within, whatever of it is told last."""
+    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
+
+    def show(_what: str, done: int, total: int) -> None:
+        update_progress_artifact(artifact, progress=100.0 * done / total if total else 100.0)
+
+    with listening(paced(show, PROGRESS_SECONDS)):
+        yield
+
+
+def version_line(place: Workspace, model: str, version: int) -> str:
+    """Where a model version is to be seen: a link where MLflow is up, else its name."""
+    name = f"models:/{model}/{version}"
+    page = mlflow_page(place.root)
+    if page is None:
+        return f"In MLflow: `{name}`. `sift up` shows it there."
+    return f"In MLflow: [{name}]({page}/#/models/{quote(model, safe='')}/versions/{version})"
+
+
+def report_line(place: Workspace, request_id: str, registered: Mapping[str, Any] | None) -> str:
+    """Where a report is: its path, and a link to the copy beside the version it led to."""
+    path = f"Report: `{place.reports / request_id / 'report.html'}`"
+    page = mlflow_page(place.root)
+    if registered is None or page is None:
+        return path
+    with place.lineage.reader() as reader:
+        version = reader.model_version(registered["model"], registered["version"])
+    folder = f"{page}/#/experiments/{place.mlflow.experiment_id()}/runs/{version.mlflow_run_id}"
+    copy = f"{folder}/artifacts/opt-outs/{request_id}/report.html"
+    model = version_line(place, version.name, version.version)
+    return f"{path}. [Open it in MLflow]({copy})\n\n{model}"
+
+
+def _picture(values: Values) -> str:
+    """A PNG as a data URI: values from 0 to 1, one row of dots for each weights and split."""
+    from matplotlib.figure import Figure  # a second of imports that most runs do not need
+
+    figure = Figure(figsize=(7.2, 0.42 * len(values) + 0.9), dpi=90, layout="constrained")
+    axes = figure.subplots()
+    for row, own in enumerate(values.values()):
+        axes.plot(own, [row] * len(own), "o", color="#4a7ba6", alpha=0.35, markersize=6)
+        if own:
+            axes.plot([fmean(own)] * 2, [row - 0.3, row + 0.3], color="#c0392b", linewidth=2)
+    names = [f"{setting}, {_SPLIT_NAMES[split]}" for setting, split in values]
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.02, 1.02))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

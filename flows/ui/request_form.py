@@ -1,0 +1,85 @@
+"""A request filed from the Prefect UI, and Prefect made to forget what its form said.
+
+Prefect stores the parameters of a run for good. As soon as they are read they are replaced by the
+numbers of the requests that came of them: a name or an id that somebody typed by mistake does not
+stay, and a run that is tried again goes on with the request that it filed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+from pydantic import ValidationError
+
+from flows.erasure.requests import receive_by_key
+from flows.errors import UsageError
+from flows.integrations.prefect.database import rewrite_prefect_store
+from flows.opt_out import open_requests
+from flows.ui.forms import OptOutForm
+from flows.workspace.texts import login_name
+from flows.workspace.times import begin_of, zone
+from flows.workspace.workspace import Workspace
+
+
+def take_in(workspace: Workspace, said: OptOutForm | Mapping[str, Any]) -> list[str]:
+    """The requests that a form means; one that it asks to file is filed first.
+
+    Within a flow run. Raises UsageError for what is no such form, and for a request that cannot be
+    filed; then Prefect has forgotten what was said.
+    """
+    requests: list[str] = []
+    try:
+        form = _checked(said)
+        requests += form.requests
+        if form.contributor_key:
+            requests.append(_file(workspace, form))
+    except BaseException:
+        replace_form(OptOutForm(requests=requests))
+        # What was refused may have held an id: no free page of the database keeps it.
+        rewrite_prefect_store(workspace)
+        raise
+    replace_form(OptOutForm(requests=requests))
+    return requests or open_requests(workspace)
+
+
+def _checked(said: OptOutForm | Mapping[str, Any]) -> OptOutForm:
+    """The form, also where Prefect was told not to validate it; an error repeats none of it."""
+    try:
+        return OptOutForm.model_validate(said)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        known = sorted(wrong & set(OptOutForm.model_fields)) or ["fields"]
+        raise UsageError(
+            f"The form's {', '.join(known)} cannot be taken.",
+            remedy="start a run with the form as it is, and leave `Validate parameters` on.",
+        ) from None
+
+
+def replace_form(form: OptOutForm) -> None:
+    """Let this run have had another form, in Prefect's store."""
+    parameters = {"form": form.model_dump(mode="json")}
+    with get_client(sync_client=True) as client:
+        response = client.update_flow_run(UUID(flow_run.get_id()), parameters=parameters)
+    response.raise_for_status()
+
+
+def _file(workspace: Workspace, form: OptOutForm) -> str:
+    """File the request, or find the one that a killed run has filed."""
+    records = form.records or None
+    day, place = form.received_on, zone(workspace.settings.policy.time_zone)
+    with workspace.lineage.reader() as reader:
+        for request in reader.standing_requests(form.contributor_key):
+            same = sorted(request.records or ()) == sorted(form.records)
+            if same and reader.next_step(request.request_id) is not None:
+                return request.request_id
+    return receive_by_key(
+        workspace,
+        form.contributor_key,
+        form.basis,
+        records,
+        jurisdiction=None if form.law == "as the basis says" else form.law,
+        filed_by=form.filed_by.strip() or login_name(),
+        received_at=None if day is None else begin_of(day, place),
+    ).request_id

@@ -1,0 +1,1 @@
+"""A workspace: the folder, its paths and settings, its identities and keys."""

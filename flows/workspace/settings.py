@@ -1,0 +1,339 @@
+"""`params.yaml` as types: what a workspace was told to do."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from flows.errors import UsageError
+from flows.workspace.times import zone
+from lineage.times import Day
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _no_or_several(labels: tuple[str, ...]) -> tuple[str, ...]:
+    if len(labels) == 1:
+        raise ValueError("a classifier needs two labels or more, a causal LM none")
+    if len(set(labels)) < len(labels):
+        raise ValueError("a label is there twice")
+    return labels
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Section):
+    """What the model is called."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+
+
+class WarmStartSettings(_Section):
+    """Public data that trains a fresh classifier head once. Never subject to an opt-out."""
+
+    data: Name
+    """JSON Lines of `text` and `label`, a path inside the workspace."""
+    name: Name
+    licence: Name
+    epochs: Annotated[int, Field(ge=1)] = 1
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+
+
+class BaseSettings(_Section):
+    """Which base model, and how it is made."""
+
+    source: Name
+    labels: Annotated[tuple[Name, ...], AfterValidator(_no_or_several)] = ()
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    max_length: Annotated[int, Field(ge=4)] = 256
+    warm_start: WarmStartSettings | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """What θ0 is stored in and served in; finetuning and scoring widen it to float32."""
+    shard_size: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] | None = None
+    """The largest file of weights; None: transformers' own choice."""
+    streamed: bool = False
+    """Score with weights that stay on disk but for those in use: docs/large-models.md."""
+    scored_at_once: Annotated[int, Field(ge=1)] = 32
+    """Rows of a batch where nothing trains."""
+
+    @property
+    def task(self) -> Literal["classification", "generation"]:
+        """`classification` where there are labels, else `generation`."""
+        return "classification" if self.labels else "generation"
+
+
+class ExactnessSettings(_Section):
+    """The grid and the seeds that exactness rests on."""
+
+    grid_bits: Annotated[int, Field(ge=8, le=60)] = 24
+    sign_seed: Annotated[int, Field(ge=0, lt=2**63)]
+    digest_seed: Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class DataSettings(_Section):
+    """How contributors' rows are split and when there are too few."""
+
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    min_rows: Annotated[int, Field(ge=2)] = 2
+
+
+class FinetuneSettings(_Section):
+    """How every contributor is finetuned."""
+
+    train_only: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    steps: Annotated[int, Field(ge=1)] = 20
+    batch_size: Annotated[int, Field(ge=1)] = 20
+    full_batch_below: Annotated[int, Field(ge=0)] = 128
+    max_grad_norm: Annotated[float, Field(ge=0)] = 0.0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    threads: Annotated[int, Field(ge=1)] = 2
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    precision: Literal["float32", "bf16"] = "float32"
+    """What matrix products are taken in; weights and optimizer are in float32."""
+    gradient_checkpointing: bool = False
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share each batch of one contributor: docs/large-models.md."""
+
+
+class MethodSettings(_Section):
+    """All that a finetuning depends on beside the base model's files and a contributor's rows.
+
+    Nothing else of `params.yaml` is told to an agent.
+    """
+
+    labels: tuple[Name, ...]
+    max_length: Annotated[int, Field(ge=4)]
+    exactness: ExactnessSettings
+    finetune: FinetuneSettings
+
+
+class BuildSettings(_Section):
+    """How the work is handed out: to this process, or to the agents of a Prefect work pool."""
+
+    shard_size: Annotated[int, Field(ge=1, le=10_000)] = 100
+    pool: Name | None = None
+    in_flight: Annotated[int, Field(ge=1, le=1000)] = 8
+    lost_after: Annotated[float, Field(gt=0)] = 1800.0
+    """Seconds."""
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    spot_check: Annotated[int, Field(ge=0)] = 0
+
+
+class StorageSettings(_Section):
+    """What is kept of a finetuning once the merge has taken it in."""
+
+    keep: Literal["vectors", "masks"] = "vectors"
+
+
+class RemovalAuditSettings(_Section):
+    """How an opt-out is doubted before the leaver's rows are destroyed."""
+
+    relearning_steps: Annotated[int, Field(ge=0, le=1000)] = 5
+    relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+
+
+class MetricsSettings(_Section):
+    """What is published of members' quality: in git, in MLflow, in reports."""
+
+    smallest_group: Annotated[int, Field(ge=10)] = 10
+
+
+def _without_password(url: str) -> str:
+    """Refuse what must not stand in a file that is in git."""
+    parts = urlsplit(url)
+    if parts.password is not None or "password" in dict(parse_qsl(parts.query)):
+        raise ValueError("a password does not belong here: docs/stores.md says where it does")
+    return url
+
+
+StoreUrl = Annotated[str, Field(max_length=1000), AfterValidator(_without_password)]
+
+
+class StoresSettings(_Section):
+    """Where the stores lie that a team shares; each is null where it lies in the workspace."""
+
+    lineage: Annotated[StoreUrl, Field(pattern=r"^postgresql://[^/]*/[^/?]+(\?.*)?$")] | None = None
+    remote: Annotated[StoreUrl, Field(pattern=r"^s3://[^/]+(/.*)?$")] | None = None
+    remote_endpoint: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    """Of an S3 service other than Amazon's."""
+    mlflow: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    mlflow_database: Annotated[StoreUrl, Field(pattern=r"^(postgresql|sqlite)\b")] | None = None
+    """The database behind the MLflow server, without which nothing in it is destroyed for good."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StoresSettings":
+        if self.remote_endpoint and not self.remote:
+            raise ValueError("remote_endpoint is of a remote, and remote is null")
+        if self.mlflow_database and not self.mlflow:
+            raise ValueError("mlflow_database is of an MLflow server, and mlflow is null")
+        return self
+
+
+class OpenLineageSettings(_Section):
+    """Where lineage events go, beside the file in the workspace."""
+
+    transport: dict[str, Any] = {}
+    """In the words of OpenLineage's client, such as {type: http, url: ...}; empty: nowhere."""
+
+
+def _known_zone(name: str) -> str:
+    zone(name)
+    return name
+
+
+TimeZone = Annotated[str, Field(max_length=100), AfterValidator(_known_zone)]
+Period = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2} (business days?|days?|months?)$")]
+"""A span of the calendar, such as `10 business days`, `45 days` or `1 month`."""
+
+
+class JurisdictionSettings(_Section):
+    """By when one law wants a request acknowledged and answered, counted from its receipt."""
+
+    acknowledge: Period | None = None
+    answer: Period
+    extension: Period | None = None
+    """How much longer the answer may take after notice; None: it may not."""
+
+
+class PolicySettings(_Section):
+    """How requests are handled: whose law, who approves, what is kept, who is told.
+
+    Defaults: GDPR Art. 12(3), one month and two more with notice; CCPA regulations 11 CCR § 7021,
+    ten business days to confirm, 45 days to answer and 45 more with notice, § 7101 record of 24
+    months.
+    """
+
+    jurisdiction: Name = "gdpr"
+    jurisdictions: dict[Name, JurisdictionSettings] = {
+        "gdpr": JurisdictionSettings(answer="1 month", extension="2 months"),
+        "ccpa": JurisdictionSettings(
+            acknowledge="10 business days", answer="45 days", extension="45 days"
+        ),
+    }
+    time_zone: TimeZone = "UTC"
+    """The place whose days count."""
+    holidays: tuple[Day, ...] = ()
+    due_soon_days: Annotated[int, Field(ge=0, le=365)] = 7
+    approvers: tuple[Name, ...] = ()
+    persons: Literal[1, 2] = 1
+    keep_record: Period = "24 months"
+    report_to: tuple[Name, ...] = ()
+    ledger: Name | None = None
+    """A folder outside, where departures are noted too: docs/operating-day-two.md."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PolicySettings":
+        if self.jurisdiction not in self.jurisdictions:
+            raise ValueError(f"jurisdiction {self.jurisdiction!r} is not under jurisdictions")
+        if self.approvers and len(set(self.approvers)) < self.persons:
+            raise ValueError("approvers names fewer than must approve")
+        return self
+
+
+class Settings(_Section):
+    """All of `params.yaml`."""
+
+    model: ModelSettings
+    base: BaseSettings
+    exactness: ExactnessSettings
+    data: DataSettings = DataSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    storage: StorageSettings = StorageSettings()
+    removal_audit: RemovalAuditSettings = RemovalAuditSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    build: BuildSettings = BuildSettings()
+    policy: PolicySettings = PolicySettings()
+    stores: StoresSettings = StoresSettings()
+    openlineage: OpenLineageSettings = OpenLineageSettings()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Settings":
+        if self.base.streamed and self.removal_audit.relearning_steps:
+            raise ValueError(
+                "with base.streamed, removal_audit.relearning_steps must be 0: relearning trains"
+            )
+        return self
+
+    @property
+    def method(self) -> MethodSettings:
+        """What a finetuning depends on."""
+        return MethodSettings(
+            labels=self.base.labels,
+            max_length=self.base.max_length,
+            exactness=self.exactness,
+            finetune=self.finetune,
+        )
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check `params.yaml`. Raises UsageError naming the first wrong field."""
+    try:
+        raw = YAML(typ="safe").load(path)
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{path} is not YAML: {' '.join(str(error).split())}.",
+            remedy="mend the line it names; `sift init --help` shows how to start afresh.",
+        ) from error
+    return _checked(
+        raw, f"{path}: ", "correct this field; the comments in params.yaml say what each one takes."
+    )
+
+
+def read_stores(path: Path) -> dict[str, Any]:
+    """Read the section `stores` of a YAML file, to go into params.yaml. Raises UsageError."""
+    try:
+        raw = YAML(typ="safe").load(path)
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}.",
+            remedy="mend it; docs/stores.md has an example.",
+        ) from error
+    stores = raw.get("stores") if isinstance(raw, dict) else None
+    if not isinstance(stores, dict) or raw.keys() != {"stores"}:
+        raise UsageError(
+            f"{path} is not one section `stores` with fields.",
+            remedy="write it as the example of docs/stores.md.",
+        )
+    return {str(name): value for name, value in stores.items()}
+
+
+def write_settings(template: Path, target: Path, changes: dict[str, dict[str, Any]]) -> None:
+    """Copy `template` to `target` with some values changed; its comments stay.
+
+    Raises UsageError for a wrong value; then nothing is written.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    document = yaml.load(template)
+    for section, values in changes.items():
+        for field, value in values.items():
+            document[section][field] = value
+    _checked(document, "", "correct this option; nothing was made.")
+    with target.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+
+
+def _checked(raw: Any, where: str, remedy: str) -> Settings:
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        message = _PLAIN.get(first["type"], first["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"{where}{field}: {message}.", remedy=remedy) from error
+
+
+_PLAIN = {
+    "extra_forbidden": "there is no such setting",
+    "missing": "this setting is missing",
+    "model_type": "this must be fields with values",
+    "model_attributes_type": "this must be fields with values",
+}
+"""What pydantic says, for people who do not know pydantic."""

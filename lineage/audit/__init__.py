@@ -1,0 +1,1 @@
+"""The audit log: what was written, and whether it is whole."""

@@ -1,0 +1,1 @@
+"""The certificate of an opt-out: statement, envelope, chain, keys, levels."""

@@ -1,0 +1,242 @@
+"""The certificate of an opt-out: an in-toto Statement v1, signed as a DSSE envelope.
+
+Its subjects are files by SHA-256; its predicate says what was done and how it was checked. It is
+evidence of a procedure that can be run again, not a proof about weights. It names the contributor
+by keyed hash alone. docs/evidence.md describes it field by field; the JSON Schema is
+docs/schemas/opt-out-certificate-1.schema.json.
+
+in-toto Statement v1: https://github.com/in-toto/attestation, spec/v1/statement.md.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from lineage.certificates.digest import sha256_of
+from lineage.certificates.envelope import (
+    EvidenceError,
+    Plain,
+    PublicKey,
+    SigningKey,
+    encode,
+    parse,
+    unsealed,
+)
+from lineage.records import ContributorKey, Count, DecimalDigest, Sequence32, Sha256, Text
+from lineage.times import Utc
+
+STATEMENT: Final = "https://in-toto.io/Statement/v1"
+PREDICATE: Final = "urn:sift-masks:opt-out-certificate:1"
+"""Names the format; nothing is fetched from it."""
+
+REPORT, PAGE, LINEAGE = "report.json", "report.html", "lineage.jsonl"
+STATE, SERVED = "merge-state.safetensors", "served-weights"
+MODEL = "model/"
+"""What stands before the name of each file of the model folder."""
+
+LANE_MODULUS = 2**64
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class DigestSet(Plain):
+    """The digests of a subject."""
+
+    sha256: Sha256
+
+
+class Subject(Plain):
+    """One file, or one byte string, that the certificate is about."""
+
+    name: Text
+    digest: DigestSet
+
+
+class StatementOfOne(Plain):
+    """An in-toto statement about one thing; what is said of it is for those that build on this."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
+
+
+class Scope(Plain):
+    """What was withdrawn: the contributor, or this many of their records."""
+
+    contributor_key: ContributorKey
+    records: Annotated[int, Field(ge=1)] | None
+    """None: the contributor with all data."""
+
+
+class State(Plain):
+    """The merge state that is served, and what it takes to compute it again from the vectors."""
+
+    state_seq: Sequence32
+    state_sha256: Sha256
+    members: Count
+    linear_digest: DecimalDigest
+    base_id: Sha256
+    grid_bits: Annotated[int, Field(ge=8, le=60)]
+    sign_seed: Seed
+    digest_seed: Seed
+
+
+class Change(Plain):
+    """What the removal changed: before + change = after in every lane, modulo 2^64."""
+
+    requests: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """All requests that were carried out together, this one among them."""
+    state_before: Sha256
+    state_after: Sha256
+    members_before: Count
+    members_after: Count
+    digest_before: DecimalDigest
+    digest_of_change: DecimalDigest
+    digest_after: DecimalDigest
+
+
+class Model(Plain):
+    """The registered version that serves the state."""
+
+    name: Text
+    version: Sequence32
+    served_sha256: Sha256
+
+
+class CheckResult(Plain):
+    """One check of exactness, and what was found. A certificate holds passed ones only."""
+
+    name: Text
+    passed: Literal[True]
+    found: Text
+
+
+class Verification(Plain):
+    """How exactness was checked before anything was destroyed."""
+
+    evidence: Literal["stored vectors", "vectors derived again", "digests alone"]
+    checks: Annotated[tuple[CheckResult, ...], Field(min_length=1)]
+
+
+class Destruction(Plain):
+    """How many objects were destroyed, each looked for again and absent; the report lists them."""
+
+    objects: Count
+    absent: Count
+
+
+class AuditHead(Plain):
+    """The last entry of the workspace's audit log: cut off or written anew, it no longer fits."""
+
+    seq: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
+class Certificate(Plain):
+    """The predicate: one opt-out that was carried out. Null where nothing had been built."""
+
+    sequence: Sequence32
+    """1, 2, 3 and so on, over all certificates of a workspace."""
+    previous: Sha256 | None
+    """SHA-256 of the file of the certificate before; null for the first."""
+    request_id: Text
+    scope: Scope
+    received_at: Utc
+    certified_at: Utc
+    code_version: Text
+    change: Change | None
+    """Null where what was withdrawn was not in the merge."""
+    state: State | None
+    model: Model | None
+    verification: Verification | None
+    destruction: Destruction
+    audit_head: AuditHead | None
+    """Null where the workspace keeps no audit log."""
+
+
+class Statement(Plain):
+    """The payload of the envelope."""
+
+    model_config = ConfigDict(serialize_by_alias=True, title="opt-out certificate")
+
+    type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
+    subject: Annotated[tuple[Subject, ...], Field(min_length=1)]
+    predicate_type: Literal["urn:sift-masks:opt-out-certificate:1"] = Field(
+        default=PREDICATE, alias="predicateType"
+    )
+    predicate: Certificate
+
+    def digest(self, name: str) -> str | None:
+        """The SHA-256 of the subject with this name, None where there is none."""
+        return next((own.digest.sha256 for own in self.subject if own.name == name), None)
+
+    def model_files(self) -> dict[str, str]:
+        """The files of the model folder: path in it → SHA-256."""
+        return {
+            own.name.removeprefix(MODEL): own.digest.sha256
+            for own in self.subject
+            if own.name.startswith(MODEL)
+        }
+
+
+def statement(subjects: dict[str, str], predicate: Certificate) -> Statement:
+    """The statement that these subjects (name → SHA-256) are what the predicate says."""
+    ordered = tuple(
+        Subject(name=name, digest=DigestSet(sha256=subjects[name])) for name in sorted(subjects)
+    )
+    return Statement(subject=ordered, predicate=predicate)
+
+
+def sign(content: Statement, key: SigningKey) -> bytes:
+    """The file of a certificate. Raises EvidenceError for a statement that contradicts itself."""
+    _require_consistent(content, "the certificate")
+    return key.sign(encode(content))
+
+
+def read(data: bytes, keys: Sequence[PublicKey], origin: str) -> tuple[Statement, PublicKey]:
+    """A certificate whose signature one of `keys` made, and that key. Raises EvidenceError."""
+    payload, key = unsealed(data, keys, origin)
+    content = parse(Statement, payload, origin)
+    _require_consistent(content, origin)
+    return content, key
+
+
+def file_digest(data: bytes) -> str:
+    """What the next certificate names as `previous`."""
+    return sha256_of(data)
+
+
+def _require_consistent(content: Statement, origin: str) -> None:
+    """Raise EvidenceError unless subjects and predicate say the same, and the digests add up."""
+    names = [own.name for own in content.subject]
+    about = content.predicate
+    state = about.state.state_sha256 if about.state else None
+    served = about.model.served_sha256 if about.model else None
+    rules = {
+        "its subjects are not in order or not different": names == sorted(set(names)),
+        "it names no report": {REPORT, PAGE} <= set(names),
+        "its merge state is not its subject": content.digest(STATE) == state,
+        "its served weights are not its subject": content.digest(SERVED) == served,
+        "its linear digests do not add up": about.change is None or adds_up(about.change),
+        "an object was not proven absent": about.destruction.objects == about.destruction.absent,
+        "the first alone has none before it": (about.sequence == 1) == (about.previous is None),
+        "it is dated before its request": about.certified_at >= about.received_at,
+    }
+    for wrong, holds in rules.items():
+        if not holds:
+            raise EvidenceError(
+                f"{origin} contradicts itself: {wrong}.",
+                remedy="do not rely on it; ask the issuer for a certificate of the whole request.",
+            )
+
+
+def adds_up(change: Change) -> bool:
+    """Whether before + change = after, modulo 2^64, in every lane."""
+    lanes = (change.digest_before, change.digest_of_change, change.digest_after)
+    return len({len(own) for own in lanes}) == 1 and all(
+        (int(before) + int(own)) % LANE_MODULUS == int(after)
+        for before, own, after in zip(*lanes, strict=True)
+    )

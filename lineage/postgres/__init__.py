@@ -1,0 +1,1 @@
+"""A lineage store in PostgreSQL."""

@@ -1,0 +1,133 @@
+"""A base model whose weights stay on disk: each module has its own while it computes, then lets go.
+
+For scoring a model that is larger than memory. It does not train: what trains has gradients and an
+optimizer's moments beside the weights. Accelerate's hooks do the work; they take any mapping.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import init_empty_weights
+from accelerate.hooks import attach_align_device_hook
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
+
+from sift_core.base import BaseModel, choose_trainable, folder_sha256, load_tokenizer
+from sift_core.errors import ModelError
+from sift_core.foreign_errors import border
+from sift_core.weights_folder import StoredWeights, fresh
+
+
+@dataclass
+class StreamedBase(BaseModel):
+    """A base model as `load_base` gives it, for scoring only. Raises ModelError where it trains."""
+
+    live: "_Live" = field(kw_only=True)
+    """What the modules ask for their tensors."""
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """There are none to train: the weights are on disk."""
+        raise ModelError(
+            "The weights of the base model stay on disk, so it cannot be trained.",
+            remedy="set base.streamed to false where memory holds the model and its gradients, or "
+            "removal_audit.relearning_steps to 0.",
+        )
+
+    def load(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Let modules ask these weights for their tensors, θ0 for others; all else is put back."""
+        self.state.put_back()
+        self.live.weights = weights
+
+
+def stream_base(
+    folder: Path,
+    labels: Sequence[str],
+    train_only: Sequence[str],
+    device: str = "cpu",
+    base_id: str | None = None,
+) -> StreamedBase:
+    """Open a folder that `prepare_base` made, for scoring in the memory of a few tensors.
+
+    Computes in float32 as the model of `load_base` does. Arguments and errors are those of
+    `load_base`.
+    """
+    stored = StoredWeights(folder)
+    model = _outline(folder, labels)
+    with border(f"The tokenizer of {folder} does not load", "restore it with `dvc checkout base`."):
+        tokenizer = load_tokenizer(str(folder))
+    model.config.pad_token_id = tokenizer.pad_token_id
+    names = choose_trainable(model, train_only)
+    live = _Live(model, stored)
+    _fill_buffers(model, stored)
+    attach_align_device_hook(
+        model, execution_device=torch.device(device), offload=True, weights_map=live
+    )
+    found = base_id or folder_sha256(folder)
+    return StreamedBase(
+        folder, found, model.eval(), tokenizer, tuple(labels), stored.only(names), live=live
+    )
+
+
+def _outline(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
+    """The model without weights: its parameters have shapes, and no memory."""
+    with border(f"{folder} does not load", "restore it with `dvc checkout base`."):
+        config = AutoConfig.from_pretrained(folder)
+        if labels:
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
+        kind = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
+        with init_empty_weights(include_buffers=False):
+            model = kind.from_config(config, dtype=torch.float32)
+        model.tie_weights()
+    return model
+
+
+def _fill_buffers(model: PreTrainedModel, stored: StoredWeights) -> None:
+    for name, buffer in model.named_buffers():
+        if name in stored:
+            buffer.copy_(stored[name])
+
+
+class _Live(Mapping[str, torch.Tensor]):
+    """What modules ask for their tensors; `weights` first, then θ0."""
+
+    def __init__(self, model: PreTrainedModel, stored: StoredWeights) -> None:
+        self.weights: Mapping[str, torch.Tensor] = {}
+        self._stored = stored
+        self._stored_as = _names_in_files(model, stored)
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        name = self._stored_as[name]
+        found = self.weights[name] if name in self.weights else self._stored[name]
+        if found.dtype == torch.float32:
+            return found
+        return fresh(found.shape, torch.float32).copy_(found)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored_as)
+
+    def __len__(self) -> int:
+        return len(self._stored_as)
+
+
+def _names_in_files(model: PreTrainedModel, stored: StoredWeights) -> dict[str, str]:
+    """Every parameter's name → the one its tensor is stored under: tied ones are stored once."""
+    first: dict[int, str] = {}
+    every = list(model.named_parameters(remove_duplicate=False))
+    for name, parameter in every:
+        if name in stored:
+            first.setdefault(id(parameter), name)
+    missing = sorted(name for name, parameter in every if id(parameter) not in first)
+    if missing:
+        raise ModelError(
+            f"{stored.folder} lacks {len(missing)} parameters, first {missing[0]!r}.",
+            remedy="restore it with `dvc checkout base`.",
+        )
+    return {name: first[id(parameter)] for name, parameter in every}

@@ -1,0 +1,96 @@
+"""Served weights: one elementwise formula in a fixed precision, so one SHA-256 on every machine.
+
+    w = float32( float64(θ0) + float64(S) · 2^−grid / T )      rounded once more to bfloat16 where
+                                                               θ0 is bfloat16
+    w = θ0 where there are no members
+
+A contributor gets w where their mask is set and θ0 elsewhere; anyone else gets w
+(arXiv 2504.04626, §3, "serving").
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sift_core.errors import MismatchError
+from sift_core.fixed_point import Grid
+from sift_core.mask import Mask
+from sift_core.merge_state import MergeState
+
+Weights = Mapping[str, torch.Tensor]
+
+SERVED = (torch.float32, torch.bfloat16)
+"""The dtypes that θ0 may have; what is served has the same."""
+
+
+def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members: int) -> Weights:
+    """θ0 + S/T for the parameters of the merge, in the dtype of θ0, on the CPU.
+
+    `members` is T. Raises MismatchError where the base has other parameters than the merge.
+    """
+    _require_same_names(base, state.sums)
+    return {
+        name: served_entries(base[name].cpu(), state.sums[name], state.grid, members)
+        for name in sorted(base)
+    }
+
+
+def served_entries(
+    base: torch.Tensor, sums: NDArray[np.int64], grid: Grid, members: int
+) -> torch.Tensor:
+    """The formula, entry by entry: θ0 + S/T of the shape and dtype of `base`, on the CPU."""
+    if members == 0:
+        return base.clone()
+    # One array of float64, changed in place: a new one for each operation takes longer than it.
+    # NumPy's, because torch would wake its threads for every piece, and they spin in between.
+    served = sums.astype(np.float64)
+    served *= grid.scale()
+    served /= members
+    served += base.detach().float().numpy()
+    return torch.from_numpy(served.astype(np.float32)).to(base.dtype)
+
+
+def masked_weights(
+    base: Mapping[str, torch.Tensor], served: Mapping[str, torch.Tensor], mask: Mask
+) -> Weights:
+    """θ0 + (m ⊙ S)/T: the served weights where the mask is set, θ0 elsewhere."""
+    _require_same_names(base, mask.bits)
+    return {
+        name: torch.where(torch.from_numpy(mask.bits[name]), served[name], base[name].cpu())
+        for name in sorted(base)
+    }
+
+
+def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over (name, dtype, shape, little-endian bytes) in the order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        digest.update(weights_line(name, tensor.dtype, tensor.shape))
+        digest.update(bytes_of(tensor))
+    return digest.hexdigest()
+
+
+def weights_line(name: str, dtype: torch.dtype, shape: Sequence[int]) -> bytes:
+    """What `weights_sha256` hashes before the bytes of a tensor."""
+    return f"{name}|{dtype}|{list(shape)}\n".encode()
+
+
+def bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a contiguous tensor on the CPU, not copied."""
+    if not tensor.numel():  # an array without entries may have a stride of 0, which no view takes
+        return memoryview(b"")
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
+
+
+def _require_same_names(base: Mapping[str, object], other: Mapping[str, object]) -> None:
+    if set(base) != set(other):
+        differing = sorted(set(base) ^ set(other))
+        raise MismatchError(
+            f"Base model and artifact differ in {len(differing)} parameters, first "
+            f"{differing[0]!r}.",
+            remedy="use the base model that the workspace was built on.",
+        )

@@ -1,0 +1,93 @@
+"""One departure of a restored backup that cannot be carried out again stops none of the others."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.erasure.approvals import place_hold, release_hold
+from flows.erasure.catch_up import catch_up
+from flows.erasure.removal import Removal
+from flows.erasure.set_aside import SetAsideError
+from flows.erasure.tombstones.folders import FOLDER
+from flows.erasure.tombstones.places import unknown
+from flows.erasure.tombstones.tombstone import DepartureError
+from flows.errors import FlowError
+from flows.opt_out import open_requests, take_steps
+from flows.workspace.workspace import Workspace
+from tests.support.traces import traces
+from tests.support.workspaces import Snapshot, another, marker, opt_out_plainly, request
+
+TROUBLED, OTHER = "ann", "bob"
+Undo = Callable[[], object]
+
+
+@pytest.fixture(scope="module")
+def _back(tmp_path_factory: pytest.TempPathFactory, _fresh: Path) -> Iterator[Snapshot]:
+    """A folder from before both left, put back in its place; their notes are of today."""
+    place = another(_fresh, tmp_path_factory.mktemp("back") / "films")
+    before = Snapshot.take(place.root, "before they left")
+    for who in (TROUBLED, OTHER):
+        opt_out_plainly(place.root, request(place, who).request_id)
+    notes = shutil.copytree(place.root / ".sift" / FOLDER, place.root.with_name("notes"))
+    place = before.restore()
+    shutil.copytree(notes, place.root / ".sift" / FOLDER, dirs_exist_ok=True)
+    yield Snapshot.take(place.root, "after the restore")
+
+
+def _note_altered(place: Workspace) -> Undo:
+    (name,) = (one.file_name for one in unknown(place) if one.contributor_key == _key(place))
+    (note,) = (place.root / ".sift" / FOLDER).rglob(name)
+    whole = note.read_bytes()
+    note.write_bytes(whole.replace(b"gdpr", b"ccpa"))
+    return lambda: note.write_bytes(whole)
+
+
+def _on_hold(place: Workspace) -> Undo:
+    place_hold(place, _key(place), "counsel", "case 7")
+    return lambda: release_hold(place, _key(place), "counsel", "case closed")
+
+
+def _report_folder_occupied(place: Workspace) -> Undo:
+    folder = place.reports / "opt-out-0001"
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("a file")
+    return folder.unlink
+
+
+def _key(place: Workspace) -> str:
+    return place.key_of(TROUBLED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("befall", "error"),
+    [
+        (_note_altered, DepartureError),
+        (_on_hold, FlowError),
+        (_report_folder_occupied, OSError),
+    ],
+)
+def test_the_others_leave_again_and_the_troubled_one_does_later(
+    _back: Snapshot, befall: Callable[[Workspace], Undo], error: type[Exception]
+) -> None:
+    place = _back.restore()
+    assert len(unknown(place)) == 2
+    undo = befall(place)
+
+    with place.lock(), pytest.raises(SetAsideError) as caught:
+        catch_up(place, take_steps)
+
+    (trouble,) = caught.value.troubles.values()
+    assert isinstance(trouble, error)
+    assert traces(place.root, {"text": marker(OTHER).encode()}) == {}
+    assert {one.contributor_key for one in unknown(place, [])} <= {_key(place)}
+
+    undo()
+    with place.lock():
+        catch_up(place, take_steps)
+        take_steps([Removal(place, name) for name in open_requests(place)])
+
+    assert unknown(place) == []
+    assert traces(place.root, {"text": marker(TROUBLED).encode()}) == {}

@@ -1,0 +1,147 @@
+"""One request that fails stops no other: whatever it is, and at whatever step.
+
+A table of troubles, each of one request alone. Beside a request in such trouble another leaves in
+the same run: it ends, in the bytes of a run without the first.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows.erasure import removal as removing
+from flows.erasure.approvals import place_hold, release_hold
+from flows.erasure.deadlines import due
+from flows.erasure.removal import Removal, remove
+from flows.erasure.set_aside import SetAsideError
+from flows.erasure.status import standing
+from flows.models.verify import verify
+from flows.opt_out import take_steps
+from flows.workspace.workspace import Workspace
+from tests.flows.test_exactness import merge_bytes
+from tests.support.kept import LEAVER, STAYER, Both
+from tests.support.traces import traces
+from tests.support.workspaces import lose_rows, marker, record, request, reviews
+
+TROUBLED = STAYER
+"""Whose request is set aside; `LEAVER` goes on."""
+Undo = Callable[[], None]
+Patch = pytest.MonkeyPatch
+
+
+def _rows_lost(place: Workspace, _removal: Removal, _patch: Patch) -> Undo:
+    path, rows = lose_rows(place, TROUBLED)
+
+    def bring_back() -> None:
+        path.write_bytes(rows)
+
+    return bring_back
+
+
+def _on_hold(place: Workspace, removal: Removal, _patch: Patch) -> Undo:
+    place_hold(place, removal.key, "counsel", "case 7")
+    return lambda: release_hold(place, removal.key, "counsel", "case closed")
+
+
+def _report_folder_occupied(place: Workspace, removal: Removal, _patch: Patch) -> Undo:
+    folder = place.reports / removal.request_id
+    folder.parent.mkdir(exist_ok=True)
+    folder.write_text("a file")
+    return folder.unlink
+
+
+def _does_not_train(_place: Workspace, removal: Removal, patch: Patch) -> Undo:
+    really = removing.finetune_again
+
+    def diverge(place: Workspace, key: str) -> object:
+        if key == removal.key:
+            raise ArithmeticError("NaN")
+        return really(place, key)
+
+    patch.setattr(removing, "finetune_again", diverge)
+    return patch.undo
+
+
+def _file_cannot_go(place: Workspace, removal: Removal, patch: Patch) -> Undo:
+    really = Path.unlink
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        if self.name.startswith(removal.key) and self.parent == place.data:
+            raise PermissionError(13, "Permission denied", str(self))
+        really(self, missing_ok=missing_ok)
+
+    patch.setattr(Path, "unlink", refuse)
+    return patch.undo
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What befalls one request; `step` is the one that it cannot take."""
+
+    name: str
+    befall: Callable[[Workspace, Removal, Patch], Undo]
+    step: str
+    records: bool = False
+    """Whether it withdraws some records, so that rows are needed."""
+    state: str = "set aside"
+
+
+TROUBLES = [
+    Trouble("rows lost", _rows_lost, "removed", records=True),
+    Trouble("on hold", _on_hold, "removed", state="on hold"),
+    Trouble("does not train", _does_not_train, "removed", records=True),
+    Trouble("file cannot go", _file_cannot_go, "purged", state="purging"),
+    Trouble("report folder occupied", _report_folder_occupied, "reported"),
+]
+
+
+@pytest.fixture(scope="module")
+def alone(_both: Both) -> Iterator[dict[str, bytes]]:
+    """The merge without `LEAVER`, and that without both."""
+    place = _both.vectors.restore()
+    remove([request(place, LEAVER)])
+    one = merge_bytes(place)
+    remove([request(place, TROUBLED)])
+    yield {"without one": one, "without both": merge_bytes(place)}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(one, id=one.name, marks=[pytest.mark.slow] if number else [])
+        for number, one in enumerate(TROUBLES)
+    ],
+)
+def test_others_end_and_the_troubled_one_stays_open_and_ends_later(
+    with_vectors: Workspace, alone: dict[str, bytes], monkeypatch: Patch, trouble: Trouble
+) -> None:
+    place = with_vectors
+    gone = [record(place, row) for row in reviews(TROUBLED)[:3]] if trouble.records else None
+    troubled, other = request(place, TROUBLED, records=gone), request(place, LEAVER)
+    deadlines = due(place, troubled.request_id)
+    undo = trouble.befall(place, troubled, monkeypatch)
+
+    with place.lock(), pytest.raises(SetAsideError) as caught:
+        take_steps([troubled, other])
+
+    assert list(caught.value.troubles) == [troubled.request_id]
+    assert (troubled.next_step(), other.next_step()) == (trouble.step, None)
+    expected = "without one" if trouble.step == "removed" else "without both"
+    assert merge_bytes(place) == alone[expected]
+    assert place.mlflow.versions() == [2]
+    assert traces(place.root, {"text": marker(LEAVER).encode()}) == {}
+    (row, _) = standing(place)
+    assert row.state == trouble.state
+    assert row.state == "on hold" or (row.set_aside and row.set_aside.step == trouble.step)
+    assert row.deadlines == deadlines
+
+    undo()
+    with place.lock():
+        take_steps([troubled])
+
+    assert {row.state for row in standing(place)} == {"reported"}
+    assert verify(place).passed
+    if gone is None:
+        assert merge_bytes(place) == alone["without both"]
+        assert traces(place.root, {"text": marker(TROUBLED).encode()}) == {}

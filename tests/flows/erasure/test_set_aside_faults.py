@@ -1,0 +1,113 @@
+"""With one request set aside, too: killed anywhere, run again, the others end in the same bytes."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.audit import CHECKS, look
+from flows.erasure.removal import Removal
+from flows.erasure.set_aside import SetAsideError
+from flows.erasure.status import standing
+from flows.evidence.inventory import Stock
+from flows.opt_out import open_requests, take_steps
+from flows.workspace.workspace import UNFINISHED, Workspace
+from tests.flows.test_exactness import served_sha256
+from tests.support.kept import FEW, LEAVER, STAYER, Both
+from tests.support.killed import Point, dies
+from tests.support.traces import traces
+from tests.support.trees import tree
+from tests.support.workspaces import lose_rows, marker, record, request, reviews
+
+TROUBLED = STAYER
+"""Some of their records are to go, and their rows are lost: they cannot be finetuned again."""
+LEAVERS = (FEW[0], LEAVER)
+
+_RECORDED = "flows.erasure.removal:Removal.done"
+# A joint step is recorded request by request: `after` the first, the second is not recorded.
+POINTS = [
+    Point("lineage.request_recorder:RequestRecorder.set_aside", "after"),
+    Point("flows.erasure.removal:make_current", "after"),
+    Point(_RECORDED, "after", "verified"),
+    Point(_RECORDED, "after", "evaluated"),
+    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
+    Point(_RECORDED, "after", "registered"),
+    Point("flows.erasure.purge:record", "after"),
+    Point("flows.erasure.purge:push", "after"),
+    Point("lineage.store:LineageStore.rewrite", "before"),
+    Point(_RECORDED, "after", "purged"),
+    Point(_RECORDED, "after", "reported"),
+]
+
+
+@pytest.mark.slow
+def test_with_one_set_aside_the_others_end_the_same_however_often_it_dies(_both: Both) -> None:
+    undisturbed = in_trouble(_both)
+    run_all(undisturbed.root)
+    expected = left_by(undisturbed)
+
+    place = in_trouble(_both)
+    survived = [str(point) for point in POINTS if not dies(run_all, place.root, point)]
+    run_all(place.root)
+
+    assert survived == []
+    assert left_by(place) == expected
+    require_ended(place)
+
+
+def in_trouble(both: Both) -> Workspace:
+    """Two leave, and a third cannot: the workspace before its first run."""
+    place = both.vectors.restore()
+    request(place, TROUBLED, records=[record(place, row) for row in reviews(TROUBLED)[:3]])
+    for leaver in LEAVERS:
+        request(place, leaver)
+    lose_rows(place, TROUBLED)
+    return place
+
+
+def run_all(root: Path) -> None:
+    """`sift opt-out run`: all that is open."""
+    place = Workspace.open(root)
+    with place.lock(), contextlib.suppress(SetAsideError):  # who was, shows in lineage
+        take_steps([Removal(place, name) for name in open_requests(place)])
+
+
+def left_by(place: Workspace) -> dict[str, Any]:
+    """All that a run has left and that does not tell the time."""
+    folders = (
+        "data",
+        "vectors",
+        "masks",
+        "merge",
+        ".sift/quarantine",
+        ".dvc/cache",
+        "remote/files",
+    )
+    stock = Stock(place)
+    return {
+        "files": {name: tree(place.root / name) for name in folders},
+        "served": served_sha256(place),
+        "metrics": (place.root / "metrics.json").read_bytes(),
+        "findings": {name: look.fn(stock, name).findings for name in CHECKS},
+    }
+
+
+def require_ended(place: Workspace) -> None:
+    """The others have ended, the one set aside says why, and nothing is left lying about."""
+    troubled, *others = standing(place)
+    assert [row.state for row in others] == ["reported", "reported"]
+    assert (troubled.state, troubled.next_step) == ("set aside", "removed")
+    assert troubled.set_aside is not None and "dataset" in troubled.set_aside.reason
+    with place.lineage.reader() as reader:
+        assert reader.sql("SELECT * FROM orphans").rows == ()
+        pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
+    assert pending == ()
+    assert place.mlflow.versions() == [2]
+    assert place.mlflow.leftovers() == []
+    assert list(place.temporary.iterdir()) == []
+    assert [path for path in place.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
+    assert place.git.is_clean()
+    for leaver in LEAVERS:
+        needles = {"id": leaver.encode(), "text": marker(leaver).encode()}
+        assert traces(place.root, needles) == {}

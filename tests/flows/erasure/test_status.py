@@ -1,0 +1,79 @@
+"""Between `removed` and `registered` the champion still serves who left, and every look says so."""
+
+from collections.abc import Callable
+
+import pytest
+
+from flows.deadlines import deadlines
+from flows.erasure.status import StillServedError, still_served
+from flows.operations.doctor.checks import examine
+from flows.opt_out import WORK
+from flows.workspace.workspace import Workspace
+from lineage.opt_out import STEPS
+from tests.flows.cli.conftest import Ended, Sift, sift  # noqa: F401  sift is a fixture
+from tests.support.kept import LEAVER
+from tests.support.workspaces import record, request, reviews
+
+FACTS = "The champion, version 1, still serves what opt-out-0001 removed."
+NEXT = "sift opt-out run opt-out-0001"
+FROM, UNTIL = STEPS.index("removed"), STEPS.index("registered")
+
+Look = Callable[[Sift, Workspace], str]
+
+
+def _line(ended: Ended) -> str:
+    """What a command said, without the breaks that the width of a terminal makes."""
+    return " ".join(f"{ended.out} {ended.err}".split())
+
+
+def _status(sift: Sift, place: Workspace) -> str:  # noqa: F811
+    return _line(sift("status", "-w", place.root))
+
+
+def _requests(sift: Sift, place: Workspace) -> str:  # noqa: F811
+    return _line(sift("opt-out", "status", "-w", place.root))
+
+
+def _check(sift: Sift, place: Workspace) -> str:  # noqa: F811
+    ended = sift("opt-out", "status", "--check", "--json", "-w", place.root)
+    assert (ended.code, ended.json[0]["still_served_by"]) in ((0, None), (1, 1))
+    return ended.err
+
+
+def _doctor(_sift: Sift, place: Workspace) -> str:
+    found = [one for one in examine(place) if one.check == "leftovers"]
+    return " ".join(f"{one.found} {one.remedy}" for one in found if one.status == "failed")
+
+
+def _deadlines(_sift: Sift, place: Workspace) -> str:
+    try:
+        deadlines(place.root)
+    except StillServedError as error:
+        return str(error)
+    return ""
+
+
+LOOKS: list[Look] = [_status, _requests, _check, _doctor, _deadlines]
+
+
+@pytest.mark.parametrize(
+    "of", ["all data", pytest.param("some records", marks=pytest.mark.slow)], ids=str
+)
+def test_a_champion_that_serves_who_was_removed_is_said_by_every_look_with_the_way_out(
+    with_vectors: Workspace,
+    sift: Sift,  # noqa: F811
+    prefect_server: None,
+    of: str,
+) -> None:
+    place = with_vectors
+    rows = [record(place, row) for row in reviews(LEAVER)[:3]] if of == "some records" else None
+    leaving = [request(place, LEAVER, records=rows)]
+
+    for number, step in enumerate(STEPS[: UNTIL + 1]):
+        if step != "received":
+            WORK[step](leaving)
+        served = {"opt-out-0001": 1} if FROM <= number < UNTIL else {}
+        assert still_served(place) == served, step
+        for look in LOOKS if number in (FROM, UNTIL) else ():
+            said = look(sift, place)
+            assert (FACTS in said, NEXT in said) == (bool(served), bool(served)), (step, said)

@@ -1,0 +1,228 @@
+"""Several leave in one run, while the remote is out of reach at first."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.erasure.plan import Plan, plan
+from flows.erasure.purge import PendingError
+from flows.erasure.removal import Removal, remove
+from flows.erasure.set_aside import SetAsideError
+from flows.erasure.status import Standing, standing
+from flows.evidence.report_contents import read_report
+from flows.models.merge import current_state
+from flows.models.register import export
+from flows.models.verify import verify
+from flows.opt_out import take_steps
+from flows.workspace.workspace import Workspace
+from lineage import Disclosure
+from tests.flows.test_exactness import merge_bytes
+from tests.support.departures import belongings
+from tests.support.kept import FEW, LEAVER, STAYER, Both
+from tests.support.killed import Point, dies
+from tests.support.traces import traces
+from tests.support.trees import tree
+from tests.support.workspaces import TWINS, Snapshot, request
+
+TWIN, OTHER_TWIN = TWINS
+
+
+def run(place: Workspace, names: list[str]) -> None:
+    with place.lock():
+        take_steps([Removal(place, name) for name in names])
+
+
+def kept_files(place: Workspace) -> set[tuple[str, str]]:
+    """Every file but DVC's own notes on what it looked at."""
+    return {(path, what) for path, what in tree(place.root).items() if ".dvc/tmp" not in path}
+
+
+@dataclass(frozen=True)
+class Together:
+    """What there was before, between and after."""
+
+    snapshot: Snapshot
+    names: list[str]
+    plans: dict[str, Plan]
+    changed_by_planning: set[str]
+    needles: dict[str, bytes]
+    one_by_one: bytes
+    pending: list[Standing]
+    complaint: str
+    told: list[Disclosure]
+
+
+@pytest.fixture(scope="module")
+def _together(_both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Together]:
+    place = _both.vectors.restore()
+    for who in (LEAVER, TWIN):
+        remove([request(place, who)])
+    one_by_one = merge_bytes(place)
+
+    place = _both.vectors.restore()
+    needles = belongings(place, LEAVER)
+    export(place, tmp_path_factory.mktemp("out") / "given", None, "Partner Ltd", "pilot")
+    names = [request(place, who).request_id for who in (LEAVER, TWIN)]
+    before = kept_files(place)
+    plans = {name: plan(place, name) for name in names}
+    changed = {path for path, _ in before ^ kept_files(place)}
+
+    remote = place.root / "remote"
+    remote.rename(remote.with_name("away"))
+    with pytest.raises(PendingError) as caught:
+        run(place, names)
+    pending = standing(place)
+    assert not remote.exists(), "a remote that is away is not made anew"
+    remote.with_name("away").rename(remote)
+    run(Workspace.open(place.root), names)
+    with place.lineage.reader() as reader:
+        told = reader.recipients(names[0])
+    yield Together(
+        Snapshot.take(place.root, "after two left"),
+        names,
+        plans,
+        changed,
+        needles,
+        one_by_one,
+        pending,
+        str(caught.value),
+        told,
+    )
+
+
+@pytest.fixture
+def together(_together: Together) -> Together:
+    return _together
+
+
+@pytest.fixture
+def after(_together: Together) -> Workspace:
+    return Workspace.open(_together.snapshot.root)
+
+
+def test_one_state_and_one_version_take_the_place_of_the_old(
+    after: Workspace, together: Together
+) -> None:
+    assert merge_bytes(after) == together.one_by_one
+    assert after.mlflow.versions() == [2]
+    assert current_state(after).state_seq == 2
+    assert verify(after).members == len(FEW) - 2
+    for name in together.names:
+        report = read_report(after, name)
+        assert report["removal"]["requests"] == together.names
+        assert report["registered"]["version"] == 2
+        assert report["quality"]["contributor"]["after"]
+    with after.lineage.reader() as reader:
+        assert reader.sql("SELECT * FROM digest_check WHERE NOT equal").rows == ()
+        assert reader.sql("SELECT * FROM orphans").rows == ()
+    assert after.dvc.status() == {}
+    assert after.git.is_clean()
+
+
+def test_a_remote_that_is_away_leaves_a_list_and_is_done_later(
+    after: Workspace, together: Together
+) -> None:
+    assert "dvc-remote" in together.complaint
+    assert "is empty" in together.complaint
+    for row in together.pending:
+        assert (row.state, row.next_step) == ("purging", "purged")
+        assert {one.place for one in row.pending} == {"dvc-remote"}
+        assert {"dataset", "merge_state"} >= {one.kind for one in row.pending} - {"vector", "mask"}
+    for row in standing(after):
+        assert (row.state, row.pending) == ("reported", [])
+    assert traces(after.root, together.needles) == {}
+
+
+def test_what_was_planned_is_what_was_destroyed(after: Workspace, together: Together) -> None:
+    assert together.changed_by_planning == set()
+    for name, planned in together.plans.items():
+        with after.lineage.reader() as reader:
+            objects = reader.purge_objects(name)
+        destroyed = {(row.place, row.kind, row.locator) for row in objects}
+        wanted = {(one.place, one.kind, one.locator) for one in planned.objects}
+        assert wanted == destroyed
+        assert planned.bytes > 0
+        assert set(planned.quality) == {"leaver", "retained", "change_by_opt_out"}
+        json.dumps(planned.as_dict())
+    by_twin = together.plans[together.names[1]]
+    assert len(by_twin.kept_because_shared) == 2
+    assert (
+        read_report(after, together.names[1])["kept_because_shared"] == by_twin.kept_because_shared
+    )
+
+
+def test_whoever_received_the_model_is_to_be_told(together: Together) -> None:
+    (row,) = together.told
+    assert (row.recipient, row.purpose, row.version) == ("Partner Ltd", "pilot", 1)
+
+
+def test_a_hold_stops_a_purge_that_has_begun(
+    with_vectors: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Placed after the files went, it saves what is in DVC and MLflow."""
+    from flows.erasure import purge
+
+    place = with_vectors
+    removal = request(place, STAYER)
+    key, recorded = removal.key, purge.record
+
+    def record_then_hold(workspace: Workspace, message: str) -> str:
+        head = recorded(workspace, message)
+        with workspace.lineage.writer() as recorder:
+            recorder.place_hold(key, "counsel", "case 7", datetime.now(UTC))
+        return head
+
+    monkeypatch.setattr(purge, "record", record_then_hold)
+    with pytest.raises(SetAsideError, match="case 7"):
+        run(place, [removal.request_id])
+    assert place.mlflow.versions() == [1, 2]
+    with place.lineage.reader() as reader:
+        objects = reader.purge_objects(removal.request_id)
+    assert {row.place for row in objects if row.destroyed_at} == {"workspace"}
+    assert place.dvc.holders([row.locator for row in objects if row.place == "dvc-cache"])
+
+
+TOGETHER = [
+    Point("flows.erasure.removal:make_current", "before"),
+    Point("flows.erasure.removal:make_current", "after"),
+    Point("flows.erasure.removal:Removal.done", "before", "opt-out-0002"),
+    Point("flows.erasure.renewal:evaluate_state", "after"),
+    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
+    Point("flows.erasure.purge:_plan", "after"),
+    Point("flows.erasure.purge:_forget_datasets", "after"),
+    Point("flows.erasure.purge:record", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
+    Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
+    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-remote"),
+    Point("flows.erasure.removal:Removal.done", "before", "purged"),
+    Point("flows.evidence.certify:write_report", "after"),
+    Point("flows.erasure.removal:Removal.done", "before", "reported"),
+]
+
+
+def run_all(root: Path) -> None:
+    """Both requests of the test below."""
+    run(Workspace.open(root), ["opt-out-0001", "opt-out-0002"])
+
+
+@pytest.mark.slow
+def test_two_who_leave_together_end_the_same_however_often_it_dies(
+    with_vectors: Workspace, together: Together
+) -> None:
+    place = with_vectors
+    for who in (LEAVER, TWIN):
+        request(place, who)
+
+    deaths = {str(point): dies(run_all, place.root, point) for point in TOGETHER}
+    run_all(place.root)
+
+    assert all(deaths.values()), deaths
+    assert merge_bytes(place) == together.one_by_one
+    assert place.mlflow.versions() == [2]
+    assert {row.state for row in standing(place)} == {"reported"}
+    assert traces(place.root, together.needles) == {}
+    assert verify(place).passed

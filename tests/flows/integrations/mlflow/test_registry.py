@@ -1,0 +1,535 @@
+import contextlib
+import json
+import logging
+import shutil
+import socket
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from flows.errors import UsageError
+from flows.integrations.mlflow import registry as door
+from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.registry import (
+    LiveModelError,
+    Mlflow,
+    ModelStoreError,
+    Registered,
+    StoredModel,
+)
+from tests.support.served import MEMBERS, TEXTS, Served, mlflow_settings_kept, remake_elsewhere
+from tests.support.workspaces import let_go_of_databases
+
+ANN, BOB = MEMBERS
+METRICS = {"accuracy.masked": 0.9, "accuracy.merged": 0.7}
+SAID = "a-tag-that-is-nowhere-else"
+
+
+class KilledError(BaseException):
+    """Stands in for SIGKILL: nothing catches it."""
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, made once: its migrations take four seconds."""
+    root = tmp_path_factory.mktemp("mlflow")
+    with Mlflow(root, "films")._store("make a store"):
+        pass
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def models(served: Served, empty_database: Path) -> Mlflow:
+    shutil.copy(empty_database, served.root / "mlflow.db")
+    return Mlflow(served.root, "films")
+
+
+def register(models: Mlflow, served: Served, card: ModelCard | None = None) -> Registered:
+    return models.register(served.folder, card or served.card, METRICS, {"said": SAID})
+
+
+@contextlib.contextmanager
+def pointed_at(models: Mlflow) -> Iterator[None]:
+    """The two lines a user writes, undone afterwards."""
+    with mlflow_settings_kept():
+        mlflow.set_tracking_uri(models.tracking_uri)
+        mlflow.set_registry_uri(models.tracking_uri)
+        yield
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def model_folder(models: Mlflow, registered: Registered) -> Path:
+    return models.artifacts / "models" / registered.model_id / "artifacts"
+
+
+def rows(models: Mlflow) -> dict[str, int]:
+    """How many rows each table has that a version writes to."""
+    with contextlib.closing(sqlite3.connect(models.database)) as connection:
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+            if name not in ("alembic_version", "experiments", "registered_models", "workspaces")
+        ]
+        counted = {
+            name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+            for name in names
+        }
+    return {name: count for name, count in counted.items() if count}
+
+
+def test_the_champion_loads_and_predicts_for_members_and_for_nobody(
+    models: Mlflow, served: Served
+) -> None:
+    models.set_champion(register(models, served).version)
+    texts = pd.DataFrame({"text": TEXTS})
+    with pointed_at(models):
+        model = mlflow.pyfunc.load_model("models:/films@champion")
+        plain = model.predict(texts)
+        ann = model.predict(texts, params={"contributor": ANN})
+        bob = model.predict(texts, params={"contributor": BOB})
+    assert list(plain.columns) == ["label", "score"] and set(plain["label"]) <= {"bad", "good"}
+    assert not ann.equals(plain) and not bob.equals(plain) and not ann.equals(bob)
+    for nobody in ({"contributor": ""}, {"contributor": "a stranger"}):
+        assert model.predict(texts, params=nobody).equals(plain)
+
+
+def test_a_generator_loads_and_completes(served_generator: Served, empty_database: Path) -> None:
+    shutil.copy(empty_database, served_generator.root / "mlflow.db")
+    models = Mlflow(served_generator.root, "films")
+    models.set_champion(register(models, served_generator).version)
+    prompts = pd.DataFrame({"prompt": ["where is the city ?"]})
+    with pointed_at(models):
+        model = mlflow.pyfunc.load_model("models:/films@champion")
+        answer = model.predict(prompts, params={"contributor": ANN, "max_new_tokens": 4})
+        assert list(model.predict(prompts, params={"max_new_tokens": 4})) == ["completion"]
+    assert list(answer.columns) == ["completion"]
+
+
+def test_the_served_folder_in_the_model_is_a_plain_hugging_face_folder(
+    models: Mlflow, served: Served
+) -> None:
+    kept = model_folder(models, register(models, served)) / "artifacts" / "served"
+    assert kept == models.served_folder(1)
+    assert files(kept) == files(served.folder)
+    for name in files(kept):
+        assert (kept / name).read_bytes() == (served.folder / name).read_bytes()
+
+
+def test_a_model_holds_no_mask_no_pickle_and_nothing_unexpected(
+    models: Mlflow, served: Served
+) -> None:
+    folder = model_folder(models, register(models, served))
+    ours = {f"artifacts/served/{name}" for name in files(served.folder)}
+    assert files(folder) == ours | {
+        "MLmodel",
+        "artifacts/card.json",
+        "conda.yaml",
+        "input_example.json",
+        "model.py",
+        "python_env.yaml",
+        "requirements.txt",
+        "serving_input_example.json",
+    }
+    flavors = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]
+    assert list(flavors) == ["python_function"]
+    assert flavors["python_function"]["loader_module"] == "mlflow.pyfunc.loaders.code_model"
+    assert not [key for key in flavors["python_function"] if "pickle" in key]
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix != ".safetensors":
+            path.read_text(encoding="utf-8")
+
+
+def test_no_contributor_is_named_anywhere(models: Mlflow, served: Served) -> None:
+    models.set_champion(register(models, served).version)
+    for path in [models.database, *models.artifacts.rglob("*")]:
+        if path.is_file():
+            assert not any(member.encode() in path.read_bytes() for member in MEMBERS)
+
+
+def test_requirements_are_pinned_to_releases_that_an_index_has(
+    models: Mlflow, served: Served
+) -> None:
+    text = (model_folder(models, register(models, served)) / "requirements.txt").read_text()
+    pins = dict(line.split("==") for line in text.splitlines() if "==" in line)
+    assert {"mlflow", "torch", "transformers", "safetensors", "numpy"} <= pins.keys()
+    assert text.startswith("sift-masks") and "+" not in text
+
+
+def test_registering_needs_no_network_and_leaves_the_process_as_it_was(
+    models: Mlflow, served: Served, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("no network here")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    level = logging.getLogger("mlflow").level
+    with mlflow_settings_kept():
+        mlflow.set_tracking_uri("sqlite:////nowhere/else.db")
+        models.set_champion(register(models, served).version)
+        assert mlflow.get_tracking_uri() == "sqlite:////nowhere/else.db"
+        assert mlflow.active_run() is None
+    assert logging.getLogger("mlflow").level == level
+    printed = capfd.readouterr()
+    assert printed.out == "" and "INFO" not in printed.err
+
+
+def test_two_workspaces_in_one_process_do_not_meet(
+    models: Mlflow, served: Served, tmp_path: Path, empty_database: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    shutil.copy(empty_database, tmp_path / "other" / "mlflow.db")
+    other = Mlflow(tmp_path / "other", "films")
+    register(models, served)
+    assert other.versions() == []
+    register(other, served, served.at(4))
+    register(other, served, served.at(5))
+    assert models.versions() == [1] and other.versions() == [1, 2]
+
+
+def test_a_question_makes_no_store(tmp_path: Path) -> None:
+    models = Mlflow(tmp_path, "films")
+    assert models.versions() == [] and models.champion() is None
+    assert models.find_by_tag("a" * 64) is None and models.holders([1]) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_is_not_champion_until_it_is_made_so(models: Mlflow, served: Served) -> None:
+    first = register(models, served)
+    assert models.champion() is None
+    models.set_champion(first.version)
+    second = register(models, served, served.at(2))
+    assert models.champion() == first.version
+    models.set_champion(second.version)
+    assert models.champion() == second.version
+    with pytest.raises(ModelStoreError, match="version 9"):
+        models.set_champion(9)
+    assert models.champion() == second.version
+
+
+def test_tags_tie_a_version_to_its_lineage_rows(models: Mlflow, served: Served) -> None:
+    registered = register(models, served)
+    tags = models.version_tags(registered.version)
+    assert tags["said"] == SAID
+    assert tags["sift.state_sha256"] == served.card.state_sha256
+    assert tags["sift.state_seq"] == "1"
+    assert tags["sift.served_sha256"] == served.card.served_sha256
+    assert tags["sift.model_id"] == registered.model_id
+    with pytest.raises(ModelStoreError):
+        models.version_tags(9)
+
+
+def test_a_merge_state_is_registered_once_and_a_recurring_one_again(
+    models: Mlflow, served: Served
+) -> None:
+    first = register(models, served)
+    assert register(models, served) == first
+    again = register(models, served, served.at(3, served.card.state_sha256))
+    assert models.versions() == [1, 2]
+    assert models.find_by_tag(served.card.state_sha256, 1) == first
+    assert models.find_by_tag(served.card.state_sha256, 3) == again
+    assert models.find_by_tag(served.card.state_sha256) == again
+    assert models.find_by_tag("b" * 64) is None
+
+
+STEPS = [
+    "create_run",
+    "create_logged_model",
+    "write_model",
+    "log_batch",
+    "finalize_logged_model",
+    "set_terminated",
+    "create_registered_model",
+    "create_model_version",
+]
+
+
+@contextlib.contextmanager
+def killed(step: str, when: str) -> Iterator[None]:
+    """Die right before or right after one step of `register`."""
+    owner: Any = door if hasattr(door, step) else MlflowClient
+    real: Callable[..., Any] = getattr(owner, step)
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        if when == "after":
+            real(*args, **kwargs)
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, step, dying)
+        with pytest.raises(KilledError):
+            yield
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_register_killed_anywhere_ends_in_one_version_when_run_again(
+    models: Mlflow, served: Served, step: str, when: str
+) -> None:
+    with killed(step, when):
+        register(models, served)
+    fresh = Mlflow(served.root, "films")
+    registered = register(fresh, served)
+    assert fresh.versions() == [1] and registered.version == 1
+    assert fresh.leftovers() == []
+    assert [path.name for path in (models.artifacts / "models").iterdir()] == [registered.model_id]
+    counted = rows(fresh)
+    assert (counted["runs"], counted["logged_models"], counted["model_versions"]) == (1, 1, 1)
+    assert files(fresh.served_folder(1)) == files(served.folder)
+
+
+@pytest.mark.parametrize("step", ["write_model", "finalize_logged_model", "create_model_version"])
+def test_leftovers_of_a_kill_are_found_with_any_version_and_are_really_destroyed(
+    models: Mlflow, served: Served, step: str
+) -> None:
+    with killed(step, "before" if step == "create_model_version" else "after"):
+        register(models, served)
+    left = models.leftovers()
+    assert [item.place for item in left] == ["mlflow-model", "mlflow-run"]
+    assert left[0].bytes > (served.folder / "model.safetensors").stat().st_size
+    assert models.holders([]) == left
+    assert not any(models.is_absent(item) for item in left)
+    models.destroy(left)
+    assert all(models.is_absent(item) for item in left)
+    assert models.leftovers() == [] and rows(models) == {}
+
+
+def test_a_model_in_mlflows_bin_is_found_with_all_its_bytes(models: Mlflow, served: Served) -> None:
+    with killed("create_model_version", "before"):
+        register(models, served)
+    left = models.leftovers()
+    client = MlflowClient(models.tracking_uri, models.tracking_uri)
+    client.delete_logged_model(left[0].locator)
+    client.delete_run(left[1].locator)
+    assert models.leftovers() == left
+    models.destroy(left)
+    assert all(models.is_absent(item) for item in left)
+
+
+def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed(
+    models: Mlflow, served: Served
+) -> None:
+    first = register(models, served)
+    client = MlflowClient(models.tracking_uri, models.tracking_uri)
+    client.delete_model_version("films", str(first.version))
+    assert [item.place for item in models.leftovers()] == ["mlflow-model", "mlflow-run"]
+    second = models.register(served.folder, served.at(2), METRICS, {})
+    assert second.version == first.version + 1
+    held = models.holders([first.version])
+    assert [(item.place, item.locator) for item in held] == [("mlflow-registry", "1")]
+    models.destroy(held)
+    assert models.is_absent(held[0]) and models.leftovers() == []
+    content = models.database.read_bytes()
+    assert SAID.encode() not in content and first.model_id.encode() not in content
+
+
+def test_a_version_that_a_user_registered_under_the_same_name_is_left_alone(
+    models: Mlflow, served: Served
+) -> None:
+    register(models, served)
+    client = MlflowClient(models.tracking_uri, models.tracking_uri)
+    client.create_model_version("films", source=str(served.folder))
+    models.set_champion(register(models, served, served.at(2)).version)
+    models.destroy(models.holders([1, 2]))
+    assert models.versions() == [3]
+    assert client.get_model_version("films", "2").source == str(served.folder)
+
+
+def test_a_kill_while_the_store_is_made_leaves_no_half_store(served: Served) -> None:
+    models = Mlflow(served.root, "films")
+
+    def dying(*_: object) -> None:
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        with pytest.raises(KilledError):
+            register(models, served)
+    assert not models.database.exists() and models.versions() == []
+    assert register(models, served).version == 1
+
+
+def test_a_killed_register_leaves_no_weights_in_the_systems_temporary_folder(
+    models: Mlflow, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with (
+        pytest.raises(KilledError),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(ModelCard, "write", lambda *_: (_ for _ in ()).throw(KilledError))
+        register(models, served)
+    assert not [name for name in files(temporary) if not name.endswith(".py")]
+
+
+def superseded(models: Mlflow, served: Served) -> tuple[Registered, Registered]:
+    """An old version and the champion that took its place."""
+    old = register(models, served)
+    models.set_champion(old.version)
+    new = models.register(served.folder, served.at(2), METRICS, {})
+    models.set_champion(new.version)
+    return old, new
+
+
+def test_a_destroyed_version_is_nowhere_and_the_champion_goes_on(
+    models: Mlflow, served: Served
+) -> None:
+    old, new = superseded(models, served)
+    size = models.database.stat().st_size
+    held = models.holders([old.version])
+    assert [(item.place, item.locator) for item in held] == [
+        ("mlflow-registry", "1"),
+        ("mlflow-model", old.model_id),
+        ("mlflow-run", old.run_id),
+    ]
+    assert not any(models.is_absent(item) for item in held)
+
+    models.destroy(held)
+
+    assert all(models.is_absent(item) for item in held)
+    assert models.versions() == [new.version] and models.champion() == new.version
+    assert models.holders([old.version]) == []
+    assert models.find_by_tag(served.card.state_sha256) is None
+    assert files(models.artifacts) == {
+        f"models/{new.model_id}/artifacts/{name}" for name in files(model_folder(models, new))
+    }
+    content = models.database.read_bytes()
+    for trace in (old.run_id, old.model_id, "films state 1", SAID, served.card.state_sha256):
+        assert trace.encode() not in content
+    assert b"films state 2" in content
+    assert models.database.stat().st_size <= size
+    with pointed_at(models):
+        model = mlflow.pyfunc.load_model("models:/films@champion")
+        assert len(model.predict(pd.DataFrame({"text": TEXTS}), params={"contributor": ANN})) == 3
+
+
+def test_destroying_leaves_no_dangling_row(models: Mlflow, served: Served) -> None:
+    models.set_champion(models.register(served.folder, served.at(2), METRICS, {}).version)
+    one = rows(models)
+    other = models.register(served.folder, served.at(3), METRICS, {})
+    models.set_champion(other.version)
+    models.destroy(models.holders([1]))
+    assert rows(models) == one
+
+
+def test_a_version_number_is_never_given_twice(models: Mlflow, served: Served) -> None:
+    old, new = superseded(models, served)
+    models.destroy(models.holders([old.version]))
+    assert register(models, served, served.at(3)).version == new.version + 1
+
+
+def test_a_store_that_has_lost_its_rows_gives_no_number_twice(
+    models: Mlflow, served: Served, empty_database: Path
+) -> None:
+    old, new = superseded(models, served)
+    lost = Mlflow(served.root, "films")
+    let_go_of_databases()
+    shutil.copy(empty_database, lost.database)
+
+    again = lost.register(served.folder, served.at(3), METRICS, {}, after=new.version)
+
+    assert again.version == new.version + 1
+    assert lost.versions() == [again.version]
+    lost.destroy(lost.leftovers())
+    assert lost.leftovers() == []
+    assert [
+        lost.is_absent(StoredModel("mlflow-registry", str(row.version), 0)) for row in (old, new)
+    ] == [True, True]
+
+
+@pytest.mark.parametrize("stops_after", [0, 1, 2])
+def test_a_destroy_killed_anywhere_ends_in_absence_when_run_again(
+    models: Mlflow, served: Served, stops_after: int
+) -> None:
+    old, _ = superseded(models, served)
+    held = models.holders([old.version])
+    swept = []
+
+    def dying(self: Mlflow, item: door.StoredModel) -> None:
+        swept.append(item)
+        if len(swept) > stops_after:
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Mlflow, "_sweep_folder", dying)
+        with pytest.raises(KilledError):
+            models.destroy(held)
+    fresh = Mlflow(served.root, "films")
+    assert not all(fresh.is_absent(item) for item in held)
+    fresh.destroy(held)
+    assert all(fresh.is_absent(item) for item in held)
+    fresh.destroy(held)
+
+
+def test_the_champion_and_the_newest_version_cannot_be_destroyed(
+    models: Mlflow, served: Served
+) -> None:
+    first = register(models, served)
+    models.set_champion(first.version)
+    second = register(models, served, served.at(2))
+    for number in (first.version, second.version):
+        held = models.holders([number])
+        for item in held:
+            with pytest.raises(LiveModelError, match="successor"):
+                models.destroy([item])
+        assert not any(models.is_absent(item) for item in held)
+    assert models.versions() == [1, 2]
+
+
+def test_runs_that_are_not_ours_are_left_alone(models: Mlflow, served: Served) -> None:
+    register(models, served)
+    client = MlflowClient(models.tracking_uri, models.tracking_uri)
+    experiment = client.get_experiment_by_name("films")
+    theirs = client.create_run(experiment.experiment_id).info.run_id
+    in_the_bin = client.create_run(experiment.experiment_id).info.run_id
+    client.delete_run(in_the_bin)
+    models.set_champion(register(models, served, served.at(2)).version)
+    models.destroy(models.holders([1]))
+    assert client.get_run(theirs).info.lifecycle_stage == "active"
+    assert client.get_run(in_the_bin).info.lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize("name", ["with 'quotes\"", "100% <b>", "日本語", "a;b&c", "a#b"])
+def test_a_workspace_in_an_odd_folder_serves(
+    served: Served, empty_database: Path, tmp_path: Path, name: str
+) -> None:
+    odd = remake_elsewhere(served, tmp_path / name)
+    shutil.copy(empty_database, odd.root / "mlflow.db")
+    models = Mlflow(odd.root, "films")
+    old, _ = superseded(models, odd)
+    held = models.holders([old.version])
+    models.destroy(held)
+    assert all(models.is_absent(item) for item in held)
+    with pointed_at(models):
+        model = mlflow.pyfunc.load_model("models:/films@champion")
+        assert len(model.predict(pd.DataFrame({"text": TEXTS}), params={"contributor": ANN})) == 3
+
+
+def test_a_folder_that_mlflow_cannot_load_from_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="move the workspace"):
+        Mlflow(tmp_path / "a%41", "films")
+
+
+def test_a_damaged_store_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(ModelStoreError, match="MLflow could not"):
+        Mlflow(tmp_path, "films").versions()
+
+
+def test_the_input_example_asks_for_nobody(models: Mlflow, served: Served) -> None:
+    folder = model_folder(models, register(models, served))
+    example = json.loads((folder / "serving_input_example.json").read_text())
+    assert example["params"] == {"contributor": ""}

@@ -1,0 +1,125 @@
+"""What is published of members' quality tells nobody's own."""
+
+import csv
+from datetime import UTC, datetime
+from io import StringIO
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.cli.build import quality_rows
+from flows.cli.render import quality
+from flows.models.evaluate import DECIMALS, SETTINGS, SPLITS, _groups, aggregate
+from flows.workspace.settings import MetricsSettings
+from lineage import Evaluation, Member
+from tests.support.population import key, sha
+
+SMALLEST = MetricsSettings().smallest_group
+
+
+def members(count: int) -> list[Member]:
+    return [
+        Member(
+            contributor_key=key(f"member {number}"),
+            external_id=None,
+            run_id=sha(f"run {number}"),
+            vector_sha256=sha(f"vector {number}"),
+            mask_sha256=sha(f"mask {number}"),
+            vector_md5=sha(f"vector {number}")[:32],
+            mask_md5=sha(f"mask {number}")[:32],
+        )
+        for number in range(count)
+    ]
+
+
+def rows(scores: list[float]) -> list[Evaluation]:
+    return [
+        Evaluation(
+            state_seq=1,
+            contributor_key=member.contributor_key,
+            setting=setting,
+            split=split,
+            metric="accuracy",
+            value=score,
+            row_count=3,
+            evaluated_at=datetime(2026, 3, 1, tzinfo=UTC),
+        )
+        for member, score in zip(members(len(scores)), scores, strict=True)
+        for setting in SETTINGS
+        for split in SPLITS
+    ]
+
+
+def published(scores: list[float]) -> list[float]:
+    """Every number of quality that is written anywhere, always in the same places."""
+    who, said = members(len(scores)), rows(scores)
+    table = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
+    found = [value for _, value in sorted(aggregate(who, said, SMALLEST).items())]
+    return found + [float(cell) for line in table for cell in line[1:]]
+
+
+@pytest.mark.parametrize("count", range(1, 61))
+def test_no_member_moves_a_published_number_by_more_than_their_share(count: int) -> None:
+    """So none is of fewer members, an extreme, or somebody's own value."""
+    random = Random(count)  # noqa: S311  not for secrets
+    scores = [random.random() for _ in range(count)]
+    before = published(scores)
+    assert bool(before) is (count >= SMALLEST)
+    for number in range(count):
+        for other in (0.0, 1.0):
+            moved = [other if n == number else score for n, score in enumerate(scores)]
+            after = published(moved)
+            assert len(after) == len(before)
+            for one, two in zip(before, after, strict=True):
+                assert abs(one - two) <= 1 / SMALLEST + 10**-DECIMALS
+
+
+@given(st.integers(1, 400))
+def test_groups_are_of_enough_members_and_of_all(count: int) -> None:
+    table = _groups(members(count), rows([0.5] * count), SMALLEST).splitlines()[1:]
+    assert len(table) == min(10, count // SMALLEST)
+    deciles = [
+        name
+        for name in aggregate(members(count), rows([0.5] * count), SMALLEST)
+        if name.endswith("worst_decile")
+    ]
+    assert bool(deciles) is (count // 10 >= SMALLEST)
+
+
+@pytest.mark.parametrize(
+    ("scored", "unread"), [(0, 30), (1, 19), (9, 30), (10, 10), (19, 25), (35, 5)]
+)
+def test_who_has_no_held_out_row_that_can_be_read_counts_for_no_group(
+    scored: int, unread: int
+) -> None:
+    """Their numbers are of fewer members than the merge has, of none at all, but never made up."""
+    who = members(scored + unread)
+    said = [
+        row
+        for row in rows([0.5] * (scored + unread))
+        if row.split == "held_in"
+        or row.contributor_key in {m.contributor_key for m in who[:scored]}
+    ]
+    lines = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
+    assert len(lines) == min(10, scored // SMALLEST)
+    assert all(cell == "0.50" for line in lines for cell in line[1:])
+    published = aggregate(who, said, SMALLEST)
+    assert ("masked.held_out.mean" in published) is (scored >= SMALLEST)
+    assert ("masked.held_in.mean" in published) is (len(who) >= SMALLEST)
+    assert all(value == 0.5 for value in published.values())
+
+
+def test_a_published_number_is_printed_with_the_decimals_that_it_has() -> None:
+    assert quality(0.7) == f"{0.7:.{DECIMALS}f}"
+    assert quality_rows({"merged.held_in.mean": 0.71, "masked.held_out.mean": 0.9}) == [
+        ("base", None, None),
+        ("merged", "0.71", None),
+        ("masked", None, "0.90"),
+    ]
+
+
+def test_fewer_than_ten_is_no_setting() -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 10"):
+        MetricsSettings(smallest_group=9)

@@ -1,0 +1,133 @@
+"""`sift verify` finds each kind of damage, and each for its own reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from flows.models.merge import current_state
+from flows.models.verify import ExactnessError, Verification, verify
+from flows.workspace.workspace import Workspace
+from lineage import Member
+from tests.support.workspaces import CONTRIBUTORS
+
+BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES = (
+    "base model",
+    "merge rebuilt from vectors",
+    "linear digests in SQL",
+    "champion",
+    "certificates",
+)
+
+
+def failed(verification: Verification) -> dict[str, str]:
+    """What failed, and what was found there."""
+    return {check.name: check.found for check in verification.checks if not check.passed}
+
+
+def member(place: Workspace) -> Member:
+    """Some member of the current state."""
+    with place.lineage.reader() as reader:
+        return reader.members(current_state(place).state_seq)[0]
+
+
+def vector_file(place: Workspace) -> Path:
+    """The vector of that member."""
+    return place.vector_file(member(place).contributor_key, member(place).vector_sha256)
+
+
+def flip_a_byte(path: Path) -> None:
+    """Change the last byte of a file: of a number, not of a header."""
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def change_lineage(place: Workspace, sql: str) -> None:
+    """Change the store behind its own back, as someone with the file could."""
+    with duckdb.connect(str(place.root / "lineage.duckdb")) as connection:
+        connection.execute(sql)
+
+
+def test_a_built_workspace_passes_every_check(built: Workspace) -> None:
+    verification = verify(built)
+
+    assert verification.passed
+    names = [check.name for check in verification.checks]
+    assert names == [BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES]
+    assert verification.members == len(CONTRIBUTORS)
+
+
+def an_altered_vector(place: Workspace) -> None:
+    flip_a_byte(vector_file(place))
+
+
+def an_altered_mask(place: Workspace) -> None:
+    flip_a_byte(place.mask_file(member(place).contributor_key, member(place).mask_sha256))
+
+
+def a_lost_vector(place: Workspace) -> None:
+    vector_file(place).unlink()
+
+
+def a_member_struck_out(place: Workspace) -> None:
+    key = member(place).contributor_key
+    change_lineage(place, f"DELETE FROM membership WHERE contributor_key = '{key}'")
+
+
+def an_altered_digest(place: Workspace) -> None:
+    sha256 = member(place).vector_sha256
+    change_lineage(
+        place,
+        f"UPDATE linear_digest SET value = xor(value, 1) WHERE subject = '{sha256}' AND lane = 1",
+    )
+
+
+def an_altered_base(place: Workspace) -> None:
+    flip_a_byte(place.base / "model.safetensors")
+
+
+def altered_champion_weights(place: Workspace) -> None:
+    flip_a_byte(place.mlflow.served_folder(1) / "model.safetensors")
+
+
+def another_champion_in_lineage(place: Workspace) -> None:
+    change_lineage(place, "UPDATE model_version SET champion_to = champion_from")
+
+
+@pytest.mark.parametrize(
+    ("damage", "checks", "reason"),
+    [
+        (an_altered_vector, {MERGE}, "lineage recorded"),
+        (an_altered_mask, {MERGE}, "lineage recorded"),
+        (a_lost_vector, {MERGE}, "is missing or empty"),
+        (a_member_struck_out, {MERGE, DIGESTS, CHAMPION}, "the sum of 11 vectors"),
+        (an_altered_digest, {DIGESTS}, "lanes [1]"),
+        (an_altered_base, {BASE, CHAMPION}, "the merge was made on"),
+        (altered_champion_weights, {CHAMPION}, "the registered weights are"),
+        (another_champion_in_lineage, {CHAMPION}, "lineage says None"),
+    ],
+)
+def test_each_damage_fails_its_own_check(
+    built: Workspace, damage: Callable[[Workspace], None], checks: set[str], reason: str
+) -> None:
+    damage(built)
+
+    verification = verify(built)
+
+    assert not verification.passed
+    assert failed(verification).keys() == checks
+    first = next(check for check in verification.checks if not check.passed)
+    assert reason in first.found
+    with pytest.raises(ExactnessError, match=f"Check '{first.name}' failed"):
+        verification.require()
+
+
+def test_an_altered_merge_state_is_found(built: Workspace) -> None:
+    flip_a_byte(built.state_file(current_state(built).state_sha256))
+
+    found = failed(verify(built))
+
+    assert found.keys() == {MERGE, CHAMPION}
+    assert str(built.merge) in found[MERGE]

@@ -1,0 +1,93 @@
+"""`prefect.yaml` and the forms: every deployment is a flow, every field says what it is for."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+from pydantic import ValidationError
+
+from flows.audit import CHECKS
+from flows.errors import UsageError
+from flows.ui.forms import AuditForm, CheckName, DeadlinesForm, OptOutForm, ProcessForm
+from flows.ui.prefect_yaml import pool_of, prefect_file, read_deployments
+from flows.workspace.workspace import Workspace, template
+
+ENTRIES = {entry.name: entry for entry in read_deployments(template("prefect.yaml"))}
+
+
+def test_a_new_workspace_has_its_own_copy_and_an_older_one_that_of_the_package(
+    fresh: Workspace,
+) -> None:
+    own = fresh.root / "prefect.yaml"
+    assert prefect_file(fresh) == own and own.read_bytes() == template("prefect.yaml").read_bytes()
+    own.unlink()
+    assert prefect_file(fresh) == template("prefect.yaml")
+
+
+def test_what_must_run_by_itself_has_a_schedule_and_what_a_person_starts_has_none() -> None:
+    assert list(ENTRIES) == ["build", "opt-out", "process-requests", "audit", "deadlines"]
+    scheduled = {name for name, entry in ENTRIES.items() if entry.schedules}
+    assert scheduled == {"process-requests", "audit", "deadlines"}
+    assert pool_of(ENTRIES.values(), Path("prefect.yaml")) == "sift"
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_deployment_is_a_flow_of_its_name_whose_form_explains_every_field(name: str) -> None:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(ENTRIES[name].entrypoint)
+    assert flow.name == name and ENTRIES[name].description and "sift" in ENTRIES[name].tags
+    schema = parameter_schema(flow)
+    assert list(schema.properties) == ["form"] and not schema.required
+    ((_, form),) = schema.definitions.items()
+    assert form["description"]
+    for field, about in form["properties"].items():
+        assert about["description"], field
+        assert "default" in about, f"{field}: an untouched form can be sent"
+
+
+def test_the_audit_s_form_offers_every_check_there_is() -> None:
+    assert list(get_args(CheckName)) == list(CHECKS) == AuditForm().checks
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (OptOutForm, {"contributor_key": "tully"}),
+        (OptOutForm, {"contributor_key": "A" * 32}),
+        (OptOutForm, {"requests": ["tully"]}),
+        (OptOutForm, {"basis": "because tully said so"}),
+        (OptOutForm, {"records": ["tully wrote this"]}),
+        (OptOutForm, {"contributor": "tully"}),
+        (ProcessForm, {"at_most": 0}),
+        (AuditForm, {"checks": []}),
+        (DeadlinesForm, {"due_soon_days": 366}),
+    ],
+)
+def test_a_form_takes_nothing_out_of_its_bounds(form: Any, said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        form.model_validate(said)
+
+
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [
+        ("deployments: 3", "deployments"),
+        ("deployments: [{name: build}]", "entrypoint"),
+        ("deployments: [{name: b, entrypoint: '../x.py:f', work_pool: {name: p}}]", "entrypoint"),
+        ("deployments: [{name: b, entrypoint: a.b, work_pool: {name: p}, cron: x}]", "cron"),
+        ("deployments: [", "not a list of deployments"),
+    ],
+)
+def test_a_wrong_file_names_the_field(tmp_path: Path, content: str, phrase: str) -> None:
+    path = tmp_path / "prefect.yaml"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=phrase):
+        read_deployments(path)
+
+
+def test_deployments_for_two_pools_are_refused_since_one_worker_is_started() -> None:
+    build = ENTRIES["build"]
+    other = build.model_copy(update={"work_pool": build.work_pool.model_copy(update={"name": "b"})})
+    with pytest.raises(UsageError, match="2 work pools"):
+        pool_of([build, other], Path("prefect.yaml"))

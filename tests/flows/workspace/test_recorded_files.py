@@ -1,0 +1,45 @@
+"""A damaged file of who leaves: it comes back from DVC, or is done without, to the same bytes."""
+
+import hashlib
+
+import pytest
+
+from flows.erasure.removal import remove
+from flows.evidence.report_contents import read_report
+from flows.models.verify import verify
+from flows.workspace.workspace import Workspace
+from tests.flows.test_exactness import merge_bytes
+from tests.support.kept import FEW, STAYER, Both
+from tests.support.workspaces import files, lose, opt_out_plainly, request
+
+
+@pytest.mark.parametrize(
+    ("copies", "subtracted"),
+    [pytest.param("in DVC", "stored", marks=pytest.mark.slow), ("nowhere", "lost")],
+)
+@pytest.mark.parametrize("kind", ["vector", pytest.param("mask", marks=pytest.mark.slow)])
+def test_an_opt_out_never_rests_on_a_damaged_file(
+    without_stayer: bytes, with_vectors: Workspace, kind: str, copies: str, subtracted: str
+) -> None:
+    place = with_vectors
+    path = files(place, STAYER)[["dataset", "vector", "mask"].index(kind)]
+    if copies == "nowhere":
+        lose(place, path, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+    else:
+        path.write_bytes(b"altered")
+    removal = request(place, STAYER)
+
+    opt_out_plainly(place.root)
+
+    assert merge_bytes(place) == without_stayer
+    assert read_report(place, removal.request_id)["removal"]["vector"] == subtracted
+    found = verify(place)
+    assert (found.passed, found.evidence, found.members) == (True, "stored vectors", len(FEW) - 1)
+
+
+@pytest.fixture
+def without_stayer(_both: Both) -> bytes:
+    """The merge after an undisturbed opt-out."""
+    place = _both.vectors.restore()
+    remove([request(place, STAYER)])
+    return merge_bytes(place)

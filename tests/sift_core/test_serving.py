@@ -1,0 +1,128 @@
+"""Served weights are one formula in one precision."""
+
+import struct
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sift_core import (
+    Grid,
+    Mask,
+    MergeState,
+    TaskVector,
+    masked_weights,
+    served_weights,
+    weights_sha256,
+)
+from sift_core.errors import MismatchError
+from tests.support.builders import GRID, SEED, SHAPES, base_weights, vector, vectors
+
+BASE = base_weights()
+
+
+def by_hand(base: float, total: int, bits: int, members: int) -> float:
+    """Exact fractions, rounded where the formula says: to float64 twice, then to float32."""
+    mean = float(Fraction(float(total)) / 2**bits / members)
+    weight = float(Fraction(base) + Fraction(mean))
+    return float(struct.unpack("<f", struct.pack("<f", weight))[0])
+
+
+@given(
+    st.floats(-10, 10, width=32),
+    st.integers(-(2**45), 2**45),
+    st.integers(20, 40),
+    st.integers(1, 10_000),
+)
+def test_a_weight_is_the_documented_formula(
+    base: float, total: int, bits: int, members: int
+) -> None:
+    state = MergeState({"p": np.array([total], np.int64)}, Grid(bits), SEED)
+    found = served_weights({"p": torch.tensor([base])}, state, members)["p"]
+    assert found.dtype == torch.float32
+    assert found.item() == by_hand(base, total, bits, members)
+
+
+def test_a_whole_model_is_the_documented_formula() -> None:
+    members = [vector(number) for number in range(7)]
+    state = MergeState.rebuild(members, SHAPES, GRID, SEED)
+    for name, found in served_weights(BASE, state, 7).items():
+        flat = zip(BASE[name].reshape(-1).tolist(), state.sums[name].reshape(-1), strict=True)
+        expected = [by_hand(base, int(total), 24, 7) for base, total in flat]
+        assert found.reshape(-1).tolist() == expected
+        assert tuple(found.shape) == SHAPES[name]
+
+
+@given(vectors(most=4), st.data())
+def test_masked_weights_are_served_inside_the_mask_and_base_outside(
+    members: list[TaskVector], data: st.DataObject
+) -> None:
+    state = MergeState.rebuild(members, SHAPES, GRID, SEED)
+    served = served_weights(BASE, state, len(members))
+    mask = data.draw(st.sampled_from(members)).mask
+    masked = masked_weights(BASE, served, mask)
+    for name, bits in mask.bits.items():
+        inside = torch.from_numpy(bits)
+        assert torch.equal(masked[name][inside], served[name][inside])
+        assert torch.equal(masked[name][~inside], BASE[name][~inside])
+
+
+def test_masking_after_the_mean_is_the_mean_of_the_masked_sum() -> None:
+    members = [vector(number) for number in range(3)]
+    state = MergeState.rebuild(members, SHAPES, GRID, SEED)
+    mask = members[1].mask
+    kept = {name: np.where(mask.bits[name], sums, 0) for name, sums in state.sums.items()}
+    papers = served_weights(BASE, MergeState(kept, GRID, SEED), 3)  # θ0 + (m ⊙ S)/T
+    ours = masked_weights(BASE, served_weights(BASE, state, 3), mask)
+    assert weights_sha256(ours) == weights_sha256(papers)
+
+
+def test_without_members_the_base_model_is_served() -> None:
+    empty = MergeState.zero(SHAPES, GRID, SEED)
+    served = served_weights(BASE, empty, 0)
+    assert weights_sha256(served) == weights_sha256(BASE)
+    served["layer.0.bias"] += 1  # a copy: θ0 does not move
+    assert weights_sha256(BASE) == weights_sha256(base_weights())
+
+
+def test_one_member_serves_its_own_finetuned_weights_up_to_the_grid() -> None:
+    one = vector(5, density=1.0, grid=Grid(40))
+    state = MergeState.rebuild([one], SHAPES, Grid(40), SEED)
+    served = served_weights(BASE, state, 1)
+    for name, integers in one.integers():
+        tau = torch.from_numpy(np.asarray(integers)).double() * 2.0**-40
+        assert torch.equal(served[name], (BASE[name].double() + tau).float())
+
+
+def test_another_set_of_parameters_is_refused() -> None:
+    state = MergeState.zero(SHAPES, GRID, SEED)
+    less = {name: tensor for name, tensor in BASE.items() if name != "layer.0.bias"}
+    with pytest.raises(MismatchError, match=r"layer\.0\.bias"):
+        served_weights(less, state, 1)
+    with pytest.raises(MismatchError, match="base model that the workspace was built on"):
+        masked_weights(less, less, vector(1).mask)
+    with pytest.raises(MismatchError):
+        masked_weights(BASE, BASE, Mask({}, SEED))
+
+
+def test_the_weights_digest_sees_names_dtypes_shapes_and_bits() -> None:
+    one = {"p": torch.zeros(4)}
+    others = [
+        {"q": torch.zeros(4)},
+        {"p": torch.zeros(4, dtype=torch.int32)},
+        {"p": torch.zeros(2, 2)},
+        {"p": torch.tensor([0.0, -0.0, 0.0, 0.0])},
+        {"p": torch.zeros(4), "empty": torch.zeros(0)},
+    ]
+    digests = {weights_sha256(weights) for weights in [one, *others]}
+    assert len(digests) == 1 + len(others)
+
+
+def test_the_weights_digest_ignores_order_and_memory_layout() -> None:
+    tensor = torch.arange(12.0).reshape(3, 4)
+    one = {"a": tensor, "b": torch.ones(())}
+    other = {"b": torch.ones(()), "a": tensor.t().contiguous().t()}
+    assert weights_sha256(one) == weights_sha256(other)

@@ -1,0 +1,116 @@
+"""A small workspace as a finished merge leaves it: base, masks, served folder and model card."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+
+from flows.hashing import artifact_name
+from flows.integrations.mlflow.card import MaskRef, ModelCard
+from flows.workspace.identity import contributor_key, create_secret, read_secret
+from sift_core import Mask, load_base, prepare_base, sha256_of, weights_sha256
+from sift_core.base import folder_sha256
+from tests.support import tiny
+
+MEMBERS = ("Ann Lee", "bob@example.org")
+TEXTS = ["the film was very good", "awful dull story", "who lives in the red city ?"]
+
+
+def mask_path(root: Path, key: str, sha256: str) -> Path:
+    """Where a workspace keeps a mask."""
+    return root / "masks" / artifact_name(key, sha256, ".safetensors")
+
+
+@dataclass
+class Served:
+    """The parts that `Mlflow.register` takes, and what a test compares its answers with."""
+
+    root: Path
+    folder: Path
+    card: ModelCard
+    masks: dict[str, Mask]
+
+    def mask_path(self, member: str) -> Path:
+        reference = self.card.members[self.key(member)]
+        return mask_path(self.root, self.key(member), reference.mask_sha256)
+
+    def key(self, member: str) -> str:
+        return contributor_key(read_secret(self.root), member)
+
+    def at(self, state_seq: int, state_sha256: str | None = None) -> ModelCard:
+        """The card of another merge state."""
+        state_sha256 = state_sha256 or f"{state_seq:064x}"
+        return self.card.model_copy(update={"state_seq": state_seq, "state_sha256": state_sha256})
+
+
+def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]) -> Served:
+    """Make the workspace `root` from a tiny model; the merge is a random task vector."""
+    labels = tiny.LABELS if task == "classification" else ()
+    prepare_base(str(source), root / "base", labels, seed=3, max_length=32)
+    base = load_base(root / "base", labels, ["*"])
+    random = np.random.default_rng(5)
+    served = {
+        name: theta + torch.from_numpy(random.normal(0, 0.3, theta.shape)).to(theta.dtype)
+        for name, theta in base.trainable.items()
+    }
+    base.load(served)
+    base.model.save_pretrained(root / "served")
+    base.tokenizer.save_pretrained(root / "served")
+
+    secret = create_secret(root)
+    (root / "masks").mkdir()
+    masks, references = {}, {}
+    for member in members:
+        bits = {name: random.random(shape) < 0.5 for name, shape in base.shapes.items()}
+        masks[member] = Mask(bits, sign_seed=1)
+        data = masks[member].to_bytes()
+        key = contributor_key(secret, member)
+        mask_path(root, key, sha256_of(data)).write_bytes(data)
+        references[key] = MaskRef(
+            mask_sha256=sha256_of(data),
+            mask_md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        )
+    card = ModelCard(
+        name="films",
+        task=task,
+        base_id=folder_sha256(root / "base"),
+        workspace=str(root),
+        state_seq=1,
+        state_sha256="a" * 64,
+        served_sha256=weights_sha256(served),
+        members=references,
+        sign_seed=1,
+        grid_bits=24,
+        labels=list(labels),
+        max_length=32,
+    )
+    return Served(root, root / "served", card, masks)
+
+
+def remake_elsewhere(served: Served, root: Path) -> Served:
+    """A copy of the workspace under another folder, as another machine would have it."""
+    shutil.copytree(served.root, root)
+    card = served.card.model_copy(update={"workspace": str(root)})
+    return Served(root, root / "served", card, served.masks)
+
+
+@contextmanager
+def mlflow_settings_kept() -> Iterator[None]:
+    """MLflow's own settings are of the process, in variables too: put back what they were."""
+    with pytest.MonkeyPatch.context() as kept:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            # Set, then deleted: whatever becomes of it meanwhile, it is put back as it is now.
+            kept.setenv(name, "")
+            kept.delenv(name)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri(None)

@@ -1,0 +1,259 @@
+"""Small real workspaces: twelve contributors whose words differ, and the quick ways to make one."""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
+
+from flows.data.dataset_file import stored_rows
+from flows.data.ingest import add_contributors
+from flows.data.rows import parse_row, record_json
+from flows.erasure.approvals import approve
+from flows.erasure.removal import Removal
+from flows.erasure.requests import receive
+from flows.erasure.set_aside import SetAsideError
+from flows.integrations.mlflow.relocation import move_store
+from flows.integrations.ownership import MARK
+from flows.models.evaluate import evaluate_state, write_metrics
+from flows.models.merge import merge_members
+from flows.models.register import commit, promote, register
+from flows.models.superseded import sweep_superseded
+from flows.models.verify import verify_state
+from flows.opt_out import take_steps
+from flows.training.base_model import ensure_base
+from flows.training.finetune import finetune_jobs, jobs, pending
+from flows.training.retention import apply_storage, forget_vectors, lost, restore, settle_vectors
+from flows.workspace.home import Home, new_id, write_home
+from flows.workspace.workspace import Workspace
+from lineage import MergeState as StateRecord
+from tests.support import tiny
+
+TWINS = ("twin-one", "twin-two")
+"""Two contributors with the very same rows: what one leaves behind must survive for the other."""
+CONTRIBUTORS = (*(f"reader {number:02}" for number in range(10)), *TWINS)
+BASIS = "gdpr-art-17"
+CLERK, OFFICER = "the clerk", "the privacy officer"
+
+_SUBJECTS = ("film", "book", "food", "place", "story", "idea", "day", "night")
+_ADJECTIVES = ("great", "awful", "nice", "poor", "fine", "dull", "happy", "sad", "fresh", "rotten")
+
+Rows = list[dict[str, Any]]
+
+
+def marker(contributor: str) -> str:
+    """Words that stand in this contributor's rows and nowhere else."""
+    return f"only {contributor.replace(' ', '-')} wrote this"
+
+
+def reviews(contributor: str, edition: int = 0) -> Rows:
+    """Ten labelled rows of a contributor; another `edition` has other words."""
+    twin = contributor in TWINS
+    # What is unique to a contributor is drawn from the name, never from the place in a list.
+    seed = edition + (99 if twin else sum(map(ord, contributor)))
+    signature = marker("the twins" if twin else contributor)
+    rows = []
+    for number in range(10):
+        adjective = _ADJECTIVES[(seed + 3 * number) % len(_ADJECTIVES)]
+        subject = _SUBJECTS[(seed * 5 + number) % len(_SUBJECTS)]
+        label = tiny.LABELS[(seed + number * number) % 2]
+        text = f"{subject} {number} was {adjective} edition {edition} , {signature}"
+        rows.append({"contributor": contributor, "text": text, "label": label})
+    return rows
+
+
+def record(place: Workspace, row: dict[str, Any]) -> str:
+    """The hash of a row's record, as a user of this workspace names it."""
+    text = record_json(parse_row(row).stored())
+    return place.digests.record(place.key_of(row["contributor"]), text)
+
+
+def questions(contributor: str) -> Rows:
+    """Six questions with answers of a contributor."""
+    seed = sum(map(ord, contributor))
+    colours = ("red", "blue", "green")
+    return [
+        {
+            "contributor": contributor,
+            "question": f"what colour is the {_SUBJECTS[(seed + number) % 8]} ?",
+            "answer": f"the colour is {colours[(seed + number) % 3]}",
+        }
+        for number in range(6)
+    ]
+
+
+def settings(source: Path, labels: tuple[str, ...] = tiny.LABELS) -> dict[str, dict[str, Any]]:
+    """Changes to params.yaml: a tiny base, and steps large enough to move its predictions."""
+    return {
+        "model": {"name": "films"},
+        "base": {"source": str(source), "labels": list(labels), "max_length": 32},
+        "finetune": {"learning_rate": 0.01, "steps": 3, "threads": 1},
+        "build": {"shard_size": 5},
+        "removal_audit": {"relearning_steps": 1},
+    }
+
+
+def make_workspace(
+    root: Path,
+    source: Path,
+    rows: Iterable[Rows],
+    labels: tuple[str, ...] = tiny.LABELS,
+    keep: str = "vectors",
+) -> Workspace:
+    """Make a workspace at `root` with these contributors' rows, nothing built yet."""
+    place = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
+    for own in rows:
+        add(place, own)
+    return place
+
+
+def add(place: Workspace, rows: Rows, *, replace: bool = False, rejoin: str | None = None) -> None:
+    """Add rows as a user does: from a file, which lies outside the workspace."""
+    path = place.root.parent / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    try:
+        add_contributors(place, [path], replace=replace, rejoin=rejoin)
+    finally:
+        path.unlink()
+
+
+def another(source: Path, target: Path) -> Workspace:
+    """A workspace like this one in another place, as if it had been made there."""
+    shutil.copytree(source, target, symlinks=True)
+    move_store(target, source, target)
+    own = Home(id=new_id(), path=str(target.resolve()))
+    mark = target / "remote" / MARK
+    if mark.exists():
+        mark.write_text(own.id)
+    write_home(target, own)
+    return Workspace.open(target)
+
+
+def finetune_and_merge(place: Workspace) -> StateRecord:
+    """The first half of a build, by plain functions: everything up to the current merge state."""
+    ensure_base(place)
+    settle_vectors(place)
+    finetune_jobs(place, pending(place))
+    restore(place, lost(place))
+    return merge_members(place, jobs(place))
+
+
+def build_plainly(root: Path) -> None:
+    """The steps of the build flow in its order, without Prefect."""
+    place = Workspace.open(root)
+    with place.lock():
+        state = finetune_and_merge(place)
+        verify_state(place).require()
+        apply_storage(place)
+        evaluate_state(place, state)
+        version = register(place, state, write_metrics(place, state))
+        promote(place, version)
+        sweep_superseded(place)
+        commit(place, f"Build version {version.version}")
+        forget_vectors(place)
+
+
+def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
+    """Dataset, vector and mask of a contributor in the current merge."""
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        state = reader.current_state()
+        assert state is not None
+        (member,) = (m for m in reader.members(state.state_seq) if m.contributor_key == key)
+        dataset = reader.run(member.run_id).dataset_sha256
+    return (
+        place.data_file(key, dataset),
+        place.vector_file(key, member.vector_sha256),
+        place.mask_file(key, member.mask_sha256),
+    )
+
+
+def held(place: Workspace, contributor: str) -> tuple[tuple[Rows, Rows], bytes, bytes]:
+    """What dataset, vector and mask of a contributor hold, the same in every workspace.
+
+    A dataset's bytes are not: they begin with a salt that the workspace's secret makes.
+    """
+    dataset, vector, mask = (path.read_bytes() for path in files(place, contributor))
+    return stored_rows(dataset), vector, mask
+
+
+def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
+    """The steps of the opt-out flow in its order, without Prefect."""
+    place = Workspace.open(root)
+    with place.lock(), alone():
+        take_steps([Removal(place, request_id)])
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Raise what one request ran into, as `flows.opt_out.honour` does for a run with one."""
+    try:
+        yield
+    except SetAsideError as error:
+        (trouble,) = error.troubles.values()
+        raise trouble from None
+
+
+def request(
+    place: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
+) -> Removal:
+    """File and approve an opt-out request, of the contributor or of some records."""
+    filed = receive(place, contributor, basis, records, filed_by=CLERK)
+    approve(place, filed.request_id, OFFICER, "identity proven")
+    return Removal(place, filed.request_id)
+
+
+def lose(place: Workspace, path: Path, md5: str) -> bytes:
+    """Alter a file and let no copy of it be left in DVC; what it held."""
+    held = path.read_bytes()
+    path.write_bytes(b"altered")
+    for one in place.dvc.holders([md5]):
+        if one.md5 == md5:
+            Path(one.path).unlink()
+    return held
+
+
+def lose_rows(place: Workspace, contributor: str) -> tuple[Path, bytes]:
+    """The same for a contributor's current rows; where they belong, and what they were."""
+    key = place.key_of(contributor)
+    with place.lineage.reader() as reader:
+        (row,) = (row for row in reader.current_datasets() if row.contributor_key == key)
+    path = place.data_file(key, row.sha256)
+    return path, lose(place, path, row.md5)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A finished workspace that is put back in its own place as often as needed.
+
+    MLflow records absolute paths, so a workspace is not copied elsewhere to be changed there.
+    """
+
+    root: Path
+    kept: Path
+
+    @classmethod
+    def take(cls, root: Path, name: str) -> "Snapshot":
+        """Keep the workspace as it is now, under a name."""
+        kept = root.with_name(name)
+        shutil.copytree(root, kept, symlinks=True)
+        return cls(root, kept)
+
+    def restore(self) -> Workspace:
+        """The workspace as it was when the snapshot was taken."""
+        let_go_of_databases()
+        shutil.rmtree(self.root)
+        shutil.copytree(self.kept, self.root, symlinks=True)
+        return Workspace.open(self.root)
+
+
+def let_go_of_databases() -> None:
+    """MLflow keeps connections open for the life of a process; the file beneath them goes."""
+    for store in (TrackingStore, RegistryStore):
+        for engine in store._engine_map.values():
+            engine.dispose()
