@@ -30,18 +30,20 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 import sift_core
 from benchmarks.documents import put_between
 from benchmarks.memory import Peak, watched
-from flows.data.ingest import add_contributors
 from flows.erasure.approvals import approve
 from flows.erasure.removal import Removal
 from flows.erasure.requests import receive
 from flows.hashing import md5_of
-from flows.models.merge import current_state, merge_members
-from flows.models.register import commit, promote, register
+from flows.models.merge import merge_members
+from flows.models.record import commit
+from flows.models.register import promote, register
 from flows.opt_out import WORK
 from flows.telemetry import hush
 from flows.training.base_model import base_record, ensure_base, scoring_base
 from flows.training.environment import environment
 from flows.training.finetune import Job, jobs, parameters
+from flows.training.intake import add_contributors
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import FinetuningRun, LinearDigest, TaskVector
 from sift_core import Grid, SignVector

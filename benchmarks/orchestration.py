@@ -27,7 +27,8 @@ from rich.table import Table
 
 from benchmarks.figures import Figure
 from benchmarks.stopwatch import Stopwatch
-from flows.telemetry import hush, keep_prefect_inside
+from flows.telemetry import hush
+from flows.workspace.prefect_home import keep_prefect_inside
 
 CONTRIBUTORS = 500
 TRAINING_SECONDS = 0.5
@@ -166,9 +167,11 @@ def profile_build(root: Path, contributors: int, steps: int) -> Profile:
     _import(watch)
     with watch.watching(_WATCHED), watch.watching(_task_bodies()), _at_the_pace_of(steps):
         from flows.build import build
+        from flows.workspace.here import working_on
+        from flows.workspace.workspace import Workspace
 
-        with watch.on("Prefect"):
-            build(root)
+        with watch.on("Prefect"), working_on(Workspace.open(root)):
+            build()
     components = sorted(watch.seconds, key=lambda name: -watch.seconds[name])
     return Profile(
         contributors=contributors,
@@ -199,7 +202,7 @@ def _import(watch: Stopwatch) -> None:
 def make_workspace(root: Path, contributors: int, steps: int) -> None:
     """Make a workspace of small contributors, nothing built yet."""
     hush()
-    from flows.data.ingest import add_contributors
+    from flows.training.intake import add_contributors
     from flows.workspace.workspace import Workspace
     from tests.support import tiny
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,11 +17,12 @@ from prefect import flow
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
-from flows.data.ingest import load_dataset
+from flows.data.datasets import load_dataset
 from flows.erasure.catch_up import catch_up
 from flows.models.evaluate import evaluate_state, write_metrics
 from flows.models.merge import merge_members
-from flows.models.register import commit, promote, register, require_same_name
+from flows.models.record import commit
+from flows.models.register import promote, register, require_same_name
 from flows.models.superseded import sweep_superseded
 from flows.models.verify import Verification, verify_state
 from flows.opt_out import carry_out
@@ -39,8 +39,10 @@ from flows.ui.artifacts import (
     show_summary,
     version_line,
 )
+from flows.ui.forms import FINETUNE_AGAIN, BuildForm
 from flows.ui.run_events import observed
-from flows.ui.tasks import sift_task
+from flows.ui.tasks import run_name, sift_task
+from flows.workspace.here import here
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
 from lineage import Evaluation, ModelVersion
@@ -69,24 +71,17 @@ class BuildResult:
         return asdict(self)
 
 
-@flow(name="build", flow_run_name="build {workspace}", validate_parameters=True)
-def build(workspace: Path) -> BuildResult:
-    """Build the model of a workspace from its contributors; do again only what has changed.
-
-    `workspace` is the folder that `sift init` made.
-    """
-    return build_workspace(Workspace.open(workspace))
-
-
-def build_workspace(place: Workspace, *, rederive: bool = False) -> BuildResult:
-    """Build a workspace, within a flow run. `rederive`: verify by finetuning everybody again."""
+@flow(name="build", flow_run_name=lambda: run_name("build"), persist_result=False)
+def build(form: BuildForm = BuildForm()) -> BuildResult:  # noqa: B008  Prefect reads it from here
+    """Build the model from its contributors; do again only what has changed."""
+    place = here()
     with place.lock():
         catch_up(place, carry_out)  # who has left, and a restored backup has brought back
         with noted(place, "build"), observed(place, "build"):
-            return _build(place, rederive)
+            return _build(place, rederive=form.exactness == FINETUNE_AGAIN)
 
 
-def _build(place: Workspace, rederive: bool) -> BuildResult:
+def _build(place: Workspace, *, rederive: bool) -> BuildResult:
     seconds: dict[str, float] = {}
     with _phase(place, seconds, "base model"):
         prepare_base_model(place)

@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 
-from flows.erasure.approvals import obstacle, permit, record_approval, require_permission
+from flows.erasure.approvals import obstacle, permit, ready, record_approval, require_permission
 from flows.erasure.catch_up import carry_out_again
 from flows.erasure.purge import purge
 from flows.erasure.removal import Removal, identify, remove
 from flows.erasure.renewal import evaluate, register_new, verify
+from flows.erasure.requests import open_requests
 from flows.erasure.set_aside import SetAsideError, in_words, is_foreseen, setting_aside
 from flows.errors import UsageError
-from flows.evidence.certificates import require_signing_key
 from flows.evidence.certify import end_request
 from flows.evidence.report_contents import read_report
 from flows.progress import tracked
@@ -29,12 +28,17 @@ from flows.ui.artifacts import (
     show_before_and_after,
     show_destroyed,
     show_exactness,
+    show_open_requests,
     show_set_aside,
     show_summary,
     showing_progress,
 )
+from flows.ui.forms import OptOutForm, ProcessForm
+from flows.ui.request_form import take_in
 from flows.ui.run_events import observed
-from flows.ui.tasks import sift_task
+from flows.ui.tasks import run_name, sift_task
+from flows.workspace.here import here
+from flows.workspace.keyring import require_signing_key
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
 from lineage import opt_out as steps
@@ -111,18 +115,6 @@ WORK: dict[str, Callable[[Sequence[Removal]], None]] = {
 }
 
 
-def open_requests(workspace: Workspace) -> list[str]:
-    """The requests that have not ended, oldest first."""
-    with workspace.lineage.reader() as reader:
-        requests = [row.request_id for row in reader.requests()]
-        return [name for name in requests if reader.next_step(name) is not None]
-
-
-def ready(workspace: Workspace) -> list[str]:
-    """The open requests that are approved and under no legal hold, oldest first."""
-    return [name for name in open_requests(workspace) if obstacle(workspace, name) is None]
-
-
 def take_steps(
     removals: Sequence[Removal], take: Callable[[list[Removal], str], None] | None = None
 ) -> None:
@@ -165,31 +157,44 @@ def _upcoming(removals: Sequence[Removal]) -> dict[Removal, str]:
     return {removal: step for removal, step in found.items() if step is not None}
 
 
-def _run_name() -> str:
-    return f"opt-out {' '.join(flow_run.parameters.get('request_ids') or ['all'])}"
+@flow(
+    name="opt-out",
+    flow_run_name=lambda: run_name("opt-out"),
+    persist_result=False,
+    validate_parameters=False,  # `take_in` does, and makes Prefect forget what is refused
+)
+def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B008  Prefect reads it
+    """Honour requests; one that was interrupted goes on where it stopped.
 
-
-@flow(name="opt-out", flow_run_name=_run_name, persist_result=False)
-def opt_out(
-    workspace: Path, request_ids: list[str] | None = None, ask_for_approval: bool = False
-) -> list[OptOutResult]:
-    """Honour approved opt-out requests; one that was interrupted goes on where it stopped.
-
-    `workspace` is the folder that `sift init` made, `request_ids` are requests filed with
-    `sift opt-out request`; without them, every open one that is approved and not on hold. With
-    `ask_for_approval` the run pauses with a form for each that is not approved yet. Opt-outs that
-    a restored backup has undone are carried out again first. Raises, for requests that are named,
-    NotApprovedError or OnHoldError before anything has changed; else what `honour` does.
+    Those that the form names, and the one that it files; without any, every open one. Each that is
+    not approved is asked for in this run's page. Where the form says not to ask, one that it names
+    is refused by NotApprovedError or OnHoldError before anything has changed, and of all open ones
+    those are left out. Opt-outs that a restored backup has undone are carried out again first.
+    Raises what `honour` does.
     """
-    place = Workspace.open(workspace)
-    if ask_for_approval:
-        return honour(place, ask_until_decided(place, request_ids or open_requests(place)))
-    if request_ids is None:
+    place = here()
+    form = take_in(place, form)
+    if form.ask_for_approval:
+        return honour(place, ask_until_decided(place, form.requests or open_requests(place)))
+    if not form.requests:
         return honour(place, ready(place))
-    removals = [Removal(place, name) for name in request_ids]
+    removals = [Removal(place, name) for name in form.requests]
     require_fulfillable(removals)
     require_permission(place, [r.request_id for r in removals if r.next_step() is not None])
-    return honour(place, request_ids)
+    return honour(place, form.requests)
+
+
+@flow(name="process-requests", flow_run_name=lambda: run_name("requests"), persist_result=False)
+def process_requests(form: ProcessForm = ProcessForm()) -> list[OptOutResult]:  # noqa: B008  as above
+    """Honour every request that is approved and on no hold; show what the others wait for.
+
+    Fails, after all that could be done, where one was set aside: so an automation tells somebody.
+    """
+    place = here()
+    waiting = {name: obstacle(place, name) for name in open_requests(place)}
+    able = [name for name, why in waiting.items() if why is None][: form.at_most]
+    show_open_requests(waiting, able)
+    return [] if form.only_show or not able else honour(place, able)
 
 
 def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
@@ -201,7 +206,7 @@ def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
     """
     removals = [Removal(place, name) for name in request_ids]
     require_fulfillable(removals)
-    require_signing_key(place)
+    require_signing_key(place.root)
     troubles: dict[str, Exception] = {}
     again: list[Removal] = []
     try:

@@ -23,6 +23,7 @@ import pytest
 import torch
 
 from tests.support import tiny
+from tests.support.sift import Ended, Sift
 
 if TYPE_CHECKING:
     from tests.support.servers import S3, Postgres
@@ -76,3 +77,18 @@ def s3_server() -> "Iterator[S3]":
 
     with s3() as server, environment(server.environment):
         yield server
+
+
+@pytest.fixture
+def sift(capsys: pytest.CaptureFixture[str]) -> Sift:
+    """Run one command: `sift("status", "--json")`."""
+
+    from flows.cli import run  # torch's tests need no command line
+
+    def command(*arguments: str | Path) -> Ended:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return Ended(code, printed.out, printed.err)
+
+    return command

@@ -1,6 +1,8 @@
-"""flows → lineage, flows → sift_core; never back, never across (docs/architecture.md)."""
+"""Imports go down only: between the packages, and between the rooms of `flows`."""
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,24 @@ import pytest
 
 from tests.support.paths import ROOT
 
-OURS = {"flows", "lineage", "sift_core"}
+ORDER = [
+    "cli",
+    "operations",
+    "flows",
+    "ui",
+    "evidence",
+    "erasure",
+    "models",
+    "training",
+    "serving",
+    "data",
+    "workspace",
+    "integrations",
+    "base",
+]
+"""The rooms of `flows`, the highest first: `flows` are the Prefect flows themselves, `base` what
+everything uses. docs/architecture.md shows the same list."""
+FLOWS = {"audit", "build", "deadlines", "opt_out"}
 WORK = {"prefect", "dvc", "dvc_data", "dvc_objects", "mlflow", "openlineage"}
 FORBIDDEN = {
     "sift_core": {"flows", "lineage", "duckdb", "typer"} | WORK,
@@ -27,6 +46,72 @@ def imported(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: imports are absolute here"
             names.add(node.module or "")
     return {name.partition(".")[0] for name in names}
+
+
+def module_of(file: Path) -> str:
+    """The dotted name of one of our files."""
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {
+    module_of(file): file
+    for package in ("sift_core", "lineage", "flows")
+    for file in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def imports_of(module: str) -> set[str]:
+    """The modules of ours that a module imports, wherever in it, for types too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else str(node.module))
+    return (found & MODULES.keys()) - {module}
+
+
+def room_of(module: str) -> str:
+    """Where in the order a module of `flows` stands."""
+    _, _, within = module.partition(".")
+    room, _, _ = within.partition(".")
+    if room in FLOWS:
+        return "flows"
+    return room if (ROOT / "flows" / room).is_dir() and room else "base"
+
+
+def test_imports_go_down_from_room_to_room() -> None:
+    rank = {room: number for number, room in enumerate(ORDER)}
+    upward = {
+        (module, below)
+        for module in MODULES
+        for below in imports_of(module)
+        if module.startswith("flows") and below.startswith("flows")
+        if rank[room_of(below)] < rank[room_of(module)]
+    }
+
+    assert upward == set()
+
+
+def test_no_imports_go_round_in_a_circle() -> None:
+    graph = {module: imports_of(module) for module in MODULES}
+
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(MODULES)
+
+
+def test_every_room_is_in_the_order_and_the_page_shows_it() -> None:
+    rooms = {path.name for path in (ROOT / "flows").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == set(ORDER) - {"flows", "base"}
+    assert {name for name in FLOWS if (ROOT / "flows" / f"{name}.py").is_file()} == FLOWS
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"<!-- order -->\n```\n(.*?)```", page, re.S)
+    assert [line.split()[0] for line in shown.splitlines()] == ORDER
+
+
+def test_at_most_ten_files_lie_in_flows_itself() -> None:
+    assert len(list((ROOT / "flows").glob("*.py"))) <= 10
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)

@@ -11,7 +11,7 @@ import torch
 import sift_core
 from benchmarks.assets import MODELS
 from benchmarks.fidelity.settings import Experiment
-from flows.data.ingest import Dataset, split_rows
+from flows.data.datasets import Dataset, split_rows
 from flows.data.readers import read_rows
 from flows.data.rows import parse_row, to_example
 from flows.errors import UsageError

@@ -1,7 +1,6 @@
 """`sift audit`: is everything as lineage says?"""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -11,33 +10,25 @@ from flows.cli.render import print_json, print_table, progress_bars
 app = typer.Typer()
 
 
-@app.command(epilog=example("sift audit", 'sift audit --cron "0 3 * * *"'))
+@app.command(epilog=example("sift audit", "sift audit --json"))
 def audit(
     workspace: WorkspaceOption = Path(),
-    cron: Annotated[
-        str | None,
-        typer.Option(help="Audit on this schedule, in UTC, until stopped; needs a Prefect server."),
-    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Check the audit log, every row, file and object, and the merge; exit 1 on a finding."""
-    from flows.telemetry import keep_prefect_inside
+    from flows.workspace.prefect_home import keep_prefect_inside
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
-    from prefect import serve
-
-    from flows.audit import AuditError, deployment
     from flows.audit import audit as flow
+    from flows.evidence.audit_checks import AuditError
+    from flows.workspace.here import working_on
 
-    if cron is not None:
-        serve(deployment(place.root, cron))
-        return
     failed = None
-    with progress_bars(quiet=json):
+    with progress_bars(quiet=json), working_on(place):
         try:
-            found = flow(place.root)
+            found = flow()
         except AuditError as error:
             found, failed = error.audit, error
     if json:

@@ -57,15 +57,16 @@ def init(
 @app.command(epilog=example("sift build"))
 def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Finetune what is new or changed, merge, verify, evaluate, register, commit."""
-    from flows.telemetry import keep_prefect_inside
+    from flows.workspace.prefect_home import keep_prefect_inside
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
     from flows.build import build as flow
+    from flows.workspace.here import working_on
 
-    with progress_bars(quiet=json):
-        result = flow(place.root)
+    with progress_bars(quiet=json), working_on(place):
+        result = flow()
     if json:
         print_json(result.as_dict())
         return

@@ -52,7 +52,7 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Validate files of rows and make them their contributors' datasets."""
-    from flows.data.ingest import add_contributors
+    from flows.training.intake import add_contributors
     from flows.workspace.workspace import Workspace
 
     added = add_contributors(
@@ -161,7 +161,7 @@ def records(
     json: JsonOption = False,
 ) -> None:
     """List one contributor's records by hash, to name them in `sift opt-out request --records`."""
-    from flows.data.ingest import load_dataset
+    from flows.data.datasets import load_dataset
     from flows.data.rows import preview, record_json
     from flows.workspace.workspace import Workspace
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from flows.cli.demo_assets import MINILM, REVIEWS, extract_folder, fetch, read_member
 from flows.cli.render import out, print_json, print_table, progress_bars, quality, say
-from flows.data.ingest import add_contributors
 from flows.erasure.approvals import approve
 from flows.erasure.requests import receive
+from flows.evidence.verification import verify
 from flows.models.evaluate import SETTINGS, SPLITS
-from flows.models.verify import Verification, verify
-from flows.telemetry import keep_prefect_inside
+from flows.models.verify import Verification
+from flows.training.intake import add_contributors
+from flows.workspace.prefect_home import keep_prefect_inside
 from flows.workspace.texts import login_name
 from flows.workspace.workspace import Workspace
 
@@ -66,13 +67,17 @@ def run_demo(path: Path, *, json: bool = False) -> None:
         keep_prefect_inside(place.root)
         from flows.build import build
         from flows.opt_out import opt_out
+        from flows.ui.forms import OptOutForm
+        from flows.workspace.here import working_on
 
         seconds["fetch and add"] = round(time.monotonic() - started, 1)
-        built = build(place.root)
+        with working_on(place):
+            built = build()
         seconds |= built.seconds
         started = time.monotonic()
         contributor, request_id = _request(place)
-        (removed,) = opt_out(place.root, [request_id])
+        with working_on(place):
+            (removed,) = opt_out(OptOutForm(requests=[request_id], ask_for_approval=False))
         seconds["opt out"] = round(time.monotonic() - started, 1)
         started = time.monotonic()
         verification = verify(place)

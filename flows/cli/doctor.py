@@ -18,7 +18,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 @app.command(epilog=example("sift doctor", "sift doctor --json"))
 def doctor(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Check machine, stores, keys and leftovers, and say how to mend each; exit 1 on a failure."""
-    from flows.operations.doctor.checks import examine, require_fit
+    from flows.operations.doctor.checks import examine
+    from flows.operations.doctor.diagnosis import require_fit
     from flows.workspace.workspace import Workspace
 
     found = examine(Workspace.open(workspace))

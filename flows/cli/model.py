@@ -34,8 +34,8 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the champion as a folder that plain from_pretrained loads; note who receives it."""
+    from flows.evidence.export import export as write
     from flows.evidence.model_signature import require_model_signing, sign_model
-    from flows.models.register import export as write
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)

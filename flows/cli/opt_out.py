@@ -105,33 +105,38 @@ def run(
     that was interrupted goes on where it stopped; one that cannot go on is set aside with the
     reason, exit 1, and the others end.
     """
-    from flows.telemetry import keep_prefect_inside
+    from flows.workspace.prefect_home import keep_prefect_inside
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
     from flows.erasure.approvals import obstacle
     from flows.erasure.removal import Removal
+    from flows.erasure.requests import open_requests
     from flows.erasure.set_aside import SetAsideError
     from flows.erasure.tombstones.places import unknown
-    from flows.opt_out import open_requests, opt_out, require_fulfillable
+    from flows.opt_out import opt_out, require_fulfillable
+    from flows.ui.forms import OptOutForm
+    from flows.workspace.here import working_on
 
     unfinished = open_requests(place)
-    named: list[str] | None = None
+    named: list[str] = []
     waiting: list[FlowError] = []
     if requests:
         with place.lineage.reader() as reader:
             todo = [name for name in dict.fromkeys(requests) if reader.request(name)]
         require_fulfillable([Removal(place, name) for name in todo])
-        todo = named = [name for name in todo if name in unfinished]
+        given, todo = todo, [name for name in todo if name in unfinished]
+        named = todo or given
     else:
         found = {name: obstacle(place, name) for name in unfinished}
         todo = [name for name, why in found.items() if why is None]
         waiting = [why for why in found.values() if why is not None]
     failed = None
-    with progress_bars(quiet=json):
+    form = OptOutForm(requests=named, ask_for_approval=False)
+    with progress_bars(quiet=json), working_on(place):
         try:
-            results = opt_out(place.root, named) if todo or unknown(place) else []
+            results = opt_out(form) if todo or unknown(place) else []
         except SetAsideError as error:
             results, failed = error.results, error
     if json:

@@ -58,7 +58,7 @@ def merge(workspace: WorkspaceOption = Path()) -> None:
 def evaluate(workspace: WorkspaceOption = Path()) -> None:
     """Score the merge state; write metrics.json and plots/quality.csv."""
     from flows.models.evaluate import evaluate_state, write_metrics
-    from flows.models.merge import current_state
+    from flows.workspace.current_state import current_state
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)

@@ -84,7 +84,7 @@ def verify(
 
 
 def _verify_workspace(workspace: Path, rederive: bool, json: bool) -> None:
-    from flows.models.verify import verify as check
+    from flows.evidence.verification import verify as check
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)

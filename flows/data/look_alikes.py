@@ -18,7 +18,7 @@ from flows.workspace.workspace import Workspace
 from lineage import Likeness, Reader
 
 if TYPE_CHECKING:
-    from flows.data.ingest import Dataset
+    from flows.data.datasets import Dataset
 
 _OURS = re.compile(r"(opt-out|backup|disclosure)-[0-9]+")
 """Numbers that we give; some commands take them where they take an id."""

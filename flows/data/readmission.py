@@ -11,7 +11,7 @@ from flows.errors import UsageError
 from lineage import OptOutRequest
 
 if TYPE_CHECKING:
-    from flows.data.ingest import Dataset
+    from flows.data.datasets import Dataset
 
 
 class WithdrawnRecordsError(UsageError):

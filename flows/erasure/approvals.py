@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from flows.erasure.policy import approval_rule
 from flows.erasure.removal import Removal, identify
+from flows.erasure.requests import open_requests
 from flows.errors import FlowError, UsageError, WaitingError
 from flows.workspace.texts import require_person
 from flows.workspace.workspace import Workspace
@@ -137,3 +138,8 @@ def _missing(workspace: Workspace, reader: Reader, request_id: str) -> int:
     request, rows = reader.request(request_id), reader.approvals(request_id)
     rule = approval_rule(workspace.settings.policy)
     return rule.missing([row.actor for row in rows if row.decision == APPROVED], request.filed_by)
+
+
+def ready(workspace: Workspace) -> list[str]:
+    """The open requests that are approved and under no legal hold, oldest first."""
+    return [name for name in open_requests(workspace) if obstacle(workspace, name) is None]

@@ -17,7 +17,7 @@ from flows.erasure.tombstones.places import unknown, withdrawn_again
 from flows.erasure.tombstones.tombstone import Departure, DepartureError, file_name_of
 from flows.erasure.withdrawal import require_withdrawable
 from flows.errors import UsageError
-from flows.evidence.certificates import require_signing_key
+from flows.workspace.keyring import require_signing_key
 from flows.workspace.workspace import Workspace
 from lineage import Contributor, Likeness, Recorder
 from lineage.opt_out import APPROVED
@@ -50,7 +50,7 @@ def carry_out_again(
         again = aside.each(back, lambda one: _file_again(workspace, one.departure))
         ready = list(aside.each(again.values(), permit))
         if ready:
-            require_signing_key(workspace)
+            require_signing_key(workspace.root)
             with aside.within():
                 carry_out(ready)
         filed += again.values()

@@ -16,7 +16,7 @@ from flows.erasure.worker_target import AgentArea
 from flows.errors import UsageError
 from flows.integrations.dvc.repository import BOTH
 from flows.models.evaluate import aggregate
-from flows.models.merge import current_state_or_none
+from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
 from lineage import Impact
 

@@ -35,8 +35,9 @@ from flows.errors import FlowError
 from flows.integrations.dvc.repository import DvcError
 from flows.integrations.mlflow.registry import ModelStoreError
 from flows.integrations.staging.staging import StagingError
-from flows.models.merge import current_state_or_none
-from flows.models.register import push, record, require_same_name
+from flows.models.record import push, record
+from flows.models.register import require_same_name
+from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import damaged_members, take_away_damaged
 from flows.workspace.workspace import Workspace
 from lineage import OptOutRequest, PurgeObject

@@ -14,19 +14,14 @@ from typing import Any
 
 from flows.erasure.set_aside import setting_aside
 from flows.erasure.withdrawal import finetune_again, replace_dataset
-from flows.models.merge import (
-    current_state_or_none,
-    is_intact,
-    make_current,
-    stored_vector,
-    write_state,
-)
+from flows.models.merge import is_intact, make_current, stored_vector, write_state
 from flows.models.merge_plan import altered_state
 from flows.models.verify import ExactnessError, require_same_base
 from flows.training.base_model import require_base
 from flows.training.finetune import require_same_exactness, require_same_settings
 from flows.training.rederive import bring_back
 from flows.training.retention import settle_vectors
+from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import is_whole, put_vector_back, require_dataset
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersion, FinetuningRun, Impact, LaneCheck, Member, OptOutRequest, Reader

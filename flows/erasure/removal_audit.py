@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from flows.data.canaries import answers_of
-from flows.data.ingest import Dataset
+from flows.data.datasets import Dataset
 from flows.data.rows import to_example
 from flows.errors import FlowError
 from flows.models.merge import merged_afresh

@@ -8,15 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flows.data.ingest import Dataset, load_dataset
+from flows.data.datasets import Dataset, load_dataset
 from flows.data.rows import record_json
 from flows.erasure.removal import Removal
 from flows.erasure.removal_audit import as_details, audit_opt_outs, require_passed
 from flows.models.evaluate import aggregate, evaluate_state, write_metrics
-from flows.models.merge import current_state_or_none
 from flows.models.register import promote, register
 from flows.models.verify import verify_state
 from flows.training.retention import drop_joined
+from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import damaged_members, dataset_file, put_back
 from lineage import DatasetVersion, Evaluation
 from lineage import MergeState as StateRecord

@@ -15,8 +15,8 @@ from flows.integrations.dvc.repository import Place as DvcPlace
 from flows.integrations.dvc.repository import StoredObject
 from flows.integrations.mlflow.registry import Place as ModelPlace
 from flows.integrations.mlflow.registry import StoredModel
-from flows.models.merge import current_state_or_none
 from flows.models.superseded import needed_files
+from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
 from lineage import Impact, PurgeObject
 

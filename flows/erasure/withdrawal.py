@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from flows.data.ingest import Dataset, load_dataset, record_dataset, split_rows
+from flows.data.datasets import Dataset, load_dataset, record_dataset, split_rows
 from flows.data.rows import record_json
 from flows.errors import UsageError
 from flows.training.finetune import finetune_jobs, jobs, pending

@@ -8,18 +8,11 @@ their own, and whoever has a copy of one can hold the log against it.
 import re
 
 from flows.evidence.certificates import audit_anchors
+from flows.models.record import TRAILER
 from flows.workspace.workspace import Workspace
 from lineage import Anchor
 
-TRAILER = "Lineage-Audit"
 _VALUE = re.compile(r"([1-9][0-9]*) ([0-9a-f]{64})")
-
-
-def with_anchor(workspace: Workspace, message: str) -> str:
-    """The commit message with the last entry of the audit log as its trailer."""
-    with workspace.lineage.reader() as reader:
-        head = reader.audit_head()
-    return f"{message}\n\n{TRAILER}: {head.seq} {head.sha256}"
 
 
 def anchors(workspace: Workspace) -> list[Anchor]:

@@ -24,11 +24,6 @@ class Head:
     at: datetime | None = None
 
 
-def require_signing_key(workspace: Workspace) -> None:
-    """Raise UsageError, before anything is removed, where the end could not be signed."""
-    Keys(workspace.root).signing_key()
-
-
 def certificates(workspace: Workspace) -> dict[str, bytes]:
     """The file of each certificate of the workspace, by request."""
     return {name: _read(workspace, name) for name in _with_certificate(workspace)}

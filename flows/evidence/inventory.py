@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sift_core
 from flows.data.dataset_file import is_salted
-from flows.data.ingest import load_dataset
+from flows.data.datasets import load_dataset
 from flows.errors import UsageError
 from flows.models.superseded import needed_files
 from flows.workspace.workspace import Workspace

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from flows.evidence.inventory import UNKNOWN, Stock
+from flows.evidence.verification import stored_weights_sha256
 from flows.integrations.mlflow.registry import TAG_STATE
-from flows.models.merge import current_state
-from flows.models.verify import ExactnessError, stored_weights_sha256
+from flows.models.verify import ExactnessError
 from flows.models.weights import kind_of
+from flows.workspace.current_state import current_state
 from lineage import Finding, ModelVersion
 from sift_core import SiftCoreError
 

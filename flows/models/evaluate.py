@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 import sift_core
-from flows.data.ingest import load_dataset
+from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
 from flows.data.spreadsheet import write_csv
 from flows.logging import event

@@ -18,6 +18,7 @@ from flows.models.merge_plan import choose_way, clear_way, require_state
 from flows.progress import tracked
 from flows.training.base_model import base_id
 from flows.training.finetune import Job
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import LinearDigest, Member, NewState, Recorder
 from lineage import MergeState as StateRecord
@@ -83,20 +84,6 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
     # Otherwise only the file of the current state was damaged, and is whole again.
     sweep_states(workspace, written.record.state_sha256)
     return current_state(workspace)
-
-
-def current_state(workspace: Workspace) -> StateRecord:
-    """The record of the current merge state. Raises FlowError where nothing was built."""
-    current = current_state_or_none(workspace)
-    if current is None:
-        raise FlowError("Nothing has been built yet.", remedy="run `sift build`.")
-    return current
-
-
-def current_state_or_none(workspace: Workspace) -> StateRecord | None:
-    """The record of the current merge state, None where nothing was built."""
-    with workspace.lineage.reader() as reader:
-        return reader.current_state()
 
 
 def write_state(

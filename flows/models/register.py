@@ -1,39 +1,14 @@
 """A merge state becomes a registered model version, then the champion, then a commit."""
 
-import logging
 from datetime import UTC, datetime
-from pathlib import Path
 
-from flows.erasure.tombstones.places import require_nobody_back
-from flows.errors import FlowError, UsageError
-from flows.evidence.anchors import with_anchor
-from flows.integrations.dvc.settings import last_pushed_to, note_pushed_to
+from flows.errors import UsageError
 from flows.integrations.mlflow.card import MaskRef, ModelCard
-from flows.logging import event
-from flows.models.weights import save_model, served_sha256
+from flows.models.weights import save_model
 from flows.training.base_model import base_id, require_base
-from flows.workspace.texts import (
-    MAX_NAME_LENGTH,
-    MAX_REASON_LENGTH,
-    login_name,
-    require_nameless,
-    require_text,
-)
 from flows.workspace.workspace import Workspace
 from lineage import Member, ModelVersion
 from lineage import MergeState as StateRecord
-
-_IN_GIT = (
-    "params.yaml",
-    "dvc.yaml",
-    "dvc.lock",
-    "prefect.yaml",
-    "base.json",
-    "data.dvc",
-    "metrics.json",
-    "plots/quality.csv",
-    ".dvc/config",
-)
 
 
 def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]) -> ModelVersion:
@@ -90,116 +65,6 @@ def promote(workspace: Workspace, version: ModelVersion) -> None:
     workspace.mlflow.set_champion(version.version)
     with workspace.lineage.writer() as recorder:
         recorder.set_champion(version.name, version.version, datetime.now(UTC))
-
-
-def commit(workspace: Workspace, message: str) -> str:
-    """Record the workspace in DVC, push it to the remote, and commit its digests to git.
-
-    The commit names the last entry of the audit log. Returns the commit; with nothing new, it is
-    the last one.
-    """
-    _track(workspace)
-    push(workspace)
-    return _commit_digests(workspace, message)
-
-
-def record(workspace: Workspace, message: str) -> str:
-    """Do what `commit` does and leave the remote for `push`: it may be out of reach. The commit."""
-    _track(workspace)
-    return _commit_digests(workspace, message)
-
-
-def push(workspace: Workspace) -> None:
-    """Copy what the remote lacks to it.
-
-    Raises DvcError where it cannot be reached, or where the same remote was pushed to before and is
-    empty now: a disk that is not mounted must not pass for a remote that holds nothing. Raises
-    ForeignPlaceError where the remote is another workspace's.
-    """
-    remote = workspace.dvc.remote_url()
-    known = last_pushed_to(workspace.root) == remote
-    if known:
-        workspace.dvc.require_filled_remote()
-    workspace.dvc.require_own_remote(workspace.identity)
-    workspace.dvc.push()
-    if not known:
-        note_pushed_to(workspace.root, remote)
-
-
-def _track(workspace: Workspace) -> None:
-    _mend(workspace)
-    workspace.dvc.add("data")
-    workspace.dvc.commit_stages()
-
-
-def _mend(workspace: Workspace) -> None:
-    """Put the record back as of the last commit where a killed process cut it off.
-
-    What was new in it is recorded again by whoever calls this.
-    """
-    for name in workspace.dvc.mend():
-        event("dvc.record_mended", level=logging.WARNING, found=f"{name} was cut off")
-        if not workspace.git.restore(name):
-            (workspace.root / name).unlink()
-
-
-def _commit_digests(workspace: Workspace, message: str) -> str:
-    workspace.git.add([name for name in _IN_GIT if (workspace.root / name).is_file()])
-    return workspace.git.commit(with_anchor(workspace, message))
-
-
-def export(
-    workspace: Workspace,
-    folder: Path,
-    external_id: str | None,
-    recipient: str | None = None,
-    purpose: str | None = None,
-) -> tuple[Path, str]:
-    """Write the champion, masked for one contributor or unmasked, as a `from_pretrained` folder.
-
-    Lineage notes who receives it (None: the login name) and what for, before a byte is written:
-    they must be told of a later opt-out. Returns the folder and the SHA-256 of its weights. Raises
-    UsageError where the folder is not empty or the contributor is not a member, FlowError where
-    nothing is registered or where somebody is in it who had left.
-    """
-    require_nobody_back(workspace)
-    recipient = recipient or login_name()
-    require_text("recipient", recipient, MAX_NAME_LENGTH)
-    if purpose is not None:
-        require_text("purpose", purpose, MAX_REASON_LENGTH)
-    with workspace.lineage.reader() as reader:
-        champion = reader.champion(workspace.settings.model.name)
-        if champion is None:
-            raise FlowError("There is no champion yet.", remedy="run `sift build`.")
-        names = [row.external_id for row in reader.contributors() if row.external_id]
-        state = reader.state(champion.state_seq)
-        members = {member.contributor_key: member for member in reader.members(state.state_seq)}
-    member = None
-    if external_id is not None:
-        member = members.get(workspace.key_of(external_id))
-        if member is None:
-            raise UsageError(
-                f"Contributor {external_id!r} is not in version {champion.version}.",
-                remedy="leave --contributor out to export the unmasked model; "
-                "`sift contributors list` shows who is in.",
-            )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
-    require_nameless(names, recipient, purpose)
-    require_base(workspace)
-    sha256 = served_sha256(workspace, state, len(members), member)
-    with workspace.lineage.writer() as recorder:
-        recorder.disclose(
-            recipient=recipient,
-            purpose=purpose,
-            name=champion.name,
-            version=champion.version,
-            contributor_key=member.contributor_key if member else None,
-            weights_sha256=sha256,
-            at=datetime.now(UTC),
-        )
-    save_model(workspace, folder, state, len(members), member)
-    return folder, sha256
 
 
 def _card(

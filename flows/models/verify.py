@@ -1,24 +1,21 @@
 """Exactness, shown: everything that can be checked again about the current model."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sift_core
 from flows.errors import FlowError
-from flows.evidence.certificates import check_certificates
-from flows.models.merge import current_state, is_intact, rebuilt_sha256, stored_state
-from flows.models.weights import kind_of, served_sha256, stored_mask
+from flows.models.merge import is_intact, rebuilt_sha256, stored_state
+from flows.models.weights import kind_of, stored_mask
 from flows.progress import tracked
-from flows.training.base_model import require_base
 from flows.training.finetune import require_same_exactness
 from flows.training.rederive import Rederiver
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import LineageError, Member
 from lineage import MergeState as StateRecord
-from sift_core import Grid, MergeState, SiftCoreError, StoredWeights, TaskVector
-from sift_core.errors import ModelError
+from sift_core import Grid, MergeState, SiftCoreError, TaskVector
 
 Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
 """What a merge state can be held against."""
@@ -92,19 +89,11 @@ def verify_state(
     evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
     sound = [member for member in members if member.contributor_key not in damaged]
     checks = (
-        _check("base model", lambda: _base(workspace, state)),
-        _check(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, sound, evidence)),
-        _check("linear digests in SQL", lambda: _digests(workspace, state)),
+        checked("base model", lambda: _base(workspace, state)),
+        checked(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, sound, evidence)),
+        checked("linear digests in SQL", lambda: _digests(workspace, state)),
     )
     return Verification(state.state_seq, state.state_sha256, len(members), evidence, checks)
-
-
-def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
-    """Check the current merge state, that the champion serves it, and the chain of certificates."""
-    found = verify_state(workspace, rederive=rederive)
-    champion = _check("champion", lambda: _champion(workspace, current_state(workspace)))
-    certificates = _check("certificates", lambda: _certificates(workspace))
-    return replace(found, checks=(*found.checks, champion, certificates))
 
 
 def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -> Evidence:
@@ -117,8 +106,11 @@ def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -
     return "stored vectors"
 
 
-def _check(name: str, look: Callable[[], str]) -> Check:
-    # A check that cannot be made has failed; anything but our own errors is a defect and goes up.
+def checked(name: str, look: Callable[[], str]) -> Check:
+    """What was found; a check that cannot be made has failed.
+
+    Anything but our own errors is a defect and goes up.
+    """
     try:
         return Check(name, True, look())
     except (FlowError, SiftCoreError, LineageError) as error:
@@ -215,48 +207,3 @@ def _digests(workspace: Workspace, state: StateRecord) -> str:
             "query in docs/cookbook.md finds which.",
         )
     return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"
-
-
-def _champion(workspace: Workspace, state: StateRecord) -> str:
-    name = workspace.settings.model.name
-    with workspace.lineage.reader() as reader:
-        recorded = reader.champion(name)
-        members = len(reader.members(state.state_seq))
-    served = workspace.mlflow.champion()
-    if recorded is None or recorded.version != served or recorded.state_seq != state.state_seq:
-        raise ExactnessError(
-            f"MLflow serves version {served}, lineage says "
-            f"{recorded.version if recorded else None}, the current state is "
-            f"{state.state_seq}.",
-            remedy="run `sift build` to register the current state.",
-        )
-    require_base(workspace)
-    computed = served_sha256(workspace, state, members)
-    folder = workspace.mlflow.served_folder(recorded.version)
-    stored = stored_weights_sha256(folder, kind_of(workspace, state).shapes)
-    if not computed == stored == recorded.served_sha256:
-        raise ExactnessError(
-            f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
-            f"recorded {recorded.served_sha256[:16]}….",
-            remedy="restore the version's folder under mlruns/ from a backup.",
-        )
-    return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
-
-
-def _certificates(workspace: Workspace) -> str:
-    links = check_certificates(workspace)
-    if not links:
-        return "none yet: no opt-out has ended"
-    return f"1 to {len(links)}, signed, in one chain, each as lineage recorded"
-
-
-def stored_weights_sha256(folder: Path, names: Collection[str]) -> str:
-    """The SHA-256 of the weights of these names in a served folder. Raises ExactnessError."""
-    try:
-        stored = StoredWeights(folder)
-    except ModelError as error:
-        raise ExactnessError(
-            f"the registered weights do not load: {error.facts}",
-            remedy="restore the version's folder under mlruns/ from a backup.",
-        ) from error
-    return sift_core.weights_sha256(stored.only(names))

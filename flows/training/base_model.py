@@ -110,14 +110,14 @@ _TRIED: set[tuple[str, MethodSettings, bool]] = set()
 def tokenizer(workspace: Workspace) -> PreTrainedTokenizerBase:
     """The tokenizer of the base model, without its weights. Raises ModelError, UsageError."""
     require_base(workspace)
-    return workspace.kept_base.tokenizer(workspace)
+    return workspace.in_memory(KeptBase).tokenizer(workspace)
 
 
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
     """Load the base model, to finetune it. Raises ModelError, UsageError (`require_base`)."""
     require_base(workspace)
     torch.set_num_threads(workspace.settings.finetune.threads)
-    return workspace.kept_base.model(workspace, streamed=False)
+    return workspace.in_memory(KeptBase).model(workspace, streamed=False)
 
 
 def scoring_base(workspace: Workspace) -> sift_core.BaseModel:
@@ -127,7 +127,7 @@ def scoring_base(workspace: Workspace) -> sift_core.BaseModel:
     """
     require_base(workspace)
     torch.set_num_threads(workspace.settings.finetune.threads)
-    return workspace.kept_base.model(workspace, streamed=workspace.settings.base.streamed)
+    return workspace.in_memory(KeptBase).model(workspace, streamed=workspace.settings.base.streamed)
 
 
 def require_base(workspace: Workspace) -> None:
@@ -152,7 +152,7 @@ def require_base(workspace: Workspace) -> None:
 
 def base_id(workspace: Workspace) -> str:
     """The SHA-256 of `base/`, read once while its files stay as they are."""
-    return workspace.kept_base.id(workspace)
+    return workspace.in_memory(KeptBase).id(workspace)
 
 
 _Files = tuple[tuple[str, int, int, int], ...]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sift_core
-from flows.data.ingest import load_dataset
+from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
 from flows.errors import UsageError
 from flows.progress import tracked

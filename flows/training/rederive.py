@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import sift_core
-from flows.data.ingest import DatasetAlteredError, load_dataset
+from flows.data.datasets import DatasetAlteredError, load_dataset
 from flows.errors import FlowError, UsageError
 from flows.progress import tracked
 from flows.training.base_model import load_base

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sift_core
-from flows.models.merge import current_state
 from flows.progress import tracked
 from flows.training.environment import environment
 from flows.training.finetune import Job, jobs
 from flows.training.rederive import Rederiver
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import Member
 from lineage import TaskVector as VectorRecord

@@ -18,6 +18,7 @@ from flows.erasure.deadlines import due
 from flows.erasure.plan import plan
 from flows.errors import FlowError
 from flows.integrations.prefect.database import rewrite_prefect_store
+from flows.workspace.prefect_home import prefect_home
 from flows.workspace.texts import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from flows.workspace.times import shown, zone
 from flows.workspace.workspace import Workspace
@@ -95,7 +96,7 @@ def _forget(workspace: Workspace, form: ApprovalForm, *, refused: bool) -> None:
     """
     delete_flow_run_input(form.metadata.key)
     if refused:
-        rewrite_prefect_store(workspace)
+        rewrite_prefect_store(prefect_home(workspace.root))
 
 
 def _description(workspace: Workspace, request_id: str, waiting: FlowError, complaint: str) -> str:

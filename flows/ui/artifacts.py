@@ -4,7 +4,7 @@ Prefect's store is not ours to erase from, so contributors are named by their ke
 """
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from statistics import fmean
@@ -19,9 +19,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.errors import FlowError
 from flows.models.evaluate import SETTINGS, SPLITS
 from flows.progress import listening, paced
-from flows.telemetry import prefect_is_elsewhere
+from flows.workspace.prefect_home import prefect_is_elsewhere
 from flows.workspace.services import mlflow_page
 from flows.workspace.workspace import Workspace
 from lineage import Evaluation
@@ -79,6 +80,23 @@ def show_set_aside(results: Sequence[Any]) -> None:
             for name, why in aside
         ],
         description="Requests set aside while the others went on; the next run tries them again",
+    )
+
+
+def show_open_requests(waiting: Mapping[str, FlowError | None], able: Collection[str]) -> None:
+    """The table `open-requests`: which are honoured in this run, and what the others wait for."""
+    create_table_artifact(
+        key="open-requests",
+        table=[
+            {
+                "request": name,
+                "now": "honoured" if name in able else "waits",
+                "for": "" if name in able else (why.facts if why else "the next run"),
+                "to go on": why.remedy if why else "",
+            }
+            for name, why in waiting.items()
+        ],
+        description="Open requests, this run",
     )
 
 

@@ -7,8 +7,9 @@ to erase from; a contributor is named by key, or by the number of a request that
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
+from flows.evidence.audit_checks import CHECKS
 from flows.workspace.identity import KEY_LENGTH
 from flows.workspace.texts import MAX_NAME_LENGTH
 from lineage.times import Day
@@ -17,22 +18,19 @@ RequestNumber = Annotated[str, Field(pattern=r"^opt-out-[0-9]{4,9}$")]
 RecordHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Basis = Literal["gdpr-art-17", "gdpr-art-7", "gdpr-art-21", "ccpa-1798.105", "contract"]
 Law = Literal["as the basis says", "gdpr", "ccpa"]
-CheckName = Literal[
-    "audit log",
-    "anchors",
-    "rows",
-    "names",
-    "references",
-    "sums",
-    "files",
-    "records",
-    "dvc",
-    "mlflow",
-    "departures",
-    "reports",
-    "exactness",
+MergeCheck = Literal["rebuild from stored vectors", "finetune everybody again"]
+REBUILD, FINETUNE_AGAIN = get_args(MergeCheck)
+
+
+def _known(name: str) -> str:
+    if name not in CHECKS:
+        raise ValueError(f"{name!r} is none of {', '.join(CHECKS)}")
+    return name
+
+
+CheckName = Annotated[
+    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(CHECKS)})
 ]
-"""The names of `flows.audit.CHECKS`."""
 
 
 class _Form(BaseModel):
@@ -42,8 +40,8 @@ class _Form(BaseModel):
 class BuildForm(_Form):
     """How a build is checked."""
 
-    exactness: Literal["rebuild from stored vectors", "finetune everybody again"] = Field(
-        default="rebuild from stored vectors",
+    exactness: MergeCheck = Field(
+        default=REBUILD,
         description="What the merge is held against before anything is registered. Finetuning "
         "everybody again takes as long as a first build.",
     )
@@ -56,7 +54,12 @@ class OptOutForm(_Form):
         default=[],
         title="Requests that were filed",
         description="Their numbers, such as opt-out-0003. Leave empty to file one below.",
-        max_length=1000,
+        max_length=100_000,
+    )
+    ask_for_approval: bool = Field(
+        default=True,
+        description="Pause with a form for each request that is not approved yet. Without it, such "
+        "a request is refused where it was named, and left for later where none was.",
     )
     contributor_key: str = Field(
         default="",
@@ -111,7 +114,7 @@ class AuditForm(_Form):
     """What is looked at."""
 
     checks: list[CheckName] = Field(
-        default=list(get_args(CheckName)),
+        default=list(CHECKS),
         min_length=1,
         description="All by default; `exactness` rebuilds the merge and takes longest.",
     )

@@ -16,32 +16,34 @@ from pydantic import ValidationError
 from flows.erasure.requests import receive_by_key
 from flows.errors import UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
-from flows.opt_out import open_requests
 from flows.ui.forms import OptOutForm
+from flows.workspace.prefect_home import prefect_home
 from flows.workspace.texts import login_name
 from flows.workspace.times import begin_of, zone
 from flows.workspace.workspace import Workspace
 
 
-def take_in(workspace: Workspace, said: OptOutForm | Mapping[str, Any]) -> list[str]:
-    """The requests that a form means; one that it asks to file is filed first.
+def take_in(workspace: Workspace, said: OptOutForm | Mapping[str, Any]) -> OptOutForm:
+    """What is left to do of a form: the requests that it names, and the one that it files.
 
     Within a flow run. Raises UsageError for what is no such form, and for a request that cannot be
     filed; then Prefect has forgotten what was said.
     """
-    requests: list[str] = []
+    left = OptOutForm()
     try:
         form = _checked(said)
-        requests += form.requests
+        left = OptOutForm(requests=form.requests, ask_for_approval=form.ask_for_approval)
         if form.contributor_key:
-            requests.append(_file(workspace, form))
+            filed = [*form.requests, _file(workspace, form)]
+            left = left.model_copy(update={"requests": filed})
     except BaseException:
-        replace_form(OptOutForm(requests=requests))
+        replace_form(left)
         # What was refused may have held an id: no free page of the database keeps it.
-        rewrite_prefect_store(workspace)
+        rewrite_prefect_store(prefect_home(workspace.root))
         raise
-    replace_form(OptOutForm(requests=requests))
-    return requests or open_requests(workspace)
+    if left != form:
+        replace_form(left)
+    return left
 
 
 def _checked(said: OptOutForm | Mapping[str, Any]) -> OptOutForm:

@@ -1,14 +1,16 @@
-"""What all our Prefect tasks have in common."""
+"""What all our Prefect flows and tasks have in common."""
 
 import errno
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.erasure.set_aside import OWN_ERRORS, SetAsideError
-from flows.telemetry import prefect_is_elsewhere
+from flows.workspace.here import here
+from flows.workspace.prefect_home import prefect_is_elsewhere
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -20,6 +22,11 @@ if not prefect_is_elsewhere():
     from flows.integrations.prefect.temporary import bring_own_server
 
     bring_own_server()
+
+
+def run_name(what: str) -> str:
+    """Such as `build films, 2026-11-25 03:00`: what, of which model, when in UTC."""
+    return f"{what} {here().settings.model.name}, {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 def sift_task(

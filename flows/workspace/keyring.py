@@ -255,3 +255,8 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def require_signing_key(root: Path) -> None:
+    """Raise UsageError, before anything is removed, where the end could not be signed."""
+    Keys(root).signing_key()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.errors import UsageError
 from flows.hashing import DigestKey, artifact_name
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from flows.integrations.dvc.repository import Dvc
     from flows.integrations.mlflow.registry import Mlflow
     from flows.integrations.openlineage.events import OpenLineage
-    from flows.training.base_model import KeptBase
+
+Kept = TypeVar("Kept")
 
 UNFINISHED = ".writing-*"
 """What `sift_core.write_atomically` calls a file before it has its name."""
@@ -293,11 +294,18 @@ class Workspace:
         return OpenLineage(self.root, self.settings.model.name, self.settings.openlineage.transport)
 
     @cached_property
-    def kept_base(self) -> "KeptBase":
-        """The base model in memory; `flows.training.base_model.load_base` asks it."""
-        from flows.training.base_model import KeptBase  # torch, as above
+    def _in_memory(self) -> dict[type, Any]:
+        return {}
 
-        return KeptBase()
+    def in_memory(self, kind: type[Kept]) -> Kept:
+        """The one object of a kind that is kept for as long as this workspace is open.
+
+        For what is costly to load: `flows.training.base_model` keeps the base model here.
+        """
+        if kind not in self._in_memory:
+            self._in_memory[kind] = kind()
+        kept: Kept = self._in_memory[kind]
+        return kept
 
     def key_of(self, external_id: str) -> str:
         """The contributor key of an id. Raises UsageError where it is not an id."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.erasure.removal import remove
 from flows.integrations.mlflow.relocation import move_store
 from flows.integrations.mlflow.store import ModelStore
 from flows.workspace.workspace import Workspace
@@ -14,13 +15,17 @@ from sift_core import trainer
 from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
 from tests.support.kept import FEW, Both, built_keeping
 from tests.support.served import MEMBERS, Served, finished_merge, remake_elsewhere
+from tests.support.tidy import LEAVING
 from tests.support.traces import tail, traces
 from tests.support.workspaces import (
     CONTRIBUTORS,
     Snapshot,
+    add,
     another,
+    build_plainly,
     files,
     make_workspace,
+    merge_bytes,
     request,
     reviews,
 )
@@ -90,11 +95,11 @@ def prefect_server() -> Iterator[None]:
 def _built(
     tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path, prefect_server: None
 ) -> Snapshot:
-    from flows.build import build
+    from tests.support.prefect_runs import build_by_flow
 
     root = tmp_path_factory.mktemp("built") / "workspace"
     make_workspace(root, tiny_classifier, [[row for c in CONTRIBUTORS for row in reviews(c)]])
-    build(root)
+    build_by_flow(Workspace.open(root))
     return Snapshot.take(root, "as built")
 
 
@@ -126,13 +131,13 @@ def departure(_built: Snapshot) -> Departure:
     """The whole flow, once, for `LEAVER`."""
     from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL
 
-    from flows.opt_out import opt_out
+    from tests.support.prefect_runs import opt_out_by_flow
 
     place = _built.restore()
     needles = belongings(place, LEAVER)
     removal = request(place, LEAVER, HOSTILE_BASIS)
     before = traces(place.root, needles)
-    (result,) = opt_out(place.root, [removal.request_id])
+    (result,) = opt_out_by_flow(place, removal.request_id)
     snapshot = Snapshot.take(place.root, "after an opt-out")
     store = PREFECT_SERVER_DATABASE_CONNECTION_URL.value()
     assert store is not None
@@ -178,3 +183,21 @@ def other_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same finetuning gives other bits, as another machine's kernels would give."""
     seeded = trainer.set_seed
     monkeypatch.setattr(trainer, "set_seed", lambda seed: seeded(seed + 1))
+
+
+@pytest.fixture(scope="module")
+def without_leaver(_built: Snapshot) -> bytes:
+    """The merge state after an opt-out that nobody killed."""
+    place = _built.restore()
+    removal = request(place, LEAVING)
+    remove([removal])
+    return merge_bytes(place)
+
+
+@pytest.fixture(scope="module")
+def with_newcomer(_built: Snapshot) -> bytes:
+    """The merge state after a build that nobody killed."""
+    place = _built.restore()
+    add(place, reviews("newcomer"))
+    build_plainly(place.root)
+    return merge_bytes(place)

@@ -1,33 +1,17 @@
 """`sift audit` passes what is as it should be, and finds each kind of damage where it is."""
 
 import shutil
-import uuid
 from pathlib import Path
 
 import pytest
 
-from flows.audit import CHECKS, Audit, deployment, look
 from flows.evidence.anchors import anchors
-from flows.evidence.inventory import Stock
+from flows.evidence.audit_checks import CHECKS
 from flows.workspace.workspace import Workspace
-from tests.flows.models.test_verify import change_lineage, flip_a_byte, member
+from tests.support.damage import audited, change_lineage, flip_a_byte, found, member
 from tests.support.workspaces import files
 
 READER, OTHER = "reader 00", "reader 01"
-
-
-def audited(place: Workspace) -> Audit:
-    """All checks, without Prefect."""
-    return Audit(tuple(look.fn(Stock(place), name) for name in CHECKS))
-
-
-def found(place: Workspace) -> dict[str, list[str]]:
-    """Check → where, of all that was found."""
-    return {
-        check.name: [finding.where for finding in check.findings]
-        for check in audited(place).checks
-        if check.findings
-    }
 
 
 def test_a_build_passes_every_check_and_its_commit_anchors_the_log(built: Workspace) -> None:
@@ -152,14 +136,6 @@ def built_root(_built: object) -> Path:
     """The files of the build before the opt-out."""
     kept: Path = _built.kept  # type: ignore[attr-defined]
     return kept
-
-
-def test_a_scheduled_audit_is_known_to_the_server(built: Workspace, prefect_server: None) -> None:
-    planned = deployment(built.root, "0 3 * * *")
-
-    assert isinstance(planned.apply(), uuid.UUID)
-    assert planned.parameters == {"workspace": str(built.root)}
-    assert planned.schedules[0].schedule.cron == "0 3 * * *"
 
 
 def _md5(place: Workspace, name: str) -> str:

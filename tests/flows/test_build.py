@@ -7,40 +7,32 @@ import pytest
 from prefect import State, flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
-from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.client.schemas.sorting import TaskRunSort
 
-from flows.build import build
-from flows.data.ingest import load_dataset
+from flows.data.datasets import load_dataset
 from flows.errors import FlowError, UsageError
+from flows.evidence.verification import verify
 from flows.models.evaluate import write_metrics
-from flows.models.merge import current_state
-from flows.models.verify import verify
 from flows.training.finetune import pending
 from flows.ui.tasks import sift_task
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import LineageError
 from sift_core import SiftCoreError
-from tests.flows.test_exactness import merge_bytes
+from tests.support.prefect_runs import artifacts, build_by_flow, last_run
 from tests.support.workspaces import (
     CONTRIBUTORS,
     add,
     build_plainly,
+    change,
     files,
     finetune_and_merge,
     make_workspace,
+    merge_bytes,
     questions,
     reviews,
 )
-
-
-def change(place: Workspace, old: str, new: str) -> Workspace:
-    """Edit params.yaml as a user does; the workspace as opened afterwards."""
-    path = place.root / "params.yaml"
-    text = path.read_text()
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
-    return Workspace.open(place.root)
 
 
 def vectors(place: Workspace) -> dict[str, str]:
@@ -48,12 +40,6 @@ def vectors(place: Workspace) -> dict[str, str]:
     with place.lineage.reader() as reader:
         members = reader.members(current_state(place).state_seq)
     return {member.contributor_key: member.vector_sha256 for member in members}
-
-
-def last_run() -> FlowRun:
-    """The newest flow run that the Prefect server knows."""
-    with get_client(sync_client=True) as client:
-        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
 
 
 def task_runs(run: FlowRun) -> dict[str, TaskRun]:
@@ -65,17 +51,6 @@ def task_runs(run: FlowRun) -> dict[str, TaskRun]:
             limit=100,
         )
     return {task.name: task for task in found}
-
-
-def artifacts(run: FlowRun) -> dict[str | None, Artifact]:
-    """What a flow run has published, by key."""
-    with get_client(sync_client=True) as client:
-        answer = client.request(
-            "POST",
-            "/artifacts/filter",
-            json={"artifacts": {"flow_run_id": {"any_": [str(run.id)]}}},
-        )
-    return {row.key: row for row in map(Artifact.model_validate, answer.json())}
 
 
 def test_the_first_build_serves_every_contributor(built: Workspace) -> None:
@@ -93,7 +68,7 @@ def test_the_first_build_serves_every_contributor(built: Workspace) -> None:
 def test_a_second_build_finds_everything_done(built: Workspace) -> None:
     before = built.git.head(), vectors(built), merge_bytes(built)
 
-    result = build(built.root)
+    result = build_by_flow(built)
 
     assert (result.finetuned, result.version, result.state_seq) == (0, 1, 1)
     assert (built.git.head(), vectors(built), merge_bytes(built)) == before
@@ -107,7 +82,7 @@ def test_what_is_new_or_replaced_is_finetuned_and_nothing_else(built: Workspace)
     add(built, reviews("newcomer"))
     add(built, reviews(CONTRIBUTORS[2], edition=1), replace=True)
 
-    result = build(built.root)
+    result = build_by_flow(built)
 
     after = vectors(built)
     assert (result.finetuned, result.contributors, result.version) == (2, 13, 2)
@@ -181,13 +156,13 @@ def test_another_workspace_reaches_the_same_bytes_in_another_order(
 
 def test_prefect_shows_tasks_and_artifacts(built: Workspace) -> None:
     add(built, reviews("newcomer"))
-    build(built.root)
+    build_by_flow(built)
 
     run = last_run()
     tasks, shown = task_runs(run), artifacts(run)
 
     assert run.state_name == "Completed"
-    assert run.name == f"build {built.root}"
+    assert run.name.startswith("build films, ")
     assert {"ingest", "finetune 0 of 1", "merge", "verify", "evaluate", "register"} < tasks.keys()
     assert {key: row.type for key, row in shown.items()} == {
         "contributors": "table",

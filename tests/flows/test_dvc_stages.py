@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.build import build
-from flows.models.merge import current_state
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
+from tests.support.prefect_runs import build_by_flow
 from tests.support.traces import traces
 from tests.support.workspaces import CONTRIBUTORS, make_workspace, reviews
 
@@ -52,7 +52,7 @@ def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
     metrics, plot = place.root / "metrics.json", place.root / "plots" / "quality.csv"
     written = metrics.read_bytes(), plot.read_bytes()
     locked = (place.root / "dvc.lock").read_bytes()
-    result = build(place.root)
+    result = build_by_flow(place)
     assert (result.state_sha256, result.finetuned) == (by_stages, 0)
     assert (metrics.read_bytes(), plot.read_bytes()) == written
     assert (place.root / "dvc.lock").read_bytes() == locked
@@ -70,7 +70,7 @@ def test_dvc_repro_never_sees_a_vector_where_only_masks_are_kept(
     assert traces(root, needles) == {}
     assert "up to date" in dvc(root, "status")
     by_stages = current_state(place).state_sha256
-    result = build(root)
+    result = build_by_flow(Workspace.open(root))
     assert (result.state_sha256, result.finetuned) == (by_stages, 0)
     assert traces(root, needles) == {}
 

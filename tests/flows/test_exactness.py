@@ -9,38 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sift_core
-from flows.build import build
 from flows.erasure.removal import remove
-from flows.models.merge import current_state, stored_vector
-from flows.opt_out import opt_out
-from flows.training.base_model import load_base
+from flows.models.merge import stored_vector
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from sift_core import MergeState, StoredState, TaskVector
+from sift_core import MergeState, TaskVector
+from tests.support.prefect_runs import build_by_flow, opt_out_by_flow
 from tests.support.workspaces import (
     CONTRIBUTORS,
     Snapshot,
     add,
     finetune_and_merge,
     make_workspace,
+    merge_bytes,
     request,
     reviews,
+    served_sha256,
 )
-
-
-def merge_bytes(place: Workspace) -> bytes:
-    """The file of the current merge state; the only file in its folder besides older states."""
-    return place.state_file(current_state(place).state_sha256).read_bytes()
-
-
-def served_sha256(place: Workspace) -> str:
-    """SHA-256 of the weights that anyone is served."""
-    state = current_state(place)
-    with place.lineage.reader() as reader:
-        members = len(reader.members(state.state_seq))
-    base = load_base(place)
-    path = place.state_file(state.state_sha256)
-    merge = sift_core.read_state(StoredState(path, state.state_sha256))
-    return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +58,9 @@ def test_flows_that_add_and_remove_end_in_the_bytes_of_a_fresh_build(
 ) -> None:
     add(built, reviews("newcomer"))
     for leaver in CONTRIBUTORS[3:5]:
-        opt_out(built.root, [request(built, leaver).request_id])
-    result = build(built.root)
-    opt_out(built.root, [request(built, CONTRIBUTORS[8]).request_id])
+        opt_out_by_flow(built, request(built, leaver).request_id)
+    result = build_by_flow(built)
+    opt_out_by_flow(built, request(built, CONTRIBUTORS[8]).request_id)
 
     stayers = [c for c in CONTRIBUTORS if c not in (*CONTRIBUTORS[3:5], CONTRIBUTORS[8])]
     fresh = make_workspace(

@@ -4,28 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.audit import CHECKS, look
-from flows.erasure.removal import remove
-from flows.evidence.inventory import Stock
-from flows.models.merge import current_state
-from flows.models.verify import verify
 from flows.workspace.workspace import UNFINISHED, Workspace
 from sift_core import write_atomically
-from tests.flows.test_exactness import merge_bytes
 from tests.support.killed import Point, dies
-from tests.support.traces import traces
+from tests.support.tidy import LEAVING, require_left, require_tidy
 from tests.support.workspaces import (
-    CONTRIBUTORS,
-    Snapshot,
     add,
     build_plainly,
-    marker,
+    merge_bytes,
     opt_out_plainly,
     request,
     reviews,
 )
 
-LEAVER = CONTRIBUTORS[4]
 _RECORDED = "flows.erasure.removal:Removal.done"
 
 # In the order in which the work meets them, so that one opt-out can die of all of them in turn.
@@ -99,66 +90,10 @@ BUILD = [
 ]
 
 
-def require_tidy(place: Workspace, versions: list[int]) -> None:
-    """Every store agrees with every other, and no killed process has left anything."""
-    state = current_state(place)
-    assert verify(place).passed
-    assert [path.stem for path in place.merge.iterdir()] == [state.state_sha256]
-    assert list(place.temporary.iterdir()) == []
-    assert [path for path in place.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
-    assert place.mlflow.versions() == versions
-    assert place.mlflow.leftovers() == []
-    with place.lineage.reader() as reader:
-        recorded = reader.model_versions()
-        assert reader.sql("SELECT * FROM orphans").rows == ()
-    assert [row.version for row in recorded if row.destroyed_at is None] == versions
-    assert sum(row.state_seq == state.state_seq for row in recorded) == 1
-    assert place.dvc.status() == {}
-    assert place.git.is_clean()
-    stock = Stock(place)
-    checks = [look.fn(stock, name) for name in CHECKS]
-    assert [finding for check in checks for finding in check.findings] == []
-
-
-@pytest.fixture(scope="module")
-def without_leaver(_built: Snapshot) -> bytes:
-    """The merge state after an opt-out that nobody killed."""
-    place = _built.restore()
-    removal = request(place, LEAVER)
-    remove([removal])
-    return merge_bytes(place)
-
-
-@pytest.fixture(scope="module")
-def with_newcomer(_built: Snapshot) -> bytes:
-    """The merge state after a build that nobody killed."""
-    place = _built.restore()
-    add(place, reviews("newcomer"))
-    build_plainly(place.root)
-    return merge_bytes(place)
-
-
-def require_left(place: Workspace, expected: bytes) -> None:
-    """The opt-out ended as one that nobody killed."""
-    assert merge_bytes(place) == expected
-    require_tidy(place, versions=[2])
-    needles = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
-    assert traces(place.root, needles) == {}
-    with place.lineage.reader() as reader:
-        assert reader.next_step("opt-out-0001") is None
-        pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
-    assert pending == ()
-    assert sorted(path.name for path in (place.reports / "opt-out-0001").iterdir()) == [
-        "certificate.dsse.json",
-        "report.html",
-        "report.json",
-    ]
-
-
 def test_an_opt_out_that_dies_again_and_again_ends_the_same(
     built: Workspace, without_leaver: bytes
 ) -> None:
-    request(built, LEAVER)
+    request(built, LEAVING)
 
     deaths = {str(point): dies(opt_out_plainly, built.root, point) for point in OFTEN}
     opt_out_plainly(built.root)
@@ -185,7 +120,7 @@ def test_a_build_that_dies_again_and_again_ends_the_same(
 def test_an_opt_out_that_dies_once_ends_the_same(
     built: Workspace, without_leaver: bytes, point: Point
 ) -> None:
-    request(built, LEAVER)
+    request(built, LEAVING)
 
     assert dies(opt_out_plainly, built.root, point)
     opt_out_plainly(built.root)
@@ -212,7 +147,7 @@ def test_what_dvc_had_half_written_when_it_died_comes_back(
     built: Workspace, without_leaver: bytes
 ) -> None:
     """DVC writes these files in place."""
-    request(built, LEAVER)
+    request(built, LEAVING)
     for name in ("dvc.lock", "data.dvc", ".dvc/tmp/rwlock"):
         (built.root / name).write_bytes(b"")
     opt_out_plainly(built.root)
@@ -223,7 +158,7 @@ def test_what_dvc_had_half_written_when_it_died_comes_back(
 def test_a_build_in_the_middle_of_an_opt_out_does_not_bring_the_leaver_back(
     built: Workspace, without_leaver: bytes
 ) -> None:
-    request(built, LEAVER)
+    request(built, LEAVING)
     assert dies(opt_out_plainly, built.root, Point(_RECORDED, "before", "verified"))
 
     build_plainly(built.root)

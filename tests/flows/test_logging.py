@@ -22,7 +22,7 @@ from flows.ui.run_events import observed
 from flows.workspace.identity import normal_id
 from flows.workspace.log_redaction import redacted
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
+from tests.support.sift import Sift
 from tests.support.workspaces import request
 
 
@@ -97,7 +97,7 @@ def test_a_log_that_cannot_be_written_stops_nothing(log: Path) -> None:
 
 def test_standard_error_gets_the_same_lines_where_it_is_asked_for(
     fresh: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     try:
         ended = sift("--log", "json", "opt-out", "status", "-w", fresh.root)

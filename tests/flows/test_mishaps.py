@@ -7,13 +7,9 @@ import pytest
 
 from flows.integrations.mlflow.registry import ModelStoreError
 from flows.models import merge
-from flows.models.merge import current_state
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from tests.flows.test_faults import (
-    LEAVER,
-    require_left,
-    without_leaver,  # noqa: F401  a fixture
-)
+from tests.support.tidy import LEAVING, require_left
 from tests.support.workspaces import opt_out_plainly, request
 
 pytestmark = pytest.mark.slow  # locks are waited for
@@ -21,7 +17,7 @@ pytestmark = pytest.mark.slow  # locks are waited for
 
 def test_with_the_clock_set_back_it_ends_the_same_and_no_state_is_before_the_one_before(
     built: Workspace,
-    without_leaver: bytes,  # noqa: F811
+    without_leaver: bytes,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Yesterday(datetime):
@@ -30,7 +26,7 @@ def test_with_the_clock_set_back_it_ends_the_same_and_no_state_is_before_the_one
             return datetime.now(UTC) - timedelta(days=1)
 
     before = current_state(built)
-    request(built, LEAVER)
+    request(built, LEAVING)
     monkeypatch.setattr(merge, "datetime", Yesterday)
 
     opt_out_plainly(built.root)
@@ -41,9 +37,9 @@ def test_with_the_clock_set_back_it_ends_the_same_and_no_state_is_before_the_one
 
 def test_while_mlflow_cannot_be_written_nothing_is_destroyed(
     built: Workspace,
-    without_leaver: bytes,  # noqa: F811
+    without_leaver: bytes,
 ) -> None:
-    removal = request(built, LEAVER)
+    removal = request(built, LEAVING)
     with sqlite3.connect(built.root / "mlflow.db", isolation_level=None) as elsewhere:
         elsewhere.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ModelStoreError, match="locked"):

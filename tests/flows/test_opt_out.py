@@ -12,20 +12,19 @@ import pandas as pd
 import pytest
 
 from flows.erasure.removal import remove
+from flows.evidence.export import export
 from flows.evidence.report_contents import read_report
+from flows.evidence.verification import verify
 from flows.integrations.dvc.repository import Dvc
 from flows.logging import FILE
-from flows.models.merge import current_state
-from flows.models.register import export
-from flows.models.verify import verify
-from flows.opt_out import opt_out
 from flows.serving.loading import load_model, load_tokenizer
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import PurgeObject
 from lineage.opt_out import STEPS
-from tests.flows.test_exactness import merge_bytes, served_sha256
 from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
 from tests.support.guesses import Leftovers, named, spellings
+from tests.support.prefect_runs import opt_out_by_flow
 from tests.support.served import mlflow_settings_kept
 from tests.support.traces import contents, traces
 from tests.support.workspaces import (
@@ -38,9 +37,11 @@ from tests.support.workspaces import (
     held,
     make_workspace,
     marker,
+    merge_bytes,
     opt_out_plainly,
     request,
     reviews,
+    served_sha256,
 )
 
 MEMBER = CONTRIBUTORS[5]
@@ -247,7 +248,7 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
     kept = files(built, stayer)
     before = [path.read_bytes() for path in kept]
 
-    (result,) = opt_out(built.root, [request(built, leaver).request_id])
+    (result,) = opt_out_by_flow(built, request(built, leaver).request_id)
 
     report = json.loads(result.report.with_suffix(".json").read_text())
     assert len(report["kept_because_shared"]) == 2, "vector and mask; no two datasets are the same"
@@ -309,7 +310,7 @@ def test_a_contributor_who_was_never_built_leaves_too(built: Workspace) -> None:
     state, champion = merge_bytes(built), built.mlflow.champion()
     add(built, reviews("newcomer"))
 
-    (result,) = opt_out(built.root, [request(built, "newcomer").request_id])
+    (result,) = opt_out_by_flow(built, request(built, "newcomer").request_id)
 
     assert result.removal == {
         "was_member": False,
@@ -364,7 +365,7 @@ def test_requests_follow_one_another(left: Workspace, departure: Departure) -> N
     needles = {"id": MEMBER.encode(), "text": marker(MEMBER).encode()}
     first = (left.reports / departure.result.request_id / "report.json").read_bytes()
 
-    (result,) = opt_out(left.root, [request(left, MEMBER).request_id])
+    (result,) = opt_out_by_flow(left, request(left, MEMBER).request_id)
 
     assert result.request_id == "opt-out-0002"
     assert traces(left.root, needles | departure.needles) == {}

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from flows.workspace.workspace import Workspace
-from tests.flows.test_exactness import merge_bytes
-from tests.flows.test_faults import (
-    LEAVER,
-    require_left,
-    require_tidy,
-    with_newcomer,  # noqa: F401  a fixture
-    without_leaver,  # noqa: F401  a fixture
-)
 from tests.support.killed import killed_after
-from tests.support.workspaces import Snapshot, add, build_plainly, opt_out_plainly, request, reviews
+from tests.support.tidy import LEAVING, require_left, require_tidy
+from tests.support.workspaces import (
+    Snapshot,
+    add,
+    build_plainly,
+    merge_bytes,
+    opt_out_plainly,
+    request,
+    reviews,
+)
 
 KILLS = 10
 ROUNDS = range(11)
@@ -70,10 +71,10 @@ class Life:
 
 
 @pytest.fixture(scope="module")
-def leaving(_built: Snapshot, without_leaver: bytes) -> Life:  # noqa: F811
+def leaving(_built: Snapshot, without_leaver: bytes) -> Life:
     def begin() -> Workspace:
         place = _built.restore()
-        request(place, LEAVER)
+        request(place, LEAVING)
         return place
 
     def require_gone(place: Workspace) -> None:
@@ -83,7 +84,7 @@ def leaving(_built: Snapshot, without_leaver: bytes) -> Life:  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def joining(_built: Snapshot, with_newcomer: bytes) -> Life:  # noqa: F811
+def joining(_built: Snapshot, with_newcomer: bytes) -> Life:
     def begin() -> Workspace:
         place = _built.restore()
         add(place, reviews("newcomer"))

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from flows import opt_out
-from flows.audit import CHECKS, look
+from flows.audit import look
+from flows.erasure.requests import open_requests
 from flows.erasure.set_aside import OWN_ERRORS, in_words
+from flows.evidence.audit_checks import CHECKS
 from flows.evidence.certificates import check_certificates
 from flows.evidence.inventory import Stock
-from flows.opt_out import open_requests
 from flows.workspace.workspace import Workspace
 from tests.support.kept import LEAVER, STAYER, Both
 from tests.support.mishaps import (

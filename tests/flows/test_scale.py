@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.models.merge import current_state
-from flows.models.verify import verify
+from flows.evidence.verification import verify
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from sift_core import sha256_of
 from tests.support.servers import S3, Postgres, mlflow_server, prefect_server_on

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from flows.audit import CHECKS
 from flows.erasure.approvals import approve
+from flows.evidence.audit_checks import CHECKS
 from flows.evidence.certificates import check_certificates
+from flows.evidence.export import export
 from flows.evidence.inventory import Stock
 from flows.evidence.report_contents import read_report
-from flows.models.register import export
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.operations.relocation import settle_move
 from flows.workspace.workspace import Workspace
 from lineage import LineageSchemaError, schema
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
 from tests.support.releases import make
+from tests.support.sift import Sift
 from tests.support.traces import traces
 from tests.support.workspaces import OFFICER, add, build_plainly, marker, opt_out_plainly, reviews
 
@@ -50,7 +50,7 @@ def test_there_is_a_workspace_of_the_first_release() -> None:
 
 def test_a_store_of_an_older_release_is_upgraded_by_whoever_changes_it(
     old: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     with (
         pytest.raises(LineageSchemaError, match=r"12 of the \d+ migrations.*sift upgrade"),

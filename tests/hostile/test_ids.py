@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.data.ingest import add_contributors
 from flows.data.look_alikes import LookAlikeError, erased_likenesses, look_alikes
 from flows.erasure.requests import receive
 from flows.errors import UsageError
+from flows.training.intake import add_contributors
 from flows.workspace.identity import contributor_key, normal_id
 from flows.workspace.likeness import forms, likenesses
 from flows.workspace.workspace import Workspace
 from lineage import Contributor
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
+from tests.support.sift import Sift
 from tests.support.workspaces import BASIS, add, make_workspace, reviews
 
 CASES: dict[str, tuple[str, str]] = {
@@ -184,7 +184,7 @@ def test_an_id_that_passes_for_a_key_or_a_number_of_ours_is_refused(place: Works
 
 def test_a_request_by_another_spelling_is_told_whom_it_may_mean(
     place: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     add(place, reviews("ann@example.org"))
     where = ("-w", place.root)

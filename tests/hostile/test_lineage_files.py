@@ -10,7 +10,7 @@ from flows.workspace.workspace import Workspace
 from lineage import LineageStore
 from lineage import store as module
 from lineage.errors import LineageAlteredError
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
+from tests.support.sift import Sift
 from tests.support.workspaces import make_workspace, reviews
 
 _STEAL = (
@@ -107,7 +107,7 @@ def test_nothing_mends_it_unseen(altered: Callable[[str], LineageStore]) -> None
 def test_every_command_says_so_in_one_line(
     command: tuple[str, ...],
     films: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     with duckdb.connect(films.root / "lineage.duckdb") as connection:
         connection.execute(CASES["a view of constants"])

@@ -12,9 +12,9 @@ import pytest
 from flows.erasure.tombstones.copies import known_copies
 from flows.erasure.tombstones.places import unknown
 from flows.errors import UsageError
+from flows.evidence.verification import verify
 from flows.integrations.dvc.config import Remote, set_remote
 from flows.integrations.ownership import MARK, ForeignPlaceError
-from flows.models.verify import verify
 from flows.operations.doctor.custody import CUSTODY
 from flows.operations.relocation import settle_copy, settle_move
 from flows.workspace.home import DisplacedError, read_home

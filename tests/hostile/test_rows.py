@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.audit import CHECKS
 from flows.data.ingest import read_datasets
 from flows.data.row_files import MAX_FILE_BYTES
+from flows.evidence.audit_checks import CHECKS
 from flows.evidence.inventory import Stock
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
-from tests.flows.data.test_dataset_file import SEPARATING
 from tests.support import tiny
+from tests.support.separators import SEPARATING
+from tests.support.sift import Sift
 from tests.support.workspaces import (
     build_plainly,
     make_workspace,
@@ -205,7 +205,7 @@ def written(folder: Path, name: str, made: Made) -> Path:
 def test_a_file_is_read_for_what_is_read_or_refused_in_one_line(
     place: Workspace,
     tmp_path: Path,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
     case: str,
 ) -> None:
     name, made, complaint = (CASES | SLOW)[case]
@@ -266,7 +266,7 @@ def test_every_format_gives_every_character_as_it_is(
 def test_whatever_characters_its_rows_hold_a_contributor_is_built_listed_and_opted_out(
     tmp_path: Path,
     tiny_classifier: Path,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     """The whole way from file to report, beside others with the same characters."""
     root = tmp_path / "films"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.data.ingest import add_contributors
 from flows.errors import UsageError
 from flows.opt_out import take_steps
+from flows.training.intake import add_contributors
 from flows.workspace.settings import write_settings
 from flows.workspace.workspace import Workspace
 from flows.workspace.workspace import template as template_file

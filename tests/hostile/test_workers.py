@@ -20,16 +20,17 @@ from flows.training.workers.messages import ERRORS, MANIFEST
 from flows.training.workers.quarantine import quarantined
 from flows.training.workers.staging_area import clear, put_base
 from flows.workspace.workspace import Workspace
-from tests.flows.training.workers.conftest import (
+from tests.support.manifests import EXPECTED, KEY, RUN, TASK, Given
+from tests.support.pools import Act, Errand, honest
+from tests.support.waiting import (
     _waiting,
     finetune_by,
     made_here,
+    staged,
     vectors_and_masks,
     waiting,
+    with_build,
 )
-from tests.flows.training.workers.test_assignments import staged, with_build
-from tests.flows.training.workers.test_checks import EXPECTED, KEY, RUN, TASK, Given
-from tests.support.pools import Act, Errand, honest
 from tests.support.workspaces import build_plainly, opt_out_plainly, request
 
 __all__ = ["_waiting", "made_here", "waiting"]

@@ -25,8 +25,8 @@ from sift_core import (
     served_weights,
     weights_sha256,
 )
-from tests.sift_core.test_goldens import GoldenJson, contributors, state
 from tests.support.builders import SEED
+from tests.support.golden_state import GoldenJson, contributors, state
 
 SIGNS, GRID = SignVector(4), Grid(24)
 

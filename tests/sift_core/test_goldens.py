@@ -32,28 +32,9 @@ from sift_core.digest import as_integers, digest_of_rows
 from sift_core.philox import words
 from tests.sift_core.conftest import GOLDENS
 from tests.support.builders import GRID, SEED, SHAPES
+from tests.support.golden_state import GoldenJson, contributors, state
 
-GoldenJson = Callable[[str, object], None]
 GoldenBytes = Callable[[str, bytes], None]
-
-
-def contributors() -> list[TaskVector]:
-    """Three task vectors by plain arithmetic, so that no library's random stream is in them."""
-    vectors = []
-    for number in range(3):
-        bits, magnitudes = {}, {}
-        for name, shape in SHAPES.items():
-            count = int(np.prod(shape))
-            chosen = (np.arange(count) * 7 + number) % 3 != 0
-            halves = 1 + (np.arange(count) * 2654435761 + number * 40503) % 0x7BFF
-            bits[name] = chosen.reshape(shape)
-            magnitudes[name] = halves[chosen].astype(np.uint16).view(np.float16)
-        vectors.append(TaskVector(Mask(bits, SEED), magnitudes, GRID))
-    return vectors
-
-
-def state() -> MergeState:
-    return MergeState.rebuild(contributors(), SHAPES, GRID, SEED)
 
 
 def test_counter_words(golden_json: GoldenJson) -> None:

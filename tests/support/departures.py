@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.models.merge import current_state
 from flows.opt_out import OptOutResult
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from tests.support.traces import middle, tail
 from tests.support.workspaces import CONTRIBUTORS, Snapshot, files, marker, reviews

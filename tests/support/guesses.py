@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.data.ingest import split_rows
+from flows.data.datasets import split_rows
 from flows.data.rows import canonical_json, parse_row, record_json
 from tests.support.traces import contents
 from tests.support.workspaces import Rows

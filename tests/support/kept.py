@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.workspace.workspace import Workspace
-from tests.flows.models.test_verify import change_lineage
-from tests.flows.test_build import change
+from tests.support.damage import change_lineage
 from tests.support.workspaces import (
     CONTRIBUTORS,
     TWINS,
     Snapshot,
     build_plainly,
+    change,
     finetune_and_merge,
     make_workspace,
     reviews,

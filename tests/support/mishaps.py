@@ -14,15 +14,15 @@ from mlflow import MlflowClient
 
 from flows.erasure import removal
 from flows.erasure.approvals import approve, reject
+from flows.erasure.requests import open_requests
 from flows.models import merge, register
-from flows.opt_out import open_requests
 from flows.workspace.workspace import Workspace
 from sift_core import trainer
-from tests.flows.test_build import change
 from tests.support.kept import LEAVER, STAYER
 from tests.support.workspaces import (
     add,
     build_plainly,
+    change,
     files,
     let_go_of_databases,
     lose,

@@ -1,5 +1,6 @@
 """A small workspace as a finished merge leaves it: base, masks, served folder and model card."""
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from mlflow.pyfunc import PythonModelContext
 
 from flows.hashing import artifact_name
 from flows.integrations.mlflow.card import MaskRef, ModelCard
+from flows.integrations.mlflow.registry import Mlflow
+from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
 from sift_core import Mask, load_base, prepare_base, sha256_of, weights_sha256
 from sift_core.base import folder_sha256
@@ -114,3 +118,25 @@ def mlflow_settings_kept() -> Iterator[None]:
         finally:
             mlflow.set_tracking_uri(None)
             mlflow.set_registry_uri(None)
+
+
+METRICS = {"accuracy.masked": 0.9, "accuracy.merged": 0.7}
+
+
+@contextlib.contextmanager
+def pointed_at(models: Mlflow) -> Iterator[None]:
+    """The two lines a user writes, undone afterwards."""
+    with mlflow_settings_kept():
+        mlflow.set_tracking_uri(models.tracking_uri)
+        mlflow.set_registry_uri(models.tracking_uri)
+        yield
+
+
+def loaded(served: Served) -> SiftModel:
+    card = served.root / "card.json"
+    served.card.write(card)
+    model = SiftModel()
+    model.load_context(
+        PythonModelContext({"served": str(served.folder), "card": str(card)}, model_config=None)
+    )
+    return model

@@ -11,8 +11,8 @@ from typing import Any
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingStore
 
+import sift_core
 from flows.data.dataset_file import stored_rows
-from flows.data.ingest import add_contributors
 from flows.data.rows import parse_row, record_json
 from flows.erasure.approvals import approve
 from flows.erasure.removal import Removal
@@ -22,16 +22,20 @@ from flows.integrations.mlflow.relocation import move_store
 from flows.integrations.ownership import MARK
 from flows.models.evaluate import evaluate_state, write_metrics
 from flows.models.merge import merge_members
-from flows.models.register import commit, promote, register
+from flows.models.record import commit
+from flows.models.register import promote, register
 from flows.models.superseded import sweep_superseded
 from flows.models.verify import verify_state
 from flows.opt_out import take_steps
-from flows.training.base_model import ensure_base
+from flows.training.base_model import ensure_base, load_base
 from flows.training.finetune import finetune_jobs, jobs, pending
+from flows.training.intake import add_contributors
 from flows.training.retention import apply_storage, forget_vectors, lost, restore, settle_vectors
+from flows.workspace.current_state import current_state
 from flows.workspace.home import Home, new_id, write_home
 from flows.workspace.workspace import Workspace
 from lineage import MergeState as StateRecord
+from sift_core import StoredState
 from tests.support import tiny
 
 TWINS = ("twin-one", "twin-two")
@@ -257,3 +261,28 @@ def let_go_of_databases() -> None:
     for store in (TrackingStore, RegistryStore):
         for engine in store._engine_map.values():
             engine.dispose()
+
+
+def change(place: Workspace, old: str, new: str) -> Workspace:
+    """Edit params.yaml as a user does; the workspace as opened afterwards."""
+    path = place.root / "params.yaml"
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    return Workspace.open(place.root)
+
+
+def merge_bytes(place: Workspace) -> bytes:
+    """The file of the current merge state; the only file in its folder besides older states."""
+    return place.state_file(current_state(place).state_sha256).read_bytes()
+
+
+def served_sha256(place: Workspace) -> str:
+    """SHA-256 of the weights that anyone is served."""
+    state = current_state(place)
+    with place.lineage.reader() as reader:
+        members = len(reader.members(state.state_seq))
+    base = load_base(place)
+    path = place.state_file(state.state_sha256)
+    merge = sift_core.read_state(StoredState(path, state.state_sha256))
+    return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))

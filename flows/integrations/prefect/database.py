@@ -2,20 +2,19 @@
 
 import contextlib
 import sqlite3
+from pathlib import Path
 
 from flows.errors import FlowError
-from flows.telemetry import prefect_home
-from flows.workspace.workspace import Workspace
 
 _BUSY_SECONDS = 60.0
 
 
-def rewrite_prefect_store(workspace: Workspace) -> None:
-    """Write the database afresh from its live rows, also while the server uses it.
+def rewrite_prefect_store(home: Path) -> None:
+    """Write Prefect's database afresh from its live rows, also while the server uses it.
 
     A server that runs elsewhere keeps its own. Raises FlowError where the database stays busy.
     """
-    database = prefect_home(workspace.root) / "prefect.db"
+    database = home / "prefect.db"
     if not database.is_file():
         return
     try:

@@ -25,8 +25,8 @@ class TemporaryServer(SubprocessASGIServer):
         if not key:
             raise UsageError(
                 "A flow would start a Prefect server that asks for no key.",
-                remedy="call flows.telemetry.keep_prefect_inside(workspace) before the first "
-                "import of Prefect, as every `sift` command does.",
+                remedy="call flows.workspace.prefect_home.keep_prefect_inside(workspace) before "
+                "the first import of Prefect, as every `sift` command does.",
             )
         own = {
             "PREFECT_UI_ENABLED": "0",

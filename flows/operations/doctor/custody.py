@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from flows.erasure.status import still_served, still_served_in_words
 from flows.erasure.tombstones.copies import known_copies
 from flows.erasure.tombstones.places import link_ledgers, origin_of, unknown
-from flows.operations.doctor.checks import Look, Status
+from flows.operations.doctor.diagnosis import Look, Status
 from flows.workspace.identity import read_secret, secret_path
 from flows.workspace.keyring import Keys
 from flows.workspace.server_key import key_path

@@ -11,7 +11,7 @@ from tempfile import NamedTemporaryFile
 
 from packaging.requirements import Requirement
 
-from flows.operations.doctor.checks import Look, Status
+from flows.operations.doctor.diagnosis import Look, Status
 from flows.workspace.workspace import Workspace
 
 Found = Iterator[tuple[Status, str, str]]

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 
-from flows.operations.doctor.checks import Look, Status
+from flows.operations.doctor.diagnosis import Look, Status
 from flows.workspace.workspace import Workspace
 
 Found = Iterator[tuple[Status, str, str]]

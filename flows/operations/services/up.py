@@ -24,9 +24,9 @@ from flows.operations.services.processes import (
 )
 from flows.operations.services.registration import Api, deploy, mark_crashed, worker_is_online
 from flows.progress import tracked
-from flows.telemetry import prefect_home
 from flows.ui.prefect_yaml import pool_of, prefect_file, read_deployments
 from flows.workspace.locks import only_one_serving
+from flows.workspace.prefect_home import prefect_home
 from flows.workspace.server_key import server_key
 from flows.workspace.services import Service, ServiceName, recorded, running, write_down
 from flows.workspace.workspace import Workspace

@@ -2,11 +2,11 @@
 
 import json
 
-from flows.audit import CHECKS
+from flows.evidence.audit_checks import CHECKS
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift
-from tests.flows.models.test_verify import flip_a_byte, vector_file
-from tests.flows.test_build import artifacts, last_run
+from tests.support.damage import flip_a_byte, vector_file
+from tests.support.prefect_runs import artifacts, last_run
+from tests.support.sift import Sift
 
 
 def test_what_was_found_is_printed_kept_as_artifacts_and_an_error(

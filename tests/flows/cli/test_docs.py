@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.cli.conftest import Ended, Sift
 from tests.support.paths import ROOT
+from tests.support.sift import Ended, Sift
 from tests.support.traces import traces
 
 DOCS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

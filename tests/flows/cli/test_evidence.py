@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift
 from tests.support.evidence import SIGNER, case, signing_key
+from tests.support.sift import Sift
 
 
 @pytest.fixture

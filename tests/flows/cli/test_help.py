@@ -9,8 +9,8 @@ import pytest
 import typer.main
 
 from flows.cli import app
-from tests.flows.cli.conftest import Sift
 from tests.support.paths import ROOT
+from tests.support.sift import Sift
 
 DOCS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 

@@ -157,9 +157,9 @@ def test_a_server_ends_with_the_pipe_of_who_started_it(tmp_path: Path) -> None:
 
 
 def test_no_server_is_started_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.integrations.mlflow import server
+    from flows.integrations.mlflow import server as mlflow_server
 
     monkeypatch.delenv(server.KEY, raising=False)
-    monkeypatch.delenv(server.KEY, raising=False)
+    monkeypatch.delenv(mlflow_server.KEY, raising=False)
     assert server.main(["--port", "0"]) == 2
-    assert server.main(["--port", "0", "--store", "sqlite://", "--artifacts", "x"]) == 2
+    assert mlflow_server.main(["--port", "0", "--store", "sqlite://", "--artifacts", "x"]) == 2

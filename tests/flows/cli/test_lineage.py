@@ -9,8 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Ended, Sift
 from tests.support.population import empty_store, key, populate
+from tests.support.sift import Ended, Sift
 
 QUERY = (
     "SELECT external_id, [external_id] AS names, CAST(18446744073709551615 AS UBIGINT) AS big,"

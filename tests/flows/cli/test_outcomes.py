@@ -16,8 +16,8 @@ import torch
 
 from flows.integrations.openlineage.events import FILE
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift
 from tests.support.rival import rival
+from tests.support.sift import Sift
 from tests.support.trees import tree
 from tests.support.workspaces import add, request, reviews
 

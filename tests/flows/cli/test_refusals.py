@@ -11,8 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift
 from tests.support.rival import rival
+from tests.support.sift import Sift
 from tests.support.trees import tree
 from tests.support.workspaces import questions, record, reviews
 

@@ -7,7 +7,7 @@ import pytest
 from flows.cli.request_tables import _days
 from flows.erasure.deadlines import Due, Standing
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift
+from tests.support.sift import Sift
 
 DECIDED = ("--by", "Jo Counsel", "--reason", "identity proven")
 

@@ -6,7 +6,7 @@ from flows.training.workers.checks import refused
 from flows.training.workers.errors import DigestError
 from flows.training.workers.quarantine import quarantine
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift
+from tests.support.sift import Sift
 
 
 def test_what_is_in_quarantine_is_listed_with_its_reason(

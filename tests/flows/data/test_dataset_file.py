@@ -1,7 +1,5 @@
 """Whatever a text holds, its row is stored as one line and read back as it was."""
 
-import sys
-import unicodedata
 from typing import Any
 
 import pytest
@@ -9,20 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.data.dataset_file import StoredRowsError, is_salted, row_lines, stored_bytes, stored_rows
+from tests.support.separators import SEPARATING
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 LABELLED = st.fixed_dictionaries({"text": TEXTS, "label": TEXTS}, optional={"item": TEXTS})
 TURNS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), TEXTS).map(list))
 ANSWERED = st.fixed_dictionaries({"turns": TURNS, "answer": TEXTS}, optional={"item": TEXTS})
 ROWS = st.lists(LABELLED | ANSWERED)
-
-SEPARATING = [
-    char
-    for char in map(chr, range(sys.maxunicode + 1))
-    if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Zs"}
-    or len(f"a{char}b".splitlines()) > 1
-]
-"""Every control, format, line, paragraph and space character, and whatever Python splits at."""
 
 
 @given(ROWS, ROWS)

@@ -12,17 +12,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flows.data.dataset_file import stored_rows
-from flows.data.ingest import (
-    Added,
-    DatasetAlteredError,
-    add_contributors,
-    load_dataset,
-    read_datasets,
-    split_rows,
-)
+from flows.data.datasets import DatasetAlteredError, load_dataset, split_rows
+from flows.data.ingest import read_datasets
 from flows.data.rows import record_json
 from flows.errors import UsageError
 from flows.hashing import DigestKey
+from flows.training.intake import Added, add_contributors
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersion, LineageMissingError
 from tests.support.trees import tree
@@ -227,7 +222,7 @@ def test_a_full_disk_leaves_the_datasets_as_they_were(
         if where == "data":
             patch.setattr(os, "fsync", full)
         else:
-            patch.setattr("flows.data.ingest.record_dataset", full)
+            patch.setattr("flows.data.datasets.record_dataset", full)
         with pytest.raises(OSError, match="No space left"):
             added_once(fresh, reviews("eve", edition=1), replace=True)
     assert {k: v for k, v in tree(fresh.root).items() if k != "lineage.duckdb"} == {

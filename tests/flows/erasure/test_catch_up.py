@@ -9,12 +9,13 @@ import pytest
 from flows.erasure.approvals import place_hold, release_hold
 from flows.erasure.catch_up import catch_up
 from flows.erasure.removal import Removal
+from flows.erasure.requests import open_requests
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.tombstones.folders import FOLDER
 from flows.erasure.tombstones.places import unknown
 from flows.erasure.tombstones.tombstone import DepartureError
 from flows.errors import FlowError
-from flows.opt_out import open_requests, take_steps
+from flows.opt_out import take_steps
 from flows.workspace.workspace import Workspace
 from tests.support.traces import traces
 from tests.support.workspaces import Snapshot, another, marker, opt_out_plainly, request

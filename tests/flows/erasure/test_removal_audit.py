@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.data.ingest import Dataset, load_dataset
+from flows.data.datasets import Dataset, load_dataset
 from flows.erasure import removal_audit
 from flows.erasure.removal_audit import (
     RemovalAuditError,
@@ -17,9 +17,10 @@ from flows.erasure.removal_audit import (
     require_passed,
 )
 from flows.erasure.status import standing
-from flows.models.merge import current_state, read_state
+from flows.models.merge import read_state
 from flows.opt_out import WORK
 from flows.training.base_model import load_base
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from sift_core import Classification, Generation, served_weights
 from sift_core.errors import MissingReferenceError

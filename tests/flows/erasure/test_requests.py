@@ -24,9 +24,17 @@ from flows.errors import UsageError
 from flows.workspace.texts import require_nameless
 from flows.workspace.workspace import Workspace
 from lineage import LineageConflictError, OptOutOrderError
-from tests.flows.test_build import change
 from tests.support.traces import traces
-from tests.support.workspaces import BASIS, CLERK, OFFICER, add, opt_out_plainly, record, reviews
+from tests.support.workspaces import (
+    BASIS,
+    CLERK,
+    OFFICER,
+    add,
+    change,
+    opt_out_plainly,
+    record,
+    reviews,
+)
 
 WHY = "identity proven"
 

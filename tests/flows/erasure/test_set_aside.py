@@ -16,13 +16,12 @@ from flows.erasure.deadlines import due
 from flows.erasure.removal import Removal, remove
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.status import standing
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.opt_out import take_steps
 from flows.workspace.workspace import Workspace
-from tests.flows.test_exactness import merge_bytes
 from tests.support.kept import LEAVER, STAYER, Both
 from tests.support.traces import traces
-from tests.support.workspaces import lose_rows, marker, record, request, reviews
+from tests.support.workspaces import lose_rows, marker, merge_bytes, record, request, reviews
 
 TROUBLED = STAYER
 """Whose request is set aside; `LEAVER` goes on."""

@@ -6,19 +6,20 @@ from typing import Any
 
 import pytest
 
-from flows.audit import CHECKS, look
+from flows.audit import look
 from flows.erasure.removal import Removal
+from flows.erasure.requests import open_requests
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.status import standing
+from flows.evidence.audit_checks import CHECKS
 from flows.evidence.inventory import Stock
-from flows.opt_out import open_requests, take_steps
+from flows.opt_out import take_steps
 from flows.workspace.workspace import UNFINISHED, Workspace
-from tests.flows.test_exactness import served_sha256
 from tests.support.kept import FEW, LEAVER, STAYER, Both
 from tests.support.killed import Point, dies
 from tests.support.traces import traces
 from tests.support.trees import tree
-from tests.support.workspaces import lose_rows, marker, record, request, reviews
+from tests.support.workspaces import lose_rows, marker, record, request, reviews, served_sha256
 
 TROUBLED = STAYER
 """Some of their records are to go, and their rows are lost: they cannot be finetuned again."""

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from flows.deadlines import deadlines
 from flows.erasure.status import StillServedError, still_served
 from flows.operations.doctor.checks import examine
 from flows.opt_out import WORK
 from flows.workspace.workspace import Workspace
 from lineage.opt_out import STEPS
-from tests.flows.cli.conftest import Ended, Sift, sift  # noqa: F401  sift is a fixture
 from tests.support.kept import LEAVER
+from tests.support.prefect_runs import deadlines_by_flow
+from tests.support.sift import Ended, Sift
 from tests.support.workspaces import record, request, reviews
 
 FACTS = "The champion, version 1, still serves what opt-out-0001 removed."
@@ -26,15 +26,15 @@ def _line(ended: Ended) -> str:
     return " ".join(f"{ended.out} {ended.err}".split())
 
 
-def _status(sift: Sift, place: Workspace) -> str:  # noqa: F811
+def _status(sift: Sift, place: Workspace) -> str:
     return _line(sift("status", "-w", place.root))
 
 
-def _requests(sift: Sift, place: Workspace) -> str:  # noqa: F811
+def _requests(sift: Sift, place: Workspace) -> str:
     return _line(sift("opt-out", "status", "-w", place.root))
 
 
-def _check(sift: Sift, place: Workspace) -> str:  # noqa: F811
+def _check(sift: Sift, place: Workspace) -> str:
     ended = sift("opt-out", "status", "--check", "--json", "-w", place.root)
     assert (ended.code, ended.json[0]["still_served_by"]) in ((0, None), (1, 1))
     return ended.err
@@ -47,7 +47,7 @@ def _doctor(_sift: Sift, place: Workspace) -> str:
 
 def _deadlines(_sift: Sift, place: Workspace) -> str:
     try:
-        deadlines(place.root)
+        deadlines_by_flow(place)
     except StillServedError as error:
         return str(error)
     return ""
@@ -61,7 +61,7 @@ LOOKS: list[Look] = [_status, _requests, _check, _doctor, _deadlines]
 )
 def test_a_champion_that_serves_who_was_removed_is_said_by_every_look_with_the_way_out(
     with_vectors: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
     prefect_server: None,
     of: str,
 ) -> None:

@@ -13,20 +13,19 @@ from flows.erasure.purge import PendingError
 from flows.erasure.removal import Removal, remove
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.status import Standing, standing
+from flows.evidence.export import export
 from flows.evidence.report_contents import read_report
-from flows.models.merge import current_state
-from flows.models.register import export
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.opt_out import take_steps
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import Disclosure
-from tests.flows.test_exactness import merge_bytes
 from tests.support.departures import belongings
 from tests.support.kept import FEW, LEAVER, STAYER, Both
 from tests.support.killed import Point, dies
 from tests.support.traces import traces
 from tests.support.trees import tree
-from tests.support.workspaces import TWINS, Snapshot, request
+from tests.support.workspaces import TWINS, Snapshot, merge_bytes, request
 
 TWIN, OTHER_TWIN = TWINS
 

@@ -8,14 +8,13 @@ import pytest
 from flows.data.readmission import WithdrawnRecordsError
 from flows.errors import UsageError
 from flows.evidence.report_contents import read_report
+from flows.evidence.verification import verify
 from flows.models.evaluate import evaluate_state
-from flows.models.merge import current_state
-from flows.models.verify import verify
-from flows.opt_out import opt_out
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from tests.flows.test_exactness import merge_bytes, served_sha256
-from tests.flows.test_faults import require_tidy
 from tests.support.killed import Point, dies
+from tests.support.prefect_runs import opt_out_by_flow
+from tests.support.tidy import require_tidy
 from tests.support.traces import traces
 from tests.support.trees import tree
 from tests.support.workspaces import (
@@ -27,10 +26,12 @@ from tests.support.workspaces import (
     finetune_and_merge,
     held,
     make_workspace,
+    merge_bytes,
     opt_out_plainly,
     record,
     request,
     reviews,
+    served_sha256,
 )
 
 WRITER = CONTRIBUTORS[5]
@@ -91,7 +92,7 @@ def test_withdrawn_records_are_as_if_never_given(
     before = traces(built.root, texts(WITHDRAWN) | known)
     assert all(before.values()) and len(before) == len(WITHDRAWN) + len(known)
 
-    (result,) = opt_out(built.root, [request(built, WRITER, records=hashes(built)).request_id])
+    (result,) = opt_out_by_flow(built, request(built, WRITER, records=hashes(built)).request_id)
 
     require_as_if_never_given(built, never)
     assert traces(built.root, known) == {}

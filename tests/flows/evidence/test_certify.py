@@ -16,17 +16,19 @@ from flows.evidence import certify
 from flows.evidence.anchors import anchors
 from flows.evidence.certificates import CERTIFICATE, certificates, check_certificates, head
 from flows.evidence.certify import UnfitCertificateError, end_request
+from flows.evidence.export import export
 from flows.evidence.model_signature import sign_model
 from flows.evidence.proof import Material, Proof, prove
-from flows.models.merge import current_state
-from flows.models.register import export
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.opt_out import opt_out
+from flows.ui.forms import OptOutForm
+from flows.workspace.current_state import current_state
+from flows.workspace.here import working_on
 from flows.workspace.keyring import Keys, write_public
 from flows.workspace.workspace import Workspace
 from lineage.certificates.envelope import EvidenceError, KeyFileError
 from lineage.state_export import export_state
-from tests.flows.models.test_verify import change_lineage, failed, flip_a_byte
+from tests.support.damage import change_lineage, failed, flip_a_byte
 from tests.support.departures import LEAVER, Departure
 from tests.support.paths import ROOT
 from tests.support.traces import traces
@@ -243,8 +245,9 @@ def test_without_a_key_nothing_is_removed(built: Workspace) -> None:
     removal = request(built, LEAVER)
     Keys(built.root).signing_file.unlink()
 
-    with pytest.raises(KeyFileError, match="is lost"):
-        opt_out.fn(built.root, [removal.request_id])
+    form = OptOutForm(requests=[removal.request_id], ask_for_approval=False)
+    with pytest.raises(KeyFileError, match="is lost"), working_on(built):
+        opt_out.fn(form)
 
     assert removal.next_step() == "removed"
 

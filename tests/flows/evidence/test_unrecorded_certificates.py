@@ -10,7 +10,7 @@ from flows.evidence.certificates import CERTIFICATE, check_certificates, head
 from flows.opt_out import take_steps
 from flows.workspace.workspace import Workspace
 from lineage.certificates.envelope import EvidenceError
-from tests.flows.models.test_verify import change_lineage, flip_a_byte
+from tests.support.damage import change_lineage, flip_a_byte
 from tests.support.workspaces import opt_out_plainly, request
 
 Harm = Callable[[Path], object]

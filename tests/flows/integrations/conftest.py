@@ -1,14 +1,8 @@
 """What the doors' tests share."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
-
-
-def md5(content: bytes) -> str:
-    """Return the name under which DVC stores a file with this content."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 @pytest.fixture

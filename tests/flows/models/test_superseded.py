@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from flows.erasure.removal import remove
+from flows.evidence.verification import verify
 from flows.models.evaluate import evaluate_state
-from flows.models.merge import current_state
-from flows.models.verify import verify
 from flows.training.finetune import finetune_jobs, pending
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from tests.support.traces import tail, traces
 from tests.support.workspaces import (

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from flows.erasure.removal import remove
-from flows.models.merge import current_state, merge_members
+from flows.models.merge import merge_members
 from flows.models.verify import verify_state
 from flows.training.finetune import finetune_jobs, jobs, pending
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from tests.flows.test_exactness import merge_bytes, served_sha256
 from tests.support.workspaces import (
     CONTRIBUTORS,
     Rows,
@@ -19,10 +19,12 @@ from tests.support.workspaces import (
     finetune_and_merge,
     held,
     make_workspace,
+    merge_bytes,
     opt_out_plainly,
     record,
     request,
     reviews,
+    served_sha256,
 )
 
 FIRST, SECOND, THIRD = CONTRIBUTORS[:3]

@@ -1,15 +1,14 @@
 """`sift verify` finds each kind of damage, and each for its own reason."""
 
 from collections.abc import Callable
-from pathlib import Path
 
-import duckdb
 import pytest
 
-from flows.models.merge import current_state
-from flows.models.verify import ExactnessError, Verification, verify
+from flows.evidence.verification import verify
+from flows.models.verify import ExactnessError
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import Member
+from tests.support.damage import change_lineage, failed, flip_a_byte, member, vector_file
 from tests.support.workspaces import CONTRIBUTORS
 
 BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES = (
@@ -19,35 +18,6 @@ BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES = (
     "champion",
     "certificates",
 )
-
-
-def failed(verification: Verification) -> dict[str, str]:
-    """What failed, and what was found there."""
-    return {check.name: check.found for check in verification.checks if not check.passed}
-
-
-def member(place: Workspace) -> Member:
-    """Some member of the current state."""
-    with place.lineage.reader() as reader:
-        return reader.members(current_state(place).state_seq)[0]
-
-
-def vector_file(place: Workspace) -> Path:
-    """The vector of that member."""
-    return place.vector_file(member(place).contributor_key, member(place).vector_sha256)
-
-
-def flip_a_byte(path: Path) -> None:
-    """Change the last byte of a file: of a number, not of a header."""
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-
-
-def change_lineage(place: Workspace, sql: str) -> None:
-    """Change the store behind its own back, as someone with the file could."""
-    with duckdb.connect(str(place.root / "lineage.duckdb")) as connection:
-        connection.execute(sql)
 
 
 def test_a_built_workspace_passes_every_check(built: Workspace) -> None:

@@ -13,9 +13,9 @@ from flows.erasure.catch_up import catch_up
 from flows.erasure.tombstones.places import BroughtBackError, beside, require_nobody_back, unknown
 from flows.erasure.tombstones.tombstone import DepartureError, departure_of, own_folder, to_bytes
 from flows.errors import UsageError
+from flows.evidence.export import export
 from flows.evidence.report_contents import read_report
-from flows.models.register import export
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.operations.backup.archive import BackupError
 from flows.operations.backup.backup import destroy_backup, make_backup
 from flows.operations.backup.restore import restore

@@ -10,10 +10,11 @@ import pytest
 
 from flows.operations.backup.backup import make_backup
 from flows.operations.doctor import machine
-from flows.operations.doctor.checks import Diagnosis, UnfitError, examine, require_fit
+from flows.operations.doctor.checks import examine
+from flows.operations.doctor.diagnosis import Diagnosis, UnfitError, require_fit
 from flows.workspace.server_key import key_path, server_key
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
+from tests.support.sift import Sift
 from tests.support.workspaces import request
 
 
@@ -205,7 +206,7 @@ def test_a_package_out_of_range_is_told(fresh: Workspace, monkeypatch: pytest.Mo
 
 def test_the_command_prints_what_mends_and_ends_with_1(
     fresh: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     assert sift("doctor", "-w", fresh.root).code == 0
     secret_open(fresh)

@@ -9,7 +9,7 @@ from flows.erasure.requests import receive
 from flows.operations.metrics import exposition
 from flows.workspace.run_status import last, noted
 from flows.workspace.workspace import Workspace
-from tests.flows.cli.conftest import Sift, sift  # noqa: F401
+from tests.support.sift import Sift
 from tests.support.workspaces import request
 
 Samples = dict[tuple[str, str], float]
@@ -27,7 +27,7 @@ def samples(text: str) -> Samples:
 
 def test_requests_deadlines_and_members_are_counted(
     fresh: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     request(fresh, "ann")
     receive(fresh, "bob", "ccpa-1798.105", received_at=datetime.now(UTC) - timedelta(days=50))
@@ -56,7 +56,7 @@ def test_requests_deadlines_and_members_are_counted(
 
 def test_where_departures_cannot_be_read_everything_else_is_shown(
     fresh: Workspace,
-    sift: Sift,  # noqa: F811
+    sift: Sift,
 ) -> None:
     params = fresh.root / "params.yaml"
     params.write_text(params.read_text().replace("  ledger:", "  ledger: /nowhere/at/all #"))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.audit import CHECKS
 from flows.erasure.purge import PendingError, pending
 from flows.errors import UsageError
+from flows.evidence.audit_checks import CHECKS
 from flows.evidence.inventory import Stock
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.workspace.home import read_home, write_home
 from flows.workspace.locks import WorkspaceBusyError
 from flows.workspace.workspace import Workspace

@@ -12,9 +12,8 @@ from flows.errors import UsageError
 from flows.integrations.mlflow.model_folder import write_model
 from flows.serving.model import SiftModel
 from sift_core import prepare_base
-from tests.flows.serving.test_model import loaded
 from tests.support.bases import DYNAMIC, make
-from tests.support.served import Served
+from tests.support.served import Served, loaded
 
 EMPTY = {"nothing": "", "blanks": " \n\t", "None": None, "NaN": np.nan, "a number": 7}
 

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mlflow.pyfunc import PythonModelContext
 from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
@@ -21,19 +20,9 @@ from flows.serving.errors import (
 )
 from flows.serving.loading import load_model
 from flows.serving.model import SiftModel
-from tests.support.served import MEMBERS, TEXTS, Served, remake_elsewhere
+from tests.support.served import MEMBERS, TEXTS, Served, loaded, remake_elsewhere
 
 ANN, BOB = MEMBERS
-
-
-def loaded(served: Served) -> SiftModel:
-    card = served.root / "card.json"
-    served.card.write(card)
-    model = SiftModel()
-    model.load_context(
-        PythonModelContext({"served": str(served.folder), "card": str(card)}, model_config=None)
-    )
-    return model
 
 
 def classify(model: SiftModel, contributor: str | None = None) -> pd.DataFrame:

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from flows.errors import UsageError
-from flows.models.merge import current_state
-from flows.models.register import export
-from flows.models.verify import verify
+from flows.evidence.export import export
+from flows.evidence.verification import verify
 from flows.training.base_model import base_id, ensure_base, load_base, scoring_base
 from flows.training.finetune import UNSAID, differing, jobs, parameters
 from flows.training.rederive import different_parameters
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from sift_core import StoredWeights, stream_base
-from tests.flows.test_build import change
 from tests.support.workspaces import (
     build_plainly,
+    change,
     make_workspace,
     opt_out_plainly,
     questions,

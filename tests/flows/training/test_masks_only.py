@@ -6,18 +6,16 @@ from pathlib import Path
 import pytest
 
 from flows.evidence.report_contents import read_report
-from flows.models.merge import current_state
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.training.rederive import RederivationError, Rederiver
 from flows.training.retention import apply_storage, lost
+from flows.workspace.current_state import current_state
 from flows.workspace.recorded_files import LostFileError
 from flows.workspace.workspace import Workspace
 from sift_core import TaskVector
 from sift_core.errors import AlteredError
-from tests.flows.models.test_verify import flip_a_byte
-from tests.flows.test_audit import found as audit_findings
-from tests.flows.test_build import change
-from tests.flows.test_exactness import merge_bytes, served_sha256
+from tests.support.damage import flip_a_byte
+from tests.support.damage import found as audit_findings
 from tests.support.kept import (
     FEW,
     LEAVER,
@@ -35,15 +33,18 @@ from tests.support.workspaces import (
     Rows,
     add,
     build_plainly,
+    change,
     files,
     finetune_and_merge,
     lose_rows,
     make_workspace,
     marker,
+    merge_bytes,
     opt_out_plainly,
     record,
     request,
     reviews,
+    served_sha256,
 )
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.workspace.workspace import Workspace
-from tests.flows.test_exactness import merge_bytes
-from tests.flows.test_faults import require_tidy
 from tests.support.kept import FEW, LEAVER, STAYER, fresh_merge, keep, vector_files
 from tests.support.killed import Point, dies
+from tests.support.tidy import require_tidy
 from tests.support.traces import traces
 from tests.support.workspaces import (
     add,
@@ -18,6 +17,7 @@ from tests.support.workspaces import (
     finetune_and_merge,
     make_workspace,
     marker,
+    merge_bytes,
     opt_out_plainly,
     request,
     reviews,

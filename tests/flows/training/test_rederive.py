@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.models.merge import current_state
 from flows.training.environment import environment
 from flows.training.rederive import RederivationError, Rederiver, different_environment
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import Member
-from tests.flows.models.test_verify import change_lineage, flip_a_byte
-from tests.flows.test_build import change
+from tests.support.damage import change_lineage, flip_a_byte
 from tests.support.kept import elsewhere
 from tests.support.trees import tree
+from tests.support.workspaces import change
 
 
 def some_member(place: Workspace) -> Member:

@@ -13,13 +13,12 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.deadlines import deadlines
 from flows.erasure.deadlines import DeadlineError
 from flows.erasure.requests import receive
 from flows.erasure.status import standing
-from flows.opt_out import opt_out
 from flows.ui import approval_form
 from flows.workspace.workspace import Workspace
+from tests.support.prefect_runs import deadlines_by_flow, opt_out_by_flow
 from tests.support.workspaces import BASIS, CLERK
 
 REFUSED = {"decision": "approve", "name": "stranger", "reason": "I may"}
@@ -76,7 +75,7 @@ def test_a_form_writes_what_the_command_writes_and_is_shown_again_where_it_does_
     person = threading.Thread(target=here.run, args=(answer, answers, shown))
     person.start()
 
-    results = opt_out(fresh.root, names, ask_for_approval=True)
+    results = opt_out_by_flow(fresh, *names, ask=True)
 
     person.join()
     assert [result.request_id for result in results] == names[1:]
@@ -93,13 +92,13 @@ def test_a_form_writes_what_the_command_writes_and_is_shown_again_where_it_does_
 def test_the_deadlines_flow_shows_its_table_and_fails_where_somebody_must_act(
     fresh: Workspace, prefect_server: None
 ) -> None:
-    assert deadlines(fresh.root) == []
+    assert deadlines_by_flow(fresh) == []
     params = fresh.root / "params.yaml"
     receive(fresh, "ann", BASIS, filed_by=CLERK)
     params.write_text(params.read_text().replace("due_soon_days: 7", "due_soon_days: 60"))
 
     with pytest.raises(DeadlineError, match="answer opt-out-0001"):
-        deadlines(fresh.root)
+        deadlines_by_flow(fresh)
 
     with get_client(sync_client=True) as client:
         found = client._client.post("/artifacts/latest/filter", json={}).json()

@@ -8,8 +8,8 @@ from prefect.flows import Flow, load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
-from flows.audit import CHECKS
 from flows.errors import UsageError
+from flows.evidence.audit_checks import CHECKS
 from flows.ui.forms import AuditForm, CheckName, DeadlinesForm, OptOutForm, ProcessForm
 from flows.ui.prefect_yaml import pool_of, prefect_file, read_deployments
 from flows.workspace.workspace import Workspace, template

@@ -15,6 +15,7 @@ from flows.errors import UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
 from flows.ui.forms import OptOutForm
 from flows.ui.request_form import take_in
+from flows.workspace.prefect_home import prefect_home
 from flows.workspace.workspace import Workspace
 from tests.support.workspaces import BASIS, CLERK
 
@@ -55,7 +56,7 @@ def test_a_rewritten_store_keeps_nothing_of_a_row_that_was_replaced(fresh: Works
         server.execute("UPDATE flow_run SET parameters = '{}'")
         server.commit()
         before = b"".join(path.read_bytes() for path in home.iterdir())
-        rewrite_prefect_store(fresh)
+        rewrite_prefect_store(prefect_home(fresh.root))
         after = b"".join(path.read_bytes() for path in home.iterdir())
         assert server.execute("SELECT * FROM flow_run").fetchall() == [("{}",)]
     assert b"ann ann ann" in before and b"ann ann ann" not in after
@@ -66,9 +67,7 @@ def test_prefect_forgets_what_a_form_said_once_it_is_read(
     fresh: Workspace, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rewritten: list[Path] = []
-    monkeypatch.setattr(
-        "flows.ui.request_form.rewrite_prefect_store", lambda place: rewritten.append(place.root)
-    )
+    monkeypatch.setattr("flows.ui.request_form.rewrite_prefect_store", rewritten.append)
 
     @flow(validate_parameters=False)
     def officer(form: Any) -> tuple[str, list[str]]:
@@ -97,4 +96,4 @@ def test_prefect_forgets_what_a_form_said_once_it_is_read(
             state.result()
         assert kept(state) == OptOutForm().model_dump(mode="json")
         assert "bob" not in str(state.message) and AS_KEY not in str(state.message)
-    assert rewritten == [fresh.root] * 4
+    assert rewritten == [prefect_home(fresh.root)] * 4

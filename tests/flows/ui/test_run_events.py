@@ -18,14 +18,13 @@ from openlineage.client.transport.file import LocalFileHandler
 from flows.integrations.openlineage import delivery
 from flows.integrations.openlineage.delivery import Sender
 from flows.integrations.openlineage.events import FILE
-from flows.models.merge import current_state
 from flows.ui.run_events import observed
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage.opt_out import STEPS
-from tests.flows.test_build import change
 from tests.support.departures import LEAVER
 from tests.support.openlineage_spec import official_schemas, require_by_the_book, require_official
-from tests.support.workspaces import CONTRIBUTORS, request
+from tests.support.workspaces import CONTRIBUTORS, change, request
 
 Event = dict[str, Any]
 

@@ -145,7 +145,7 @@ def deadly(*arguments, **named):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 setattr(owner, name, deadly)
-keys = flows.workspace.keyring.Keys(Path(root))
+keys = keyring.Keys(Path(root))
 keys.rotate(0) if work == "rotate" else keys.create()
 """
 

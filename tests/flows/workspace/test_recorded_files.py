@@ -6,11 +6,10 @@ import pytest
 
 from flows.erasure.removal import remove
 from flows.evidence.report_contents import read_report
-from flows.models.verify import verify
+from flows.evidence.verification import verify
 from flows.workspace.workspace import Workspace
-from tests.flows.test_exactness import merge_bytes
 from tests.support.kept import FEW, STAYER, Both
-from tests.support.workspaces import files, lose, opt_out_plainly, request
+from tests.support.workspaces import files, lose, merge_bytes, opt_out_plainly, request
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from flows.errors import FlowError
-from flows.telemetry import keep_prefect_inside
+from flows.workspace.prefect_home import keep_prefect_inside
 from flows.workspace.server_key import key_path, server_key
 from flows.workspace.services import (
     Service,

@@ -7,13 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.integrations.dvc.repository import Dvc, DvcError, Remote
-from tests.flows.integrations.dvc.test_repository import (
-    ALICE,
-    PEOPLE,
-    WITHOUT_ALICE,
-    Workspace,
-    of_alice,
-)
+from tests.support.dvc_workspace import ALICE, PEOPLE, WITHOUT_ALICE, Workspace, of_alice
 from tests.support.servers import S3
 
 pytestmark = pytest.mark.slow

@@ -25,11 +25,18 @@ from flows.integrations.mlflow.registry import (
     Registered,
     StoredModel,
 )
-from tests.support.served import MEMBERS, TEXTS, Served, mlflow_settings_kept, remake_elsewhere
+from tests.support.served import (
+    MEMBERS,
+    METRICS,
+    TEXTS,
+    Served,
+    mlflow_settings_kept,
+    pointed_at,
+    remake_elsewhere,
+)
 from tests.support.workspaces import let_go_of_databases
 
 ANN, BOB = MEMBERS
-METRICS = {"accuracy.masked": 0.9, "accuracy.merged": 0.7}
 SAID = "a-tag-that-is-nowhere-else"
 
 
@@ -54,15 +61,6 @@ def models(served: Served, empty_database: Path) -> Mlflow:
 
 def register(models: Mlflow, served: Served, card: ModelCard | None = None) -> Registered:
     return models.register(served.folder, card or served.card, METRICS, {"said": SAID})
-
-
-@contextlib.contextmanager
-def pointed_at(models: Mlflow) -> Iterator[None]:
-    """The two lines a user writes, undone afterwards."""
-    with mlflow_settings_kept():
-        mlflow.set_tracking_uri(models.tracking_uri)
-        mlflow.set_registry_uri(models.tracking_uri)
-        yield
 
 
 def files(folder: Path) -> set[str]:

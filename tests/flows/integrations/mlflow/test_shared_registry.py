@@ -10,8 +10,8 @@ import pytest
 from flows.integrations.mlflow.database import NoDatabaseError
 from flows.integrations.mlflow.registry import LiveModelError, ModelStoreError, Registered
 from flows.integrations.mlflow.shared_registry import MlflowServer
-from tests.flows.integrations.mlflow.test_registry import METRICS, TEXTS, pointed_at
-from tests.support.served import MEMBERS, Served
+from tests.flows.integrations.mlflow.test_registry import TEXTS
+from tests.support.served import MEMBERS, METRICS, Served, pointed_at
 from tests.support.servers import S3, Postgres, mlflow_server
 
 pytestmark = pytest.mark.slow

@@ -7,29 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.integrations.staging.staging import RemoteAddress, Staging
+from flows.integrations.staging.staging import Staging
 from flows.training.finetune import jobs, pending
 from flows.training.workers import assignments, worker
 from flows.training.workers.errors import AgentsFailedError
 from flows.training.workers.pool import Standing
 from flows.workspace.workspace import Workspace
-from tests.flows.training.workers.conftest import NAMES, finetune_by, vectors_and_masks
 from tests.support.pools import Act, Errand, LocalPool, SilentError, honest
+from tests.support.waiting import NAMES, finetune_by, staged, vectors_and_masks, with_build
 from tests.support.workspaces import marker
-
-
-def staged(place: Workspace) -> dict[str, int]:
-    """What is left in the staging area beside the public base model."""
-    found = Staging(RemoteAddress.of(place.dvc)).list()
-    return {path: size for path, size in found.items() if not path.startswith("base/")}
-
-
-def with_build(place: Workspace, **changes: object) -> Workspace:
-    """The workspace with other settings of `build`."""
-    settings = place.settings
-    build = settings.build.model_copy(update=changes)
-    place.__dict__["settings"] = settings.model_copy(update={"build": build})
-    return place
 
 
 def crash_after(count: int) -> Act:

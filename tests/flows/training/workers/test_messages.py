@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from flows.training.workers.messages import MANIFEST, Assignment, BaseFile, Failed
 from flows.workspace.settings import load_settings
 from flows.workspace.workspace import template
-from tests.flows.training.workers.test_checks import BASE, KEY, MACHINE, RUN, TASK, Given
+from tests.support.manifests import BASE, KEY, MACHINE, RUN, TASK, Given
 from tests.support.paths import SCHEMAS
 
 GOLDENS = Path(__file__).parent / "goldens"

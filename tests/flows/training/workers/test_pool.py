@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.integrations.staging.staging import RemoteAddress, Staging
-from flows.models.merge import current_state
+from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from tests.support.servers import prefect_server_on
 from tests.support.traces import traces

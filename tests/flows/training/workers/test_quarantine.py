@@ -12,9 +12,8 @@ from flows.training.workers.errors import AgentsFailedError, ContradictionError,
 from flows.training.workers.machines import admit, this_machine
 from flows.training.workers.quarantine import quarantined
 from flows.workspace.workspace import Workspace
-from tests.flows.training.workers.conftest import NAMES, finetune_by, vectors_and_masks
-from tests.flows.training.workers.test_assignments import staged, with_build
 from tests.support.pools import Errand, honest
+from tests.support.waiting import NAMES, finetune_by, staged, vectors_and_masks, with_build
 from tests.support.workspaces import build_plainly, opt_out_plainly, request
 
 

@@ -1,0 +1,139 @@
+"""What an audit looks at: one list, and what was found."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flows.erasure.tombstones.places import unknown
+from flows.errors import FlowError
+from flows.evidence.anchors import anchors
+from flows.evidence.inventory import Stock
+from flows.evidence.store_inventory import dvc_findings, mlflow_findings, report_findings
+from flows.evidence.verification import verify
+from lineage import Finding
+
+
+@dataclass(frozen=True)
+class AuditCheck:
+    """One thing that was looked at, in words, and what was found wrong."""
+
+    name: str
+    question: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All checks of one audit."""
+
+    checks: tuple[AuditCheck, ...]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Everything that was found."""
+        return [finding for check in self.checks for finding in check.findings]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "passed": not self.findings,
+            "checks": [
+                {
+                    **asdict(check),
+                    "passed": check.passed,
+                    "findings": [finding.model_dump() for finding in check.findings],
+                }
+                for check in self.checks
+            ],
+        }
+
+
+class AuditError(FlowError):
+    """The audit found something; `audit` holds all of it."""
+
+    def __init__(self, audit: Audit) -> None:
+        self.audit = audit
+        first = audit.findings[0]
+        super().__init__(
+            f"The audit found {len(audit.findings)}, first {first.where}: {first.found}",
+            remedy=first.remedy,
+        )
+
+
+def _log(check: str) -> Callable[[Stock], Iterable[Finding]]:
+    def findings(stock: Stock) -> Iterable[Finding]:
+        noted = anchors(stock.workspace) if check == "anchors" else ()
+        with stock.workspace.lineage.reader() as reader:
+            return reader.audit_findings(noted)[check]
+
+    return findings
+
+
+def _references(stock: Stock) -> Iterable[Finding]:
+    with stock.workspace.lineage.reader() as reader:
+        rows = reader.sql("SELECT table_name, column_name, value, missing_in FROM orphans").rows
+    for table, column, value, missing_in in rows:
+        yield Finding(
+            where=f"{table}.{column}",
+            found=f"{value} is not in {missing_in}.",
+            remedy="restore the lineage store from a backup.",
+        )
+
+
+def _sums(stock: Stock) -> Iterable[Finding]:
+    with stock.workspace.lineage.reader() as reader:
+        rows = reader.sql(
+            "SELECT state_seq, string_agg(lane, ', ' ORDER BY lane) FROM digest_check"
+            " WHERE NOT equal GROUP BY state_seq ORDER BY state_seq"
+        ).rows
+    for state_seq, lanes in rows:
+        yield Finding(
+            where=f"merge state {state_seq}",
+            found=f"lanes {lanes} of its members' digests do not sum to its own.",
+            remedy="find the altered row by the query in docs/cookbook.md.",
+        )
+
+
+def _departures(stock: Stock) -> Iterable[Finding]:
+    for one in unknown(stock.workspace):
+        yield Finding(
+            where=f"departure {one.request_id} of {one.contributor_key}",
+            found="it was carried out, and this workspace is older.",
+            remedy="run `sift opt-out run`: it carries it out again.",
+        )
+
+
+def _exactness(stock: Stock) -> Iterable[Finding]:
+    if not stock.states:
+        return
+    for check in verify(stock.workspace).checks:
+        if not check.passed:
+            yield Finding(
+                where=check.name, found=check.found, remedy="`sift verify` says what to do."
+            )
+
+
+CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
+    "audit log": ("Is every entry as written, in its place?", _log("chain")),
+    "anchors": (
+        "Does the log hold every entry that commits and certificates name?",
+        _log("anchors"),
+    ),
+    "rows": ("Does the log account for every row?", _log("rows")),
+    "names": ("Is each id the one its key was made from?", Stock.names),
+    "references": ("Does every reference lead somewhere?", _references),
+    "sums": ("Is each merge the sum of its members?", _sums),
+    "files": ("Are the files those that lineage knows?", Stock.files),
+    "records": ("Are records those in the files?", Stock.records),
+    "dvc": ("Do cache and remote hold what lineage says?", dvc_findings),
+    "mlflow": ("Does MLflow hold what lineage says?", mlflow_findings),
+    "departures": ("Is everybody gone who has left?", _departures),
+    "reports": ("Has every finished request its report?", report_findings),
+    "exactness": ("Is the merge, rebuilt, the same bytes?", _exactness),
+}
+"""Name → what is asked, and the work; in the order in which they are made."""

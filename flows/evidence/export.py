@@ -1,0 +1,71 @@
+"""Taking the champion out: a folder for somebody else, and a note of who has it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows.erasure.tombstones.places import require_nobody_back
+from flows.errors import FlowError, UsageError
+from flows.models.weights import save_model, served_sha256
+from flows.training.base_model import require_base
+from flows.workspace.texts import (
+    MAX_NAME_LENGTH,
+    MAX_REASON_LENGTH,
+    login_name,
+    require_nameless,
+    require_text,
+)
+from flows.workspace.workspace import Workspace
+
+
+def export(
+    workspace: Workspace,
+    folder: Path,
+    external_id: str | None,
+    recipient: str | None = None,
+    purpose: str | None = None,
+) -> tuple[Path, str]:
+    """Write the champion, masked for one contributor or unmasked, as a `from_pretrained` folder.
+
+    Lineage notes who receives it (None: the login name) and what for, before a byte is written:
+    they must be told of a later opt-out. Returns the folder and the SHA-256 of its weights. Raises
+    UsageError where the folder is not empty or the contributor is not a member, FlowError where
+    nothing is registered or where somebody is in it who had left.
+    """
+    require_nobody_back(workspace)
+    recipient = recipient or login_name()
+    require_text("recipient", recipient, MAX_NAME_LENGTH)
+    if purpose is not None:
+        require_text("purpose", purpose, MAX_REASON_LENGTH)
+    with workspace.lineage.reader() as reader:
+        champion = reader.champion(workspace.settings.model.name)
+        if champion is None:
+            raise FlowError("There is no champion yet.", remedy="run `sift build`.")
+        names = [row.external_id for row in reader.contributors() if row.external_id]
+        state = reader.state(champion.state_seq)
+        members = {member.contributor_key: member for member in reader.members(state.state_seq)}
+    member = None
+    if external_id is not None:
+        member = members.get(workspace.key_of(external_id))
+        if member is None:
+            raise UsageError(
+                f"Contributor {external_id!r} is not in version {champion.version}.",
+                remedy="leave --contributor out to export the unmasked model; "
+                "`sift contributors list` shows who is in.",
+            )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
+    require_nameless(names, recipient, purpose)
+    require_base(workspace)
+    sha256 = served_sha256(workspace, state, len(members), member)
+    with workspace.lineage.writer() as recorder:
+        recorder.disclose(
+            recipient=recipient,
+            purpose=purpose,
+            name=champion.name,
+            version=champion.version,
+            contributor_key=member.contributor_key if member else None,
+            weights_sha256=sha256,
+            at=datetime.now(UTC),
+        )
+    save_model(workspace, folder, state, len(members), member)
+    return folder, sha256

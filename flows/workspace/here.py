@@ -1,0 +1,32 @@
+"""The workspace that a flow works on: named by who starts it, else the folder that it runs in.
+
+It is no parameter of a flow: a deployment would let a request name any folder, and Prefect's store
+would keep paths.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from flows.workspace.workspace import Workspace
+
+PATIENCE_SECONDS = 24 * 3600.0
+"""How long a run that nobody waits for lets others finish that are changing the workspace."""
+
+_NAMED: ContextVar[Workspace | None] = ContextVar("workspace", default=None)
+
+
+@contextmanager
+def working_on(place: Workspace) -> Iterator[None]:
+    """Let the flows that are started within work on this workspace."""
+    token = _NAMED.set(place)
+    try:
+        yield
+    finally:
+        _NAMED.reset(token)
+
+
+def here() -> Workspace:
+    """The workspace of the flow that runs. Raises UsageError where its folder is none."""
+    return _NAMED.get() or Workspace.open(Path(), patience=PATIENCE_SECONDS)

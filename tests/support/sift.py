@@ -1,0 +1,40 @@
+"""The command line as a test types it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON and nothing else."""
+        return json.loads(self.out, parse_constant=_no_constant)
+
+    def refused(self, code: int, *phrases: str) -> None:
+        """Check that it ended in one line on standard error with these phrases in it."""
+        assert (self.code, self.out) == (code, "")
+        self.complained(*phrases)
+
+    def complained(self, *phrases: str) -> None:
+        """Check for one line on standard error that names facts and remedy."""
+        line = self.err.removesuffix("\n")
+        assert line.startswith("Error: ") and line.isprintable(), line
+        assert line.endswith("."), "whole sentences"
+        for phrase in phrases:
+            assert phrase in line, line
+
+
+Sift = Callable[..., Ended]
+
+
+def _no_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
