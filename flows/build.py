@@ -155,7 +155,7 @@ def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: in
 
 @sift_task("finetune on pool", tags=["finetune"], retries=2, run_name="finetune on {pool}")
 def finetune_on_pool(place: Workspace, work: Sequence[Job], pool: str) -> None:
-    """Have the agents of a work pool finetune; done contributors are not done again on a retry."""
+    """Have the workers of a work pool finetune; done contributors are not done again on a retry."""
     todo = pending(place, work)
     build_run = flow_run.get_id()
     with _showing(len(work) - len(todo), len(work)):

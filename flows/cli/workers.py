@@ -1,4 +1,4 @@
-"""`sift agents`: finetuning on the work pool of a Prefect server."""
+"""`sift workers`: finetuning on the work pool of a Prefect server."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,10 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.render import count, print_json, print_table, say
 
-app = group("Let the agents of a Prefect work pool finetune, and see what they gave back.")
+app = group("Let the workers of a Prefect work pool finetune, and see what they gave back.")
 
 
-@app.command(epilog=example("sift agents register gpu"))
+@app.command(epilog=example("sift workers register gpu"))
 def register(
     pool: Annotated[str, typer.Argument(help="The name of a Prefect work pool.")],
     json: JsonOption = False,
@@ -27,11 +27,11 @@ def register(
         print_json({"pool": pool, "deployment": name})
         return
     say(f"Registered {name}. Set build.pool to {pool} in params.yaml of a workspace,")
-    say(f"and start a worker on every machine: sift agents work {pool}")
+    say(f"and start a worker on every machine: sift workers start {pool}")
 
 
-@app.command(epilog=example("sift agents work gpu", "sift agents work gpu --name host-gpu1"))
-def work(
+@app.command(epilog=example("sift workers start gpu", "sift workers start gpu --name host-gpu1"))
+def start(
     pool: Annotated[str, typer.Argument(help="The name of a Prefect work pool.")],
     name: Annotated[
         str | None, typer.Option(help="The worker's name in Prefect; without it, a random one.")
@@ -49,7 +49,7 @@ def work(
 
 
 @app.command(
-    epilog=example("sift agents describe", "sift agents describe --device cuda --out gpu-3.json")
+    epilog=example("sift workers describe", "sift workers describe --device cuda --out gpu-3.json")
 )
 def describe(
     device: Annotated[
@@ -70,13 +70,13 @@ def describe(
         print_json(machine.model_dump())
         return
     write_description(machine, out)
-    say(f"Wrote {out}. Read it, then where the workspace is: sift agents admit {out.name}")
+    say(f"Wrote {out}. Read it, then where the workspace is: sift workers admit {out.name}")
 
 
-@app.command(epilog=example("sift agents admit gpu-3.json"))
+@app.command(epilog=example("sift workers admit gpu-3.json"))
 def admit(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="What `sift agents describe` printed.")
+        list[Path], typer.Argument(metavar="FILE...", help="What `sift workers describe` printed.")
     ],
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
@@ -97,7 +97,7 @@ def admit(
         say(f"Admitted {machine.machine_id[:16]}: {machine.platform}, {machine.device}.")
 
 
-@app.command(epilog=example("sift agents machines", "sift agents machines --dismiss 3f9a"))
+@app.command(epilog=example("sift workers machines", "sift workers machines --dismiss 3f9a"))
 def machines(
     dismiss: Annotated[
         str | None, typer.Option(metavar="ID", help="Let results of this machine count no more.")
@@ -134,10 +134,10 @@ def machines(
             right=6,
         )
     else:
-        say("None is admitted: only agents on a machine that is like this one count.")
+        say("None is admitted: only workers on a machine that is like this one count.")
 
 
-@app.command(epilog=example("sift agents quarantine", "sift agents quarantine --check"))
+@app.command(epilog=example("sift workers quarantine", "sift workers quarantine --check"))
 def quarantine(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 where anything is in quarantine.")
@@ -145,7 +145,7 @@ def quarantine(
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """List what agents gave back and did not count, each with the reason.
+    """List what workers gave back and did not count, each with the reason.
 
     The files are in .sift/quarantine. An opt-out destroys them.
     """

@@ -12,7 +12,7 @@ from flows.data.look_alikes import LookAlike, look_alikes
 from flows.erasure.removal import Removal
 from flows.erasure.renewal import own_values
 from flows.erasure.targets import DvcObjects, Files, Found, Holding, ModelVersions, shared_content
-from flows.erasure.worker_target import AgentArea
+from flows.erasure.worker_target import WorkerArea
 from flows.errors import UsageError
 from flows.integrations.dvc.repository import BOTH
 from flows.models.evaluate import aggregate
@@ -64,7 +64,7 @@ def plan(workspace: Workspace, request_id: str) -> Plan:
     needed = needed_content(workspace, impact)
     holdings: list[Holding] = [Files(workspace)]
     holdings += [DvcObjects(workspace, place, needed) for place in BOTH]
-    holdings += [ModelVersions(workspace), AgentArea(workspace)]
+    holdings += [ModelVersions(workspace), WorkerArea(workspace)]
     found = [
         one
         for holding in holdings

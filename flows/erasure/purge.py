@@ -30,7 +30,7 @@ from flows.erasure.targets import (
 )
 from flows.erasure.tombstones.copies import acknowledge
 from flows.erasure.tombstones.places import note
-from flows.erasure.worker_target import AGENTS, AgentArea
+from flows.erasure.worker_target import WORKERS, WorkerArea
 from flows.errors import FlowError
 from flows.integrations.dvc.repository import DvcError
 from flows.integrations.mlflow.registry import ModelStoreError
@@ -51,7 +51,7 @@ class PendingError(FlowError):
     """Some places could not be reached. What is pending there stands in lineage."""
 
 
-_IN_THE_REMOTE = frozenset({"dvc-remote", AGENTS})
+_IN_THE_REMOTE = frozenset({"dvc-remote", WORKERS})
 _UNREACHED = (DvcError, ModelStoreError, StagingError, StillThereError, OSError)
 Failures = dict[str, list[Exception]]
 """Request id → what kept an object of it from being destroyed."""
@@ -89,7 +89,7 @@ def _purge_together(place: Workspace, going: list[Removal], aside: Aside) -> Non
         DvcObjects(place, "dvc-cache", needed),
         ModelVersions(place),
         DvcObjects(place, "dvc-remote", needed),
-        AgentArea(place),
+        WorkerArea(place),
     )
     for holding in holdings:
         if not going:  # a hold since, on each of them

@@ -113,7 +113,7 @@ class Files:
         stays = current is not None and current not in impact.states
         keep = place.state_file(current.state_sha256) if current and stays else None
         states = sorted(path for path in place.merge.iterdir() if path != keep)
-        # Nobody can tell whose data a hostile agent's files hold; damaged ones say whose they were.
+        # Nobody can tell whose data a hostile worker's files hold; damaged ones say whose they were.
         hostile = [*sorted(place.quarantine.glob("*.bin")), *place.quarantine.glob(f"{key}-*")]
         return files | dict.fromkeys(states, "merge_state") | dict.fromkeys(hostile, "quarantined")
 

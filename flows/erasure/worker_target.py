@@ -1,4 +1,4 @@
-"""The area of agents in the remote, as a place that holds what a request withdraws."""
+"""The area of workers in the remote, as a place that holds what a request withdraws."""
 
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
@@ -10,19 +10,19 @@ from flows.training.workers.staging_area import withdraw
 from flows.workspace.workspace import Workspace
 from lineage import Impact, PurgeObject
 
-AGENTS = "agents"
+WORKERS = "workers"
 
 
-class AgentArea:
-    """What lies between us and agents in the remote: nothing that anybody waits for any more.
+class WorkerArea:
+    """What lies between us and workers in the remote: nothing that anybody waits for any more.
 
     An opt-out holds the lock of the workspace, so no build is at work. Whose data is in what was
-    left over is not looked up, and agents may have written anything under any name: all of it goes,
+    left over is not looked up, and workers may have written anything under any name: all of it goes,
     and the next build with a pool puts the base model there again. Lineage, which keeps the list,
     names each object by a keyed hash of its path.
     """
 
-    places = frozenset({AGENTS})
+    places = frozenset({WORKERS})
 
     def __init__(self, workspace: Workspace) -> None:
         self._dvc = workspace.dvc
@@ -35,13 +35,13 @@ class AgentArea:
     def find(self, removals: Sequence[Removal], impacts: Impacts) -> dict[str, list[Found]]:
         """Every object, with each of these requests."""
         left = [
-            Found(AGENTS, "agent_object", self._name(path), size)
+            Found(WORKERS, "worker_object", self._name(path), size)
             for path, size in self._staging.remains().items()
         ]
         return {removal.request_id: left for removal in removals}
 
     def expected(self, removal: Removal, impact: Impact) -> list[Found]:
-        """Lineage knows nothing of what agents left over: the next run looks again."""
+        """Lineage knows nothing of what workers left over: the next run looks again."""
         return []
 
     def spared(self) -> Collection[str]:
@@ -60,5 +60,5 @@ class AgentArea:
         return [row for row in rows if row.locator in left]
 
     def _name(self, path: str) -> str:
-        """How lineage names an object: its path is an agent's word, and holds what it likes."""
+        """How lineage names an object: its path is a worker's word, and holds what it likes."""
         return self._digests.path(path)

@@ -28,7 +28,7 @@ _PLACES = {
     "workspace": "Workspace",
     "dvc-cache": "Data version store, local cache",
     "dvc-remote": "Data version store, remote",
-    "agents": "Data version store, area of agents",
+    "workers": "Data version store, area of workers",
     "mlflow-registry": "Model registry",
     "mlflow-model": "Model files",
     "mlflow-run": "Model run",

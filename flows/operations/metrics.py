@@ -90,7 +90,7 @@ def _stock(workspace: Workspace) -> Iterator[Metric]:
     yield _one("sift_audit_log_entries", "Entries of the audit log", entries)
     folder = workspace.root / _QUARANTINE
     quarantined = len(list(folder.glob("*.json")))  # a reason beside each
-    yield _one("sift_quarantined", "Objects of agents that were refused", quarantined)
+    yield _one("sift_quarantined", "Objects of workers that were refused", quarantined)
 
 
 def _requests(workspace: Workspace) -> Iterator[Metric]:

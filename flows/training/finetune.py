@@ -128,7 +128,7 @@ def finetune_alone(
 def finetune_rows(
     method: MethodSettings, base: sift_core.BaseModel, rows: Sequence[dict[str, Any]]
 ) -> sift_core.Finetuned:
-    """Finetune on stored training rows: what this process and an agent elsewhere both do.
+    """Finetune on stored training rows: what this process and a worker elsewhere both do.
 
     Raises the errors of `sift_core.encode_examples` and `sift_core.finetune`.
     """

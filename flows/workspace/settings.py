@@ -104,7 +104,7 @@ class FinetuneSettings(_Section):
 class MethodSettings(_Section):
     """All that a finetuning depends on beside the base model's files and a contributor's rows.
 
-    Nothing else of `params.yaml` is told to an agent.
+    Nothing else of `params.yaml` is told to a worker.
     """
 
     labels: tuple[Name, ...]
@@ -114,7 +114,7 @@ class MethodSettings(_Section):
 
 
 class BuildSettings(_Section):
-    """How the work is handed out: to this process, or to the agents of a Prefect work pool."""
+    """How the work is handed out: to this process, or to the workers of a Prefect work pool."""
 
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = 100
     pool: Name | None = None

@@ -205,12 +205,12 @@ class Workspace:
 
     @property
     def machines(self) -> Path:
-        """Descriptions of the agents' machines whose results count: docs/scale.md."""
+        """Descriptions of the workers' machines whose results count: docs/scale.md."""
         return self.root / ".sift" / "machines"
 
     @property
     def quarantine(self) -> Path:
-        """What agents gave back and does not count."""
+        """What workers gave back and does not count."""
         return self.root / ".sift" / "quarantine"
 
     @property

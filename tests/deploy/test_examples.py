@@ -99,14 +99,14 @@ def test_the_compose_file_refers_to_nothing_that_is_not_there() -> None:
         assert value.startswith("${") or name == "POSTGRES_USER", "no secret stands in the file"
 
 
-def test_agents_and_servers_listen_on_loopback_of_the_host_alone() -> None:
+def test_workers_and_servers_listen_on_loopback_of_the_host_alone() -> None:
     ports = [port for s in compose()["services"].values() for port in s.get("ports", [])]
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
 
 
-@pytest.mark.parametrize("number", range(len(yaml(DEPLOY / "kubernetes" / "agents.yaml"))))
+@pytest.mark.parametrize("number", range(len(yaml(DEPLOY / "kubernetes" / "workers.yaml"))))
 def test_every_kubernetes_object_is_valid(number: int) -> None:
-    document = yaml(DEPLOY / "kubernetes" / "agents.yaml")[number]
+    document = yaml(DEPLOY / "kubernetes" / "workers.yaml")[number]
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
 
 
@@ -193,7 +193,7 @@ def test_every_server_of_the_compose_file_has_a_key_that_is_no_part_of_it() -> N
         services["prefect"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"] == "${PREFECT_KEY:?}"
     )
     assert services["mlflow"]["environment"]["SIFT_SERVER_KEY"] == "${MLFLOW_KEY:?}"
-    for name in ("agent", "pool", "orchestrator"):
+    for name in ("worker", "pool", "orchestrator"):
         assert services[name]["environment"]["PREFECT_API_AUTH_STRING"] == "${PREFECT_KEY:?}"
     passwords = [str(service.get("command")) for service in services.values()]
     assert not any("PASSWORD" in line or "KEY" in line for line in passwords), "seen by `ps`"

@@ -138,7 +138,7 @@ def test_a_team_with_a_lost_worker_and_two_leavers_ends_in_the_digests_of_one_pr
         objects = s3_server.contents(bucket)
         assert objects
         assert [key for key, data in objects.items() for n in left.values() if n in data] == []
-        assert [key for key in objects if "/agents/" in key and "/agents/base/" not in key] == []
+        assert [key for key in objects if "/workers/" in key and "/workers/base/" not in key] == []
     databases = {**needles, **{f"id {name}": name.encode() for name in LEAVERS}}
     # The journal's last segment ends by this; docs/stores.md says what a server needs for it.
     postgres_server.run("SELECT pg_switch_wal()", "CHECKPOINT")

@@ -228,7 +228,7 @@ def test_what_is_no_file_is_never_waited_for_nor_followed(
 ) -> None:
     staging = Staging(RemoteAddress(url=str(remote)))
     staging.put("work/out/other", b"x")
-    path = remote / "agents" / "work" / "out" / "object"
+    path = remote / "workers" / "work" / "out" / "object"
     TRAPS[trap](path, outside)
 
     with pytest.raises((StagingError, FileNotFoundError)):
@@ -246,7 +246,7 @@ def test_what_is_no_file_is_never_waited_for_nor_followed(
     assert staging.remains() == {"work/out/other": 1}
     TRAPS[trap](path, outside)
     clear(staging)
-    assert list((remote / "agents").iterdir()) == []
+    assert list((remote / "workers").iterdir()) == []
 
 
 FOLDER_TRAPS = [name for name in TRAPS if name not in ("folder", "second name of a file")]
@@ -258,7 +258,7 @@ def test_what_is_no_folder_is_never_gone_through(
     trap: str, where: str, remote: Path, outside: Path, tmp_path: Path
 ) -> None:
     staging = Staging(RemoteAddress(url=str(remote)))
-    path = remote / "agents" / where
+    path = remote / "workers" / where
     path.parent.mkdir(parents=True)
     TRAPS[trap](path, outside)
 
@@ -284,7 +284,7 @@ def test_an_area_that_is_no_folder_is_an_error_and_not_an_empty_one(
     trap: str, remote: Path, outside: Path
 ) -> None:
     """An opt-out must not take it for clean."""
-    TRAPS[trap](remote / "agents", outside)
+    TRAPS[trap](remote / "workers", outside)
     staging = Staging(RemoteAddress(url=str(remote)))
     for attempt in (
         staging.list,
@@ -301,7 +301,7 @@ def test_an_area_that_is_no_folder_is_an_error_and_not_an_empty_one(
 def test_depth_and_number_cost_no_more_than_their_own(remote: Path) -> None:
     staging = Staging(RemoteAddress(url=str(remote)))
     staging.put("work/out/x", b"x")
-    folder = os.open(remote / "agents" / "work", os.O_RDONLY)
+    folder = os.open(remote / "workers" / "work", os.O_RDONLY)
     for _ in range(3000):
         os.mkdir("d", dir_fd=folder)
         below = os.open("d", os.O_RDONLY, dir_fd=folder)
@@ -309,12 +309,12 @@ def test_depth_and_number_cost_no_more_than_their_own(remote: Path) -> None:
         folder = below
     os.close(folder)
     for number in range(2000):
-        (remote / "agents" / "work" / "out" / str(number)).touch()
+        (remote / "workers" / "work" / "out" / str(number)).touch()
 
     with pytest.raises(PlantedError, match="more than 1000"):
         staging.list("work/out", 1000)
     clear(staging)
-    assert list((remote / "agents").iterdir()) == []
+    assert list((remote / "workers").iterdir()) == []
 
 
 # A whole build, and an opt-out after it
@@ -327,7 +327,7 @@ def planting(trap: str, outside: Path, where: Callable[[Errand], list[str]]) -> 
         honest(errand)
         for path in where(errand):
             errand.staging.destroy(path)
-            target = Path(errand.remote.url) / "agents" / path
+            target = Path(errand.remote.url) / "workers" / path
             target.parent.mkdir(parents=True, exist_ok=True)
             TRAPS[trap](target, outside)
 
@@ -364,7 +364,7 @@ def naming(errand: Errand) -> None:
     for folder in (errand.assignment, f"{errand.assignment}/out", "base", f"base/{RAW} too"):
         errand.staging.put(f"{folder}/{RAW}", RAW.encode())
     errand.staging.put(f"{RAW}/{RAW}", RAW.encode())
-    (Path(errand.remote.url) / "agents" / f"{RAW} again").mkdir(exist_ok=True)
+    (Path(errand.remote.url) / "workers" / f"{RAW} again").mkdir(exist_ok=True)
 
 
 @pytest.mark.slow
@@ -398,7 +398,7 @@ def test_what_workers_left_is_gone_after_an_opt_out_and_stands_in_no_record_of_i
     build_plainly(waiting.root)
     staging = Staging(RemoteAddress.of(waiting.dvc))
     naming(Errand(RemoteAddress.of(waiting.dvc), "f" * 32, "", waiting.root))
-    area = Path(RemoteAddress.of(waiting.dvc).url) / "agents"
+    area = Path(RemoteAddress.of(waiting.dvc).url) / "workers"
     for trap, plant in TRAPS.items():
         plant(area / f"{RAW} {trap}", outside)
     removal = request(waiting, "reader 01")
@@ -414,13 +414,13 @@ def test_only_an_admitted_machine_is_worked_for(
     waiting: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.training.workers import worker
-    from flows.training.workers.errors import AgentsFailedError
+    from flows.training.workers.errors import WorkersFailedError
 
     other = this_machine("cpu").model_copy(update={"platform": "Linux riscv64 an abacus"})
     monkeypatch.setattr(worker, "this_machine", lambda device: other)
     with_build(waiting, attempts=1)
 
-    with pytest.raises(AgentsFailedError, match="its machine is not admitted"):
+    with pytest.raises(WorkersFailedError, match="its machine is not admitted"):
         finetune_by(waiting)
     admit(waiting, other)
     assert set(admitted(waiting)) == {other.machine_id}

@@ -32,7 +32,7 @@ EXPECTED = Expected(Kind(SHAPES, Grid(24), SIGN_SEED), BASE, DIGEST_SEED, MACHIN
 
 @dataclass
 class Given:
-    """What an agent gives back for `TASK`."""
+    """What a worker gives back for `TASK`."""
 
     vector: bytes
     mask: bytes

@@ -1,4 +1,4 @@
-"""Agents in this process: what a work pool does, without Prefect and without waiting."""
+"""Workers in this process: what a work pool does, without Prefect and without waiting."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from flows.training.workers.pool import Standing
 from flows.training.workers.worker import WithdrawnError, carry_out
 
 Act = Callable[["Errand"], None]
-"""What the agent of one run does; raising makes the run fail."""
+"""What the worker of one run does; raising makes the run fail."""
 
 
 @dataclass(frozen=True)
 class Errand:
-    """One run of an agent."""
+    """One run of a worker."""
 
     remote: RemoteAddress
     assignment: str

@@ -62,7 +62,7 @@ def vectors_and_masks(place: Workspace) -> dict[str, bytes]:
 
 
 def finetune_by(place: Workspace, *acts: Act) -> LocalPool:
-    """Have everyone who waits finetuned by agents that act so."""
-    pool = LocalPool(place.root.parent / "agent", list(acts or (honest,)))
+    """Have everyone who waits finetuned by workers that act so."""
+    pool = LocalPool(place.root.parent / "worker", list(acts or (honest,)))
     finetune_elsewhere(place, pending(place), pool, tick_seconds=0.0)
     return pool

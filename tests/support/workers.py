@@ -16,7 +16,7 @@ from tests.support.paths import ROOT
 from tests.support.servers import SERVER_KEY
 from tests.support.services import caller
 
-POOL = "agents"
+POOL = "workers"
 _SECONDS = 600.0
 
 
@@ -77,7 +77,7 @@ def _machine(home: Path, variables: Mapping[str, str], name: str) -> Machine:
     temporary = home / "tmp"
     temporary.mkdir(parents=True)
     own = {
-        "SIFT_AGENT_HOME": str(home / "agent"),
+        "SIFT_WORKER_HOME": str(home / "worker"),
         "PREFECT_HOME": str(home / "prefect"),
         "HOME": str(home),
         "TMPDIR": str(temporary),
@@ -85,7 +85,7 @@ def _machine(home: Path, variables: Mapping[str, str], name: str) -> Machine:
         "PREFECT_WORKER_QUERY_SECONDS": "2",
     }
     program = "import sys; from flows.cli import main; main()"
-    command = [sys.executable, "-c", program, "agents", "work", POOL, "--name", name]
+    command = [sys.executable, "-c", program, "workers", "start", POOL, "--name", name]
     with (home / "worker.log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -126,7 +126,7 @@ def run(*arguments: str, variables: Mapping[str, str]) -> str:
 
 def make_pool(variables: Mapping[str, str]) -> None:
     """The work pool, and our deployment on it."""
-    assert "finetune-shard/agents" in run("agents", "register", POOL, variables=variables)
+    assert "finetune-shard/workers" in run("workers", "register", POOL, variables=variables)
 
 
 def until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -1,12 +1,12 @@
-"""The door to the staging area: where work lies between us and agents, in the DVC remote.
+"""The door to the staging area: where work lies between us and workers, in the DVC remote.
 
-    agents/base/<base id>/<file>             the base model, public; kept for the next build
-    agents/<assignment>/assignment.json      what is to be done; while it is there, it is wanted
-    agents/<assignment>/in/<SHA-256>         rows of its contributors
-    agents/<assignment>/out/<SHA-256>        vectors and masks
-    agents/<assignment>/out/<key>.json       one manifest per contributor
+    workers/base/<base id>/<file>             the base model, public; kept for the next build
+    workers/<assignment>/assignment.json      what is to be done; while it is there, it is wanted
+    workers/<assignment>/in/<SHA-256>         rows of its contributors
+    workers/<assignment>/out/<SHA-256>        vectors and masks
+    workers/<assignment>/out/<key>.json       one manifest per contributor
 
-Beside DVC's own objects, never among them: an agent's credentials need to reach nothing but this
+Beside DVC's own objects, never among them: a worker's credentials need to reach nothing but this
 area. DVC's file systems carry it, so whatever can be a DVC remote will do; a folder is carried by
 `staging_folder`, since it can hold traps. Everything of an assignment lies in its own folder, which
 goes as a whole.
@@ -32,10 +32,10 @@ from flows.integrations.staging.folder import PlantedError, SharedFolder, Stagin
 
 __all__ = ["AREA", "BASES", "PlantedError", "RemoteAddress", "Staging", "StagingError"]
 
-AREA = "agents"
+AREA = "workers"
 BASES = "base"
 _SHARED_OPTIONS = ("endpointurl", "region", "use_ssl")
-"""What agents are told of a remote beside its url. Credentials are each agent's own."""
+"""What workers are told of a remote beside its url. Credentials are each worker's own."""
 _BLOCK_BYTES = 1 << 20
 
 for _name in ("dvc", "dvc_objects"):

@@ -1,4 +1,4 @@
-"""Contributors out to agents, checked vectors back: the side that alone writes lineage.
+"""Contributors out to workers, checked vectors back: the side that alone writes lineage.
 
 Shards are handed out as assignments, several at a time. Every tick looks for new manifests of all
 of them, so work is recorded as it finishes, whatever becomes of the rest of its shard. An
@@ -22,7 +22,7 @@ from flows.training.base_model import base_record, load_base
 from flows.training.finetune import Job
 from flows.training.workers.attendance import Attendance
 from flows.training.workers.checks import Expected
-from flows.training.workers.errors import AgentsFailedError
+from flows.training.workers.errors import WorkersFailedError
 from flows.training.workers.machines import known
 from flows.training.workers.messages import MANIFEST_BYTES, Assignment, BaseFile
 from flows.training.workers.pool import Pool, Standing
@@ -36,10 +36,10 @@ from sift_core import Grid, Kind
 TICK_SECONDS = 2.0
 """How often Prefect and the staging area are asked."""
 _OBJECTS_OF_ONE = 10
-"""More objects of one contributor no agent gives back: manifest, vector, mask, drafts of them."""
-_UNKNOWN_MACHINE = "its machine is not admitted (`sift agents describe` there, then `admit`)"
+"""More objects of one contributor no worker gives back: manifest, vector, mask, drafts of them."""
+_UNKNOWN_MACHINE = "its machine is not admitted (`sift workers describe` there, then `admit`)"
 _MEND = (
-    "see `sift agents quarantine` and the runs in Prefect, mend the agents, then run `sift build` "
+    "see `sift workers quarantine` and the runs in Prefect, mend the workers, then run `sift build` "
     "again: it goes on with who is missing."
 )
 
@@ -51,9 +51,9 @@ def finetune_elsewhere(
     flow_run_id: str | None = None,
     tick_seconds: float = TICK_SECONDS,
 ) -> None:
-    """Have contributors finetuned by the agents of a pool; each is recorded soon after it is here.
+    """Have contributors finetuned by the workers of a pool; each is recorded soon after it is here.
 
-    Raises AgentsFailedError for those that no agent did well, after all others are recorded;
+    Raises WorkersFailedError for those that no worker did well, after all others are recorded;
     ContradictionError, StagingError, PoolError. Whatever happens, nothing is left in the staging
     area but the base model; a killed process leaves it to the next build or opt-out.
     """
@@ -85,7 +85,7 @@ def finetune_elsewhere(
 
 @dataclass
 class _HandedOut:
-    """An assignment that is with an agent; `open_` are the jobs whose manifests are awaited."""
+    """An assignment that is with a worker; `open_` are the jobs whose manifests are awaited."""
 
     name: str
     run: str
@@ -146,20 +146,20 @@ class _Giver:
             yield from self._tick()
 
     def stop(self) -> None:
-        """Take back what is out: all folders go, and its agents are told."""
+        """Take back what is out: all folders go, and its workers are told."""
         clear(self._staging)
         for handed in self._out:
             self._pool.cancel(handed.run)
         self._out = []
 
     def require_done(self) -> None:
-        """Raise AgentsFailedError where somebody was given up."""
+        """Raise WorkersFailedError where somebody was given up."""
         limit = self._settings.attempts
         lost = {key: why for key, why in self._failures.items() if len(why) >= limit}
         lost = {key: why for key, why in lost.items() if key not in self._done}
         if lost:
             key, why = sorted(lost.items())[0]
-            raise AgentsFailedError(
+            raise WorkersFailedError(
                 f"{len(lost)} contributors have no vector after {limit} attempts each, the first "
                 f"{key}: {', then '.join(why)}. All others are recorded.",
                 remedy=_MEND,
@@ -172,8 +172,8 @@ class _Giver:
             try:
                 progress = list(self._collect(handed))
             except PlantedError:
-                self._pool.give_up(handed.run, "Its folder holds what no agent puts there.")
-                self._lose(handed, "its folder held what no agent puts there")
+                self._pool.give_up(handed.run, "Its folder holds what no worker puts there.")
+                self._lose(handed, "its folder held what no worker puts there")
                 continue
             yield from progress
             if progress or standing.phase == "waiting" or standing.name != handed.standing:
@@ -243,7 +243,7 @@ class _Giver:
     def _lose(self, handed: _HandedOut, why: str) -> None:
         """End an assignment that is not whole, and hand out the rest again.
 
-        Agents go by the order they are given, so the contributor at whom it stopped may be the
+        Workers go by the order they are given, so the contributor at whom it stopped may be the
         cause and goes alone; the others have failed at nothing.
         """
         stopped_at, *others = handed.open_.values()
@@ -259,11 +259,11 @@ class _Giver:
             again.append(job)
 
     def _require_fruit(self) -> None:
-        """Raise AgentsFailedError where so many assignments in a row gave nothing: all are sick."""
+        """Raise WorkersFailedError where so many assignments in a row gave nothing: all are sick."""
         most = self._settings.attempts * self._settings.in_flight
         if self._fruitless >= most:
             last = list(self._failures.values())[-1][-1]
-            raise AgentsFailedError(
+            raise WorkersFailedError(
                 f"{most} assignments in a row gave nothing that counts, the last: {last}. What was "
                 "done before is recorded.",
                 remedy=_MEND,

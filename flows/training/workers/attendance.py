@@ -38,6 +38,6 @@ class Attendance:
             return
         self._missing = missing
         if missing:
-            start = f"start one: sift agents work {self._pool.name}"
-            event("agents.no_worker_online", level=logging.WARNING, remedy=start)
+            start = f"start one: sift workers start {self._pool.name}"
+            event("workers.no_worker_online", level=logging.WARNING, remedy=start)
         tell(f"Waiting for a worker of {self._pool.name}", 0 if missing else 1, 1)

@@ -1,4 +1,4 @@
-"""What is asked of an agent's manifest and files before they count.
+"""What is asked of a worker's manifest and files before they count.
 
 Reading is as strict as merging: canonical form to the byte, names and shapes of this base model,
 grid, sign seed, one finite positive magnitude per set bit. Signs cannot be wrong in such a file: it
@@ -29,12 +29,12 @@ from flows.training.workers.machines import Machine
 from flows.training.workers.messages import MANIFEST, MANIFEST_BYTES, Failed, Finished, Stored, Task
 from sift_core import InspectedVector, Kind, StoredVector
 
-_AGAIN = "nothing: the contributor is given to an agent again; `sift agents quarantine` lists it."
+_AGAIN = "nothing: the contributor is given to a worker again; `sift workers quarantine` lists it."
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What every agent's files must be like, who may be in them, and where they may be made."""
+    """What every worker's files must be like, who may be in them, and where they may be made."""
 
     kind: Kind
     base_id: str
@@ -137,5 +137,5 @@ def inspect(files: StoredVector, manifest: Finished, expected: Expected) -> Insp
 
 
 def refused(kind: type[QuarantinedError], facts: str) -> QuarantinedError:
-    """The error of work that does not count. Texts are ours: an agent's own could say anything."""
+    """The error of work that does not count. Texts are ours: a worker's own could say anything."""
     return kind(facts, remedy=_AGAIN)

@@ -1,17 +1,17 @@
-"""What can be wrong with what an agent gives back."""
+"""What can be wrong with what a worker gives back."""
 
 from flows.errors import FlowError
 
 
-class AgentsFailedError(FlowError):
-    """Some contributors have no valid vector after as many agents as were to try.
+class WorkersFailedError(FlowError):
+    """Some contributors have no valid vector after as many workers as were to try.
 
     What others finished is recorded: the same command goes on from there.
     """
 
 
 class ContradictionError(FlowError):
-    """Two agents in one environment gave other bits for one finetuning: one of them is wrong."""
+    """Two workers in one environment gave other bits for one finetuning: one of them is wrong."""
 
 
 class PoolError(FlowError):
@@ -21,7 +21,7 @@ class PoolError(FlowError):
 
 
 class QuarantinedError(FlowError):
-    """Base of everything for which an agent's work does not count; the file is quarantined."""
+    """Base of everything for which a worker's work does not count; the file is quarantined."""
 
 
 class ManifestError(QuarantinedError):
@@ -49,7 +49,7 @@ class ObjectInvalidError(QuarantinedError):
 
 
 class DigestError(QuarantinedError):
-    """The linear digest that an agent claims is not that of its vector."""
+    """The linear digest that a worker claims is not that of its vector."""
 
 
 class SpotCheckError(QuarantinedError):

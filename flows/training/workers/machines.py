@@ -1,7 +1,7 @@
 """The machines that may finetune: described on the machine, admitted by the operator.
 
-Lineage keeps for years what it says of a machine, so none of its words comes from an agent: an
-agent names its machine by the digest of a description, and only what the operator has read and
+Lineage keeps for years what it says of a machine, so none of its words comes from a worker: an
+worker names its machine by the digest of a description, and only what the operator has read and
 admitted (`.sift/machines/<id>.json`), or this machine's own, is known here.
 """
 
@@ -28,7 +28,7 @@ _Model = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ()@.,:+_/-]{1,12
 
 
 class Machine(BaseModel):
-    """Software and machine of finetunings: what `sift agents describe` prints there."""
+    """Software and machine of finetunings: what `sift workers describe` prints there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class Machine(BaseModel):
 
     @property
     def machine_id(self) -> str:
-        """The SHA-256 of the description, which is all that an agent says of it."""
+        """The SHA-256 of the description, which is all that a worker says of it."""
         text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return sift_core.sha256_of(text.encode())
 
@@ -57,7 +57,7 @@ def this_machine(device: str) -> Machine:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(
             f"This machine has no device {device}.",
-            remedy="run this where agents finetune, or name the device with --device.",
+            remedy="run this where workers finetune, or name the device with --device.",
         )
     try:
         return Machine.model_validate(machine_facts(device))
@@ -101,7 +101,7 @@ def write_description(machine: Machine, path: Path) -> None:
         ) from error
 
 
-_DESCRIBE = "write it there with `sift agents describe --out FILE`; nothing was admitted."
+_DESCRIBE = "write it there with `sift workers describe --out FILE`; nothing was admitted."
 
 
 def admit(workspace: Workspace, machine: Machine) -> None:
@@ -118,7 +118,7 @@ def dismiss(workspace: Workspace, machine_id: str) -> None:
     if len(found) != 1:
         raise UsageError(
             f"{len(found)} admitted machines have an id that begins with {machine_id[:64]!r}.",
-            remedy="`sift agents machines` lists them.",
+            remedy="`sift workers machines` lists them.",
         )
     (workspace.machines / f"{found[0]}.json").unlink()
 

@@ -1,9 +1,9 @@
-"""What is said to an agent and what it says back, as versioned forms (docs/schemas).
+"""What is said to a worker and what it says back, as versioned forms (docs/schemas).
 
 Both lie in the staging area of the remote, not in Prefect's store: what names a contributor's data
 is destroyed with that data. A manifest comes from a machine nobody trusts, so every field is what
 was assigned, a digest of bytes that are looked at, a word of a closed list or a coarse number: what
-lineage keeps for ever holds no text of an agent's.
+lineage keeps for ever holds no text of a worker's.
 """
 
 from typing import Annotated, Literal
@@ -79,7 +79,7 @@ class Task(_Form):
 
 
 class Assignment(_Form):
-    """A shard as an agent is given it."""
+    """A shard as a worker is given it."""
 
     format: Literal["sift-assignment/1"] = "sift-assignment/1"
     base_id: Sha256
@@ -87,7 +87,7 @@ class Assignment(_Form):
     method: MethodSettings
     tasks: tuple[Task, ...]
     machines: tuple[Sha256, ...]
-    """Ids of the machines whose results count: an agent on another one does not begin."""
+    """Ids of the machines whose results count: a worker on another one does not begin."""
 
 
 class Stored(_Form):
@@ -98,7 +98,7 @@ class Stored(_Form):
 
 
 class Finished(_Form):
-    """A finetuning that an agent says it has done."""
+    """A finetuning that a worker says it has done."""
 
     format: Literal["sift-manifest/1"] = "sift-manifest/1"
     outcome: Literal["finished"] = "finished"
@@ -116,9 +116,9 @@ class Finished(_Form):
 
 
 class Failed(_Form):
-    """A finetuning that an agent says it cannot do; `error` is the name of our own error, no more.
+    """A finetuning that a worker says it cannot do; `error` is the name of our own error, no more.
 
-    An error's text could hold anything that an agent has seen.
+    An error's text could hold anything that a worker has seen.
     """
 
     format: Literal["sift-manifest/1"] = "sift-manifest/1"

@@ -17,7 +17,7 @@ DEPLOYMENT = "finetune-shard"
 class Standing:
     """How a run stands: `name` is Prefect's word for it, `detail` what the run itself says.
 
-    The name is of Prefect's closed list of types. The detail comes from an agent, so it is looked
+    The name is of Prefect's closed list of types. The detail comes from a worker, so it is looked
     at and never shown.
     """
 
@@ -64,7 +64,7 @@ class PrefectPool:
             except ObjectNotFound:
                 raise PoolError(
                     f"Prefect has no deployment {DEPLOYMENT}/{name}.",
-                    remedy=f"register it with `sift agents register {name}`.",
+                    remedy=f"register it with `sift workers register {name}`.",
                 ) from None
         self._deployment = found.id
 
@@ -124,7 +124,7 @@ class PrefectPool:
             return bool(online_workers(self._client, self.name))
 
     def give_up(self, run: str, why: str) -> None:
-        """Set the run to Crashed, whatever its agent goes on to say."""
+        """Set the run to Crashed, whatever its worker goes on to say."""
         from prefect.states import Crashed
 
         with _translated():
@@ -187,14 +187,14 @@ def _ensure_pool(name: str) -> None:
 
 
 def require_server() -> None:
-    """Raise PoolError where Prefect would start a temporary server, which no agent can reach."""
+    """Raise PoolError where Prefect would start a temporary server, which no worker can reach."""
     from prefect.settings import PREFECT_API_URL
 
     if PREFECT_API_URL.value() is None:
         raise PoolError(
-            "There is no Prefect server that agents could reach.",
+            "There is no Prefect server that workers could reach.",
             remedy="start one (docs/scale.md) and set PREFECT_API_URL, here and on every "
-            "agent; or set build.pool to null.",
+            "worker; or set build.pool to null.",
         )
 
 

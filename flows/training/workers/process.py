@@ -1,10 +1,10 @@
-"""An agent's worker: it runs `finetune-shard`, and nothing else that a server could ask for."""
+"""A process that works for a pool: it runs `finetune-shard`, and nothing else that a server could ask for."""
 
 from pathlib import Path
 
 from flows.integrations.prefect.worker import work as work_for
 from flows.training.workers.pool import require_server
-from flows.training.workers.worker import agent_home
+from flows.training.workers.worker import worker_home
 
 ENTRYPOINT = "flows.training.workers.flow.finetune_shard"
 
@@ -12,6 +12,6 @@ ENTRYPOINT = "flows.training.workers.flow.finetune_shard"
 def work(pool: str, name: str | None, limit: int) -> None:
     """Work for a pool until told to end. Raises PoolError where no server is named."""
     require_server()
-    home: Path = agent_home()
+    home: Path = worker_home()
     home.mkdir(parents=True, exist_ok=True)
     work_for(pool, name, lambda: {pool: ENTRYPOINT}, home, limit)

@@ -1,9 +1,9 @@
-"""What agents gave back that did not count, with its reason: `.sift/quarantine/`.
+"""What workers gave back that did not count, with its reason: `.sift/quarantine/`.
 
     <contributor key>-<SHA-256, half>.bin     the bytes, as they came; never read again by us
     <contributor key>-<SHA-256, half>.json    what it was said to be, and why it does not count
 
-Nobody can tell whose data a hostile agent has put into a file, so an opt-out of anybody destroys
+Nobody can tell whose data a hostile worker has put into a file, so an opt-out of anybody destroys
 the bytes of all; reasons hold none, and go with their own contributor.
 """
 
@@ -24,7 +24,7 @@ Part = Literal["manifest", "vector", "mask"]
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One file that did not count. `run` is Prefect's id of the agent's flow run."""
+    """One file that did not count. `run` is Prefect's id of the worker's flow run."""
 
     contributor_key: str
     what: Part
@@ -43,7 +43,7 @@ class Quarantined:
 def quarantine(
     workspace: Workspace, key: str, files: Mapping[Part, Path], why: QuarantinedError, run: str
 ) -> list[Quarantined]:
-    """Move an agent's files here, beside the reason; those that are there."""
+    """Move a worker's files here, beside the reason; those that are there."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     rows = []
     for what, path in files.items():
@@ -76,5 +76,5 @@ def require_none(rows: Sequence[Quarantined]) -> None:
     if rows:
         raise QuarantinedError(
             f"In quarantine: {len(rows)}, the newest for {rows[-1].reason}.",
-            remedy="see which agents wrote them; delete what is settled from .sift/quarantine.",
+            remedy="see which workers wrote them; delete what is settled from .sift/quarantine.",
         )

@@ -1,4 +1,4 @@
-"""One contributor's result from an agent: checked, kept and recorded, or quarantined and named."""
+"""One contributor's result from a worker: checked, kept and recorded, or quarantined and named."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ from sift_core import BaseModel, InspectedVector, StoredVector
 
 
 class Receiver:
-    """Takes in what agents give back. `checked_here` are the jobs that are run again here."""
+    """Takes in what workers give back. `checked_here` are the jobs that are run again here."""
 
     def __init__(
         self,
@@ -54,16 +54,16 @@ class Receiver:
     ) -> str | None:
         """Take in one manifest and what it names. None; or why it does not count, in few words.
 
-        `since` is when its agent can have begun with it. What does not count is in quarantine
+        `since` is when its worker can have begun with it. What does not count is in quarantine
         afterwards.
         """
         key = job.dataset.contributor_key
-        with self._workspace.scratch("agents") as scratch:
+        with self._workspace.scratch("workers") as scratch:
             (scratch / "manifest").write_bytes(data)
             try:
                 manifest = read_manifest(data, task_of(job), self._expected)
                 if isinstance(manifest, Failed):
-                    return f"{manifest.error} by its agent"
+                    return f"{manifest.error} by its worker"
                 files = fetch_objects(
                     self._staging, f"{assignment}/out", manifest, self._expected, scratch
                 )
@@ -94,7 +94,7 @@ class Receiver:
         vector, environment = self._accepted[job.run_id]
         if isinstance(manifest, Failed) or manifest.vector.sha256 == vector:
             return
-        with self._workspace.scratch("agents") as scratch:
+        with self._workspace.scratch("workers") as scratch:
             (scratch / "manifest").write_bytes(data)
             why = refused(OtherBitsError, "A second result has other bits than the one recorded.")
             key = job.dataset.contributor_key
@@ -110,9 +110,9 @@ class Receiver:
         """Raise ContradictionError where one environment gave two results for one finetuning."""
         if self._contradicted:
             raise ContradictionError(
-                f"Agents in one environment gave other bits for the same finetuning, of "
+                f"Workers in one environment gave other bits for the same finetuning, of "
                 f"contributor {self._contradicted[0]}.",
-                remedy="see `sift agents quarantine`; run `sift build` with build.spot_check, and "
+                remedy="see `sift workers quarantine`; run `sift build` with build.spot_check, and "
                 "set another finetune.seed where a vector is to be made anew.",
             )
 
@@ -170,7 +170,7 @@ class Receiver:
 
 
 def task_of(job: Job) -> Task:
-    """A job as an agent is told it."""
+    """A job as a worker is told it."""
     return Task(
         contributor_key=job.dataset.contributor_key,
         run_id=job.run_id,

@@ -11,7 +11,7 @@ _MOST_BASE_FILES = 100_000
 def clear(staging: Staging) -> None:
     """Destroy everything but the base model: whoever left it is not waited for any more.
 
-    An agent that is still at work finds its assignment gone, and gives nothing back.
+    A worker that is still at work finds its assignment gone, and gives nothing back.
     """
     for name in sorted(staging.names() - {BASES}):
         withdraw(staging, name)
@@ -28,7 +28,7 @@ def put_base(
 ) -> tuple[BaseFile, ...]:
     """Let the staging area hold this base model and nothing else of the kind; its files.
 
-    What is there in the right size is left as it is, unless `afresh`: agents compare the content.
+    What is there in the right size is left as it is, unless `afresh`: workers compare the content.
     """
     target = f"{BASES}/{base_id}"
     own = {

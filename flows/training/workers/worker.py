@@ -1,7 +1,7 @@
-"""What an agent does: fetch, finetune each contributor alone, give back.
+"""What a worker does: fetch, finetune each contributor alone, give back.
 
-An agent has the code and the remote; no workspace and no lineage. Of a contributor it holds rows
-and vector in memory only: nothing of them is ever on its disk, so a killed agent leaves nothing
+A worker has the code and the remote; no workspace and no lineage. Of a contributor it holds rows
+and vector in memory only: nothing of them is ever on its disk, so a killed worker leaves nothing
 there. The base model, which is public, is kept between assignments.
 """
 
@@ -38,19 +38,19 @@ class UnknownMachineError(FlowError):
 
 
 class WithdrawnError(FlowError):
-    """The assignment is not wanted any more: given to another agent, or its build has ended."""
+    """The assignment is not wanted any more: given to another worker, or its build has ended."""
 
 
-def agent_home() -> Path:
-    """Where an agent keeps base models: $SIFT_AGENT_HOME, else ~/.cache/sift-agent."""
-    if own := os.environ.get("SIFT_AGENT_HOME"):
+def worker_home() -> Path:
+    """Where a worker keeps base models: $SIFT_WORKER_HOME, else ~/.cache/sift-worker."""
+    if own := os.environ.get("SIFT_WORKER_HOME"):
         return Path(own)
     try:
-        return Path.home() / ".cache" / "sift-agent"
+        return Path.home() / ".cache" / "sift-worker"
     except RuntimeError as error:
         raise FlowError(
-            "This user has no home, where an agent would keep base models.",
-            remedy="set SIFT_AGENT_HOME to a folder of the agent's own.",
+            "This user has no home, where a worker would keep base models.",
+            remedy="set SIFT_WORKER_HOME to a folder of the worker's own.",
         ) from error
 
 
@@ -79,8 +79,8 @@ def _machine(given: Assignment) -> str:
     if machine not in given.machines:
         raise UnknownMachineError(
             f"This machine, {machine[:16]}…, is not admitted in the workspace.",
-            remedy="write `sift agents describe --out FILE` here; whoever builds reads it, and "
-            "admits it with `sift agents admit FILE`.",
+            remedy="write `sift workers describe --out FILE` here; whoever builds reads it, and "
+            "admits it with `sift workers admit FILE`.",
         )
     return machine
 
@@ -156,7 +156,7 @@ def _require_wanted(staging: Staging, assignment: str) -> None:
 def _withdrawn(assignment: str) -> WithdrawnError:
     return WithdrawnError(
         f"Assignment {assignment} is not wanted any more.",
-        remedy="none needed: it was given to another agent, or its build has ended.",
+        remedy="none needed: it was given to another worker, or its build has ended.",
     )
 
 
@@ -223,5 +223,5 @@ def _fetch_base(staging: Staging, given: Assignment, folder: Path) -> None:
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             staging.fetch(f"{BASES}/{given.base_id}/{file.name}", target, file.bytes)
-        if not folder.is_dir():  # another agent of this machine may have been quicker
+        if not folder.is_dir():  # another worker of this machine may have been quicker
             draft.replace(folder)

@@ -14,7 +14,7 @@ import pytest
 
 from flows.errors import FlowError
 from flows.telemetry import house_nameless
-from flows.training.workers.worker import agent_home
+from flows.training.workers.worker import worker_home
 from flows.workspace.texts import login_name
 from tests.support.paths import ROOT
 from tests.support.workspaces import reviews
@@ -54,10 +54,10 @@ def test_whoever_has_no_home_gets_one_in_the_workspace(
 
 
 @pytest.mark.usefixtures("nameless")
-def test_an_agent_without_a_home_says_what_to_set() -> None:
+def test_an_worker_without_a_home_says_what_to_set() -> None:
     with pytest.raises(FlowError, match="no home") as refused:
-        agent_home()
-    assert "SIFT_AGENT_HOME" in refused.value.remedy
+        worker_home()
+    assert "SIFT_WORKER_HOME" in refused.value.remedy
 
 
 def test_whoever_has_a_name_keeps_their_home(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`sift agents`: what a person reads."""
+"""`sift workers`: what a person reads."""
 
 from pathlib import Path
 
@@ -13,25 +13,25 @@ def test_what_is_in_quarantine_is_listed_with_its_reason(
     fresh: Workspace, sift: Sift, tmp_path: Path
 ) -> None:
     key = fresh.key_of("ann")
-    assert sift("agents", "quarantine", "--check", "-w", fresh.root).code == 0
+    assert sift("workers", "quarantine", "--check", "-w", fresh.root).code == 0
     (tmp_path / "v").write_bytes(b"whatever")
     why = refused(DigestError, "The linear digest is not that of the vector.")
     quarantine(fresh, key, {"vector": tmp_path / "v"}, why, "0c0c0c0c-run")
 
-    (row,) = sift("agents", "quarantine", "-w", fresh.root, "--json").json["quarantined"]
+    (row,) = sift("workers", "quarantine", "-w", fresh.root, "--json").json["quarantined"]
     assert (row["contributor_key"], row["reason"], row["bytes"]) == (key, "DigestError", 8)
-    table = sift("agents", "quarantine", "-w", fresh.root)
+    table = sift("workers", "quarantine", "-w", fresh.root)
     assert table.code == 0 and "DigestError" in table.out and key[:12] in table.out
-    checked = sift("agents", "quarantine", "--check", "-w", fresh.root)
+    checked = sift("workers", "quarantine", "--check", "-w", fresh.root)
     assert checked.code == 1
     checked.complained("In quarantine: 1", "DigestError")
 
 
-def test_a_pool_without_a_server_that_agents_could_reach_is_refused(sift: Sift) -> None:
+def test_a_pool_without_a_server_that_workers_could_reach_is_refused(sift: Sift) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        ended = sift("agents", "register", "gpu")
+        ended = sift("workers", "register", "gpu")
     ended.refused(2, "There is no Prefect server", "PREFECT_API_URL")
 
 
@@ -40,5 +40,5 @@ def test_a_server_that_does_not_answer_is_named(sift: Sift) -> None:
 
     settings = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(settings):
-        ended = sift("agents", "register", "gpu")
+        ended = sift("workers", "register", "gpu")
     ended.refused(2, "The Prefect server does not answer")

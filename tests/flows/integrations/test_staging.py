@@ -79,7 +79,7 @@ def test_a_remote_that_cannot_be_reached_is_an_error_of_ours(tmp_path: Path) -> 
         Staging(RemoteAddress(url=str(tmp_path / "remote"))).put("a/x", b"x")
 
 
-def test_agents_are_told_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_told_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = {
         "url": "s3://bucket/films",
         "endpointurl": "http://127.0.0.1:9000",

@@ -1,4 +1,4 @@
-"""Whatever becomes of agents, the vectors are those that this process would have made."""
+"""Whatever becomes of workers, the vectors are those that this process would have made."""
 
 import shutil
 import time
@@ -10,7 +10,7 @@ import pytest
 from flows.integrations.staging.staging import Staging
 from flows.training.finetune import jobs, pending
 from flows.training.workers import assignments, worker
-from flows.training.workers.errors import AgentsFailedError
+from flows.training.workers.errors import WorkersFailedError
 from flows.training.workers.pool import Standing
 from flows.workspace.workspace import Workspace
 from tests.support.pools import Act, Errand, LocalPool, SilentError, honest
@@ -19,7 +19,7 @@ from tests.support.workspaces import marker
 
 
 def crash_after(count: int) -> Act:
-    """An agent that dies when it has given back so many."""
+    """A worker that dies when it has given back so many."""
 
     def act(errand: Errand) -> None:
         left = iter(range(count))
@@ -37,7 +37,7 @@ def crash_after(count: int) -> Act:
     return act
 
 
-def test_agents_end_in_the_bytes_of_this_process_and_leave_nothing_staged(
+def test_workers_end_in_the_bytes_of_this_process_and_leave_nothing_staged(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
     with_build(waiting, shard_size=2)
@@ -53,7 +53,7 @@ def test_agents_end_in_the_bytes_of_this_process_and_leave_nothing_staged(
     assert not [word for words in [*named, NAMES] for word in words if word in told]
 
 
-def test_what_a_crashed_agent_finished_counts_and_the_rest_is_done_by_another(
+def test_what_a_crashed_worker_finished_counts_and_the_rest_is_done_by_another(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
     pool = finetune_by(waiting, crash_after(2), honest)
@@ -63,7 +63,7 @@ def test_what_a_crashed_agent_finished_counts_and_the_rest_is_done_by_another(
     assert staged(waiting) == {}
 
 
-def test_a_silent_agent_is_given_up_after_the_time_that_was_set(
+def test_a_silent_worker_is_given_up_after_the_time_that_was_set(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
     with_build(waiting, lost_after=0.2)
@@ -80,7 +80,7 @@ def test_a_silent_agent_is_given_up_after_the_time_that_was_set(
     assert staged(waiting) == {}
 
 
-def test_an_agent_that_comes_back_after_it_was_given_up_gives_nothing_back(
+def test_an_worker_that_comes_back_after_it_was_given_up_gives_nothing_back(
     waiting: Workspace,
 ) -> None:
     with_build(waiting, lost_after=0.1)
@@ -98,7 +98,7 @@ def test_an_agent_that_comes_back_after_it_was_given_up_gives_nothing_back(
 
 
 @pytest.mark.slow
-def test_an_agent_whose_assignment_goes_while_it_writes_takes_back_what_it_wrote(
+def test_an_worker_whose_assignment_goes_while_it_writes_takes_back_what_it_wrote(
     waiting: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Staging.put
@@ -122,7 +122,7 @@ def test_an_agent_whose_assignment_goes_while_it_writes_takes_back_what_it_wrote
 
 
 @pytest.mark.slow
-def test_whoever_no_agent_can_do_is_named_and_all_others_are_recorded(
+def test_whoever_no_worker_can_do_is_named_and_all_others_are_recorded(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
     victim = waiting.key_of(NAMES[2])
@@ -135,7 +135,7 @@ def test_whoever_no_agent_can_do_is_named_and_all_others_are_recorded(
 
     with (
         pytest.MonkeyPatch.context() as patch,
-        pytest.raises(AgentsFailedError, match=victim) as caught,
+        pytest.raises(WorkersFailedError, match=victim) as caught,
     ):
         patch.setattr(worker, "_carry_out", poisoned)
         finetune_by(waiting)
@@ -147,7 +147,7 @@ def test_whoever_no_agent_can_do_is_named_and_all_others_are_recorded(
     assert vectors_and_masks(waiting) == made_here
 
 
-def test_an_agent_that_says_it_failed_says_so_by_the_name_of_an_error(waiting: Workspace) -> None:
+def test_an_worker_that_says_it_failed_says_so_by_the_name_of_an_error(waiting: Workspace) -> None:
     with_build(waiting, attempts=1)
 
     def diverging(*_: object) -> object:
@@ -155,7 +155,7 @@ def test_an_agent_that_says_it_failed_says_so_by_the_name_of_an_error(waiting: W
 
     with (
         pytest.MonkeyPatch.context() as patch,
-        pytest.raises(AgentsFailedError, match="SiftCoreError by its agent"),
+        pytest.raises(WorkersFailedError, match="SiftCoreError by its worker"),
     ):
         patch.setattr(worker, "finetune_rows", diverging)
         finetune_by(waiting)
@@ -163,7 +163,7 @@ def test_an_agent_that_says_it_failed_says_so_by_the_name_of_an_error(waiting: W
 
 
 @pytest.mark.slow
-def test_an_altered_base_model_is_noticed_by_agents_and_staged_afresh(
+def test_an_altered_base_model_is_noticed_by_workers_and_staged_afresh(
     waiting: Workspace, made_here: dict[str, bytes]
 ) -> None:
     def altering(errand: Errand) -> None:
@@ -172,7 +172,7 @@ def test_an_altered_base_model_is_noticed_by_agents_and_staged_afresh(
         errand.staging.put(weights, data[:-1] + bytes([data[-1] ^ 1]))
         honest(errand)
 
-    shutil.rmtree(waiting.root.parent / "agent", ignore_errors=True)  # a machine that is new here
+    shutil.rmtree(waiting.root.parent / "worker", ignore_errors=True)  # a machine that is new here
     pool = finetune_by(waiting, altering, honest)
 
     assert len(pool.errands) > 1
@@ -193,7 +193,7 @@ def test_altered_rows_are_noticed_before_anything_is_computed_from_them(
     assert vectors_and_masks(waiting) == made_here
 
 
-def test_nothing_of_a_contributor_is_on_an_agents_disk_even_while_it_works(
+def test_nothing_of_a_contributor_is_on_an_workers_disk_even_while_it_works(
     waiting: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -202,7 +202,7 @@ def test_nothing_of_a_contributor_is_on_an_agents_disk_even_while_it_works(
     keep = worker._give_back
 
     def looking(*arguments: object) -> None:
-        home = waiting.root.parent / "agent"
+        home = waiting.root.parent / "worker"
         files = [file for folder in (home, tmp_path) for file in folder.rglob("*")]
         data = [file.read_bytes() for file in files if file.is_file()]
         assert not [word for word in words for own in data if word in own]
@@ -227,7 +227,7 @@ def test_a_build_that_is_stopped_takes_back_what_is_out(waiting: Workspace) -> N
         def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
             raise StopError
 
-    pool = Stopping(waiting.root.parent / "agent", [interrupted])
+    pool = Stopping(waiting.root.parent / "worker", [interrupted])
     with pytest.raises(StopError):
         assignments.finetune_elsewhere(waiting, jobs(waiting), pool, tick_seconds=0.0)
     assert pool.cancelled == [errand.assignment for errand in pool.errands]
@@ -235,9 +235,9 @@ def test_a_build_that_is_stopped_takes_back_what_is_out(waiting: Workspace) -> N
 
 
 @pytest.mark.slow
-def test_a_build_stops_where_all_agents_are_sick(waiting: Workspace) -> None:
+def test_a_build_stops_where_all_workers_are_sick(waiting: Workspace) -> None:
     with_build(waiting, shard_size=1, attempts=2, in_flight=2)
 
-    with pytest.raises(AgentsFailedError, match="4 assignments in a row"):
+    with pytest.raises(WorkersFailedError, match="4 assignments in a row"):
         finetune_by(waiting, crash_after(0))
     assert staged(waiting) == {}

@@ -51,4 +51,4 @@ def test_the_log_says_how_to_start_a_worker(caplog: pytest.LogCaptureFixture) ->
         told([False], [True])
 
     (record,) = caplog.records
-    assert record.__dict__["remedy"] == "start one: sift agents work here"
+    assert record.__dict__["remedy"] == "start one: sift workers start here"

@@ -1,4 +1,4 @@
-"""Whatever an agent gives back is the honest result, or does not count for a named reason."""
+"""Whatever a worker gives back is the honest result, or does not count for a named reason."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is said to agents and what they say is published, and stays readable."""
+"""What is said to workers and what they say is published, and stays readable."""
 
 import json
 from pathlib import Path
@@ -16,8 +16,8 @@ from tests.support.paths import SCHEMAS
 
 GOLDENS = Path(__file__).parent / "goldens"
 PUBLISHED: dict[str, TypeAdapter[Any]] = {
-    "agent-assignment-1": TypeAdapter(Assignment),
-    "agent-manifest-1": MANIFEST,
+    "worker-assignment-1": TypeAdapter(Assignment),
+    "worker-manifest-1": MANIFEST,
 }
 
 
@@ -32,9 +32,9 @@ def examples() -> dict[str, Any]:
     )
     failed = Failed(contributor_key=KEY, run_id=RUN, error="NonFiniteError")
     return {
-        "agent-assignment-1": json.loads(assignment.model_dump_json()),
-        "agent-manifest-1": Given.honest().manifest,
-        "agent-manifest-1-failed": json.loads(failed.model_dump_json()),
+        "worker-assignment-1": json.loads(assignment.model_dump_json()),
+        "worker-manifest-1": Given.honest().manifest,
+        "worker-manifest-1-failed": json.loads(failed.model_dump_json()),
     }
 
 

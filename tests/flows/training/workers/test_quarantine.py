@@ -8,7 +8,7 @@ import pytest
 from flows.integrations.staging.staging import RemoteAddress, Staging
 from flows.training.finetune import jobs, pending
 from flows.training.workers import worker
-from flows.training.workers.errors import AgentsFailedError, ContradictionError, SpotCheckError
+from flows.training.workers.errors import WorkersFailedError, ContradictionError, SpotCheckError
 from flows.training.workers.machines import admit, this_machine
 from flows.training.workers.quarantine import quarantined
 from flows.workspace.workspace import Workspace
@@ -18,7 +18,7 @@ from tests.support.workspaces import build_plainly, opt_out_plainly, request
 
 
 def tampering(change: Callable[[bytes], bytes], what: str = "vector") -> Callable[[Errand], None]:
-    """An agent that changes one file of everything that it gives back."""
+    """A worker that changes one file of everything that it gives back."""
 
     def act(errand: Errand) -> None:
         honest(errand)
@@ -33,7 +33,7 @@ def tampering(change: Callable[[bytes], bytes], what: str = "vector") -> Callabl
 
 
 def lying(**claims: object) -> Callable[[Errand], None]:
-    """An agent whose manifests say something else."""
+    """A worker whose manifests say something else."""
 
     def act(errand: Errand) -> None:
         honest(errand)
@@ -46,7 +46,7 @@ def lying(**claims: object) -> Callable[[Errand], None]:
 
 
 def other_arithmetic(errand: Errand) -> None:
-    """An agent whose training is another one: everything it gives back is valid."""
+    """A worker whose training is another one: everything it gives back is valid."""
     train = worker.finetune_rows
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -73,7 +73,7 @@ def test_what_does_not_count_is_quarantined_with_its_reason_and_done_again(
 def test_a_contributor_whose_results_never_count_stops_the_build_and_names_the_reason(
     waiting: Workspace,
 ) -> None:
-    with pytest.raises(AgentsFailedError, match="DigestError, then DigestError, then DigestError"):
+    with pytest.raises(WorkersFailedError, match="DigestError, then DigestError, then DigestError"):
         finetune_by(waiting, lying(linear_digest=["1", "2"]))
     assert len(pending(waiting)) == len(NAMES)
     assert vectors_and_masks(waiting) == {}
@@ -147,7 +147,7 @@ def test_a_shard_done_twice_with_the_same_bits_changes_nothing(
 
 
 @pytest.mark.slow
-def test_an_opt_out_destroys_quarantined_bytes_of_all_and_what_agents_left_over(
+def test_an_opt_out_destroys_quarantined_bytes_of_all_and_what_workers_left_over(
     waiting: Workspace,
 ) -> None:
     finetune_by(waiting, tampering(lambda data: data + b"!", "mask"), honest)
@@ -165,8 +165,8 @@ def test_an_opt_out_destroys_quarantined_bytes_of_all_and_what_agents_left_over(
     assert leaver not in {row.contributor_key for row in quarantined(waiting)}
     assert len({row.contributor_key for row in quarantined(waiting)}) == len(NAMES) - 1
     report = json.loads((waiting.reports / removal.request_id / "report.json").read_text())
-    gone = [row for row in report["destroyed"] if row["place"] == "agents"]
-    # Two of the killed build, and the base model, over which an agent may have written anything.
+    gone = [row for row in report["destroyed"] if row["place"] == "workers"]
+    # Two of the killed build, and the base model, over which a worker may have written anything.
     assert len(gone) > 2 and all(row["absent_at"] for row in gone)
     assert staging.remains() == {}
     assert len(jobs(waiting)) == len(NAMES) - 1
