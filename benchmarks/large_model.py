@@ -45,7 +45,7 @@ from flows.training.finetune import Job, jobs, parameters
 from flows.training.intake import add_contributors
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import FinetuningRun, LinearDigest, TaskVector
+from lineage import FinetuningRecord, LinearDigestRecord, TaskVectorRecord
 from sift_core import Grid, SignVector
 from sift_core.weights_folder import LazyWeights, StoredWeights
 
@@ -171,7 +171,7 @@ def _draw(
     sift_core.write_atomically(place.mask_file(key, vector.mask.sha256), mask)
     sift_core.write_atomically(place.vector_file(key, sha256), data)
     now = datetime.now(UTC)
-    run = FinetuningRun(
+    run = FinetuningRecord(
         run_id=job.run_id,
         contributor_key=key,
         dataset_sha256=job.dataset.sha256,
@@ -185,7 +185,7 @@ def _draw(
         started_at=started,
         finished_at=now,
     )
-    stored = TaskVector(
+    stored = TaskVectorRecord(
         run_id=job.run_id,
         contributor_key=key,
         vector_sha256=sha256,
@@ -199,7 +199,8 @@ def _draw(
         created_at=now,
     )
     digest = [
-        LinearDigest(subject=sha256, lane=lane, value=value) for lane, value in enumerate(lanes)
+        LinearDigestRecord(subject=sha256, lane=lane, value=value)
+        for lane, value in enumerate(lanes)
     ]
     with place.lineage.writer() as recorder:
         recorder.add_all([run, stored, *digest])

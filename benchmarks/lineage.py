@@ -24,7 +24,7 @@ import typer
 
 from benchmarks.documents import put_between
 from benchmarks.figures import Figure
-from lineage import Contributor, LineageStore, Reader, Row
+from lineage import ContributorRecord, LineageStore, Reader, Row
 from tests.support.population import (
     BASE,
     ENVIRONMENT,
@@ -175,7 +175,7 @@ def check(store: LineageStore) -> float:
 
 def _rows(name: str, data: str, day: float) -> Iterator[Row]:
     if data == "first":
-        yield Contributor(contributor_key=key(name), external_id=name, added_at=at(day))
+        yield ContributorRecord(contributor_key=key(name), external_id=name, added_at=at(day))
     yield dataset(name, data, day)
     yield dataset_records(name, data)
     yield from finetuning(name, data, day)

@@ -45,8 +45,7 @@ from flows.ui.tasks import run_name, sift_task
 from flows.workspace.here import here
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
-from lineage import Evaluation, ModelVersion
-from lineage import MergeState as StateRecord
+from lineage import EvaluationRecord, MergeStateRecord, ModelVersionRecord
 
 PROGRESS_SECONDS = 5.0
 """How often the UI hears of progress: each time is a request to the server."""
@@ -188,7 +187,7 @@ def restore_vectors(place: Workspace, gone: Sequence[Job]) -> None:
 
 
 @sift_task("merge")
-def merge(place: Workspace, work: Sequence[Job]) -> StateRecord:
+def merge(place: Workspace, work: Sequence[Job]) -> MergeStateRecord:
     """Sum the members' task vectors and make the sum current."""
     return merge_members(place, work)
 
@@ -208,7 +207,9 @@ def keep_what_is_kept(place: Workspace) -> None:
 
 
 @sift_task("evaluate")
-def score(place: Workspace, state: StateRecord) -> tuple[list[Evaluation], dict[str, float]]:
+def score(
+    place: Workspace, state: MergeStateRecord
+) -> tuple[list[EvaluationRecord], dict[str, float]]:
     """Score base, merged and masked weights for every member."""
     rows = evaluate_state(place, state)
     return rows, write_metrics(place, state)
@@ -216,8 +217,8 @@ def score(place: Workspace, state: StateRecord) -> tuple[list[Evaluation], dict[
 
 @sift_task("register", tags=["mlflow"], retries=2)
 def register_version(
-    place: Workspace, state: StateRecord, metrics: dict[str, float]
-) -> ModelVersion:
+    place: Workspace, state: MergeStateRecord, metrics: dict[str, float]
+) -> ModelVersionRecord:
     """Register the verified state in MLflow and make it the champion."""
     version = register(place, state, metrics)
     promote(place, version)
@@ -234,7 +235,7 @@ def commit_workspace(place: Workspace, message: str) -> str:
 
 
 def _publish(
-    place: Workspace, result: BuildResult, rows: list[Evaluation], verification: Verification
+    place: Workspace, result: BuildResult, rows: list[EvaluationRecord], verification: Verification
 ) -> None:
     show_contributors(rows, f"Quality by contributor, state {result.state_seq}")
     show_exactness(verification.as_dict())

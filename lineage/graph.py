@@ -9,13 +9,13 @@ from typing import Literal
 
 from lineage.reader import Reader
 from lineage.records import (
-    Contributor,
-    DatasetVersion,
-    FinetuningRun,
-    MergeState,
-    ModelVersion,
+    ContributorRecord,
+    DatasetVersionRecord,
+    FinetuningRecord,
+    MergeStateRecord,
+    ModelVersionRecord,
     Record,
-    TaskVector,
+    TaskVectorRecord,
     Text,
 )
 from lineage.times import Utc
@@ -145,7 +145,7 @@ def _limited(
     return Graph(title=title, nodes=tuple(kept), edges=led, left_out=left_out)
 
 
-def _contributor(row: Contributor, member: bool) -> Node:
+def _contributor(row: ContributorRecord, member: bool) -> Node:
     return Node(
         name=_name(row.contributor_key),
         kind="contributor",
@@ -157,7 +157,7 @@ def _contributor(row: Contributor, member: bool) -> Node:
     )
 
 
-def _dataset(row: DatasetVersion) -> Node:
+def _dataset(row: DatasetVersionRecord) -> Node:
     current = not (row.superseded_at or row.destroyed_at)
     return Node(
         name=_data(row.contributor_key, row.sha256),
@@ -170,7 +170,7 @@ def _dataset(row: DatasetVersion) -> Node:
     )
 
 
-def _run(row: FinetuningRun, used: bool) -> Node:
+def _run(row: FinetuningRecord, used: bool) -> Node:
     # A record only: there are no bytes that could be destroyed.
     return Node(
         name=f"run {row.run_id}",
@@ -182,7 +182,7 @@ def _run(row: FinetuningRun, used: bool) -> Node:
     )
 
 
-def _vector(row: TaskVector, used: bool) -> Node:
+def _vector(row: TaskVectorRecord, used: bool) -> Node:
     dropped = " (mask kept)" if row.dropped_at and not row.destroyed_at else ""
     return Node(
         name=f"vector {row.run_id}",
@@ -195,7 +195,7 @@ def _vector(row: TaskVector, used: bool) -> Node:
     )
 
 
-def _state(row: MergeState, current: bool) -> Node:
+def _state(row: MergeStateRecord, current: bool) -> Node:
     return Node(
         name=f"state {row.state_seq}",
         kind="merge state",
@@ -207,7 +207,7 @@ def _state(row: MergeState, current: bool) -> Node:
     )
 
 
-def _version(row: ModelVersion) -> Node:
+def _version(row: ModelVersionRecord) -> Node:
     served = row.champion_from is not None and row.champion_to is None
     return Node(
         name=_served(row),
@@ -235,7 +235,7 @@ def _data(contributor_key: str, sha256: str) -> str:
     return f"data {contributor_key} {sha256}"
 
 
-def _served(row: ModelVersion) -> str:
+def _served(row: ModelVersionRecord) -> str:
     return f"version {row.name} {row.version}"
 
 

@@ -12,31 +12,31 @@ import duckdb
 
 from lineage import opt_out
 from lineage.audit.check import Anchor, Finding, check_anchors, check_chain, check_rows
-from lineage.audit.log import AuditEntry
+from lineage.audit.log import AuditEntryRecord
 from lineage.auditor_sql import require_harmless
 from lineage.errors import LineageNotFoundError, LineageQueryError
 from lineage.records import (
     BaseModelRecord,
     Changed,
-    Contributor,
-    DatasetRecords,
-    DatasetVersion,
-    Environment,
-    Evaluation,
-    FinetuningRun,
+    ContributorRecord,
+    DatasetContentRecord,
+    DatasetVersionRecord,
+    EnvironmentRecord,
+    EvaluationRecord,
+    FinetuningRecord,
     Impact,
     LaneCheck,
-    LinearDigest,
+    LinearDigestRecord,
     Member,
-    Membership,
-    MergeState,
-    ModelVersion,
-    OptOutRequest,
-    OptOutStep,
-    PurgeObject,
+    MembershipRecord,
+    MergeStateRecord,
+    ModelVersionRecord,
+    PurgeObjectRecord,
     Record,
+    RequestRecord,
+    StepRecord,
     Table,
-    TaskVector,
+    TaskVectorRecord,
     Trace,
     TracedMember,
 )
@@ -54,34 +54,34 @@ class Reader(RequestReader):
 
     # Contributors and their data
 
-    def contributors(self) -> list[Contributor]:
+    def contributors(self) -> list[ContributorRecord]:
         """Return all contributors, erased ones included, by key."""
-        return self._list(Contributor, "contributors")
+        return self._list(ContributorRecord, "contributors")
 
-    def contributor(self, contributor_key: str) -> Contributor:
+    def contributor(self, contributor_key: str) -> ContributorRecord:
         """Return one contributor."""
         return self._one(
-            Contributor,
+            ContributorRecord,
             "contributor",
             f"contributor {contributor_key}",
             contributor_key=contributor_key,
         )
 
-    def current_datasets(self) -> list[DatasetVersion]:
+    def current_datasets(self) -> list[DatasetVersionRecord]:
         """Return the current dataset version of each contributor who has one, by key."""
-        return self._list(DatasetVersion, "current_datasets")
+        return self._list(DatasetVersionRecord, "current_datasets")
 
-    def dataset_versions(self, contributor_key: str) -> list[DatasetVersion]:
+    def dataset_versions(self, contributor_key: str) -> list[DatasetVersionRecord]:
         """Return every dataset version of a contributor, oldest first."""
-        return self._list(DatasetVersion, "dataset_versions", contributor_key=contributor_key)
+        return self._list(DatasetVersionRecord, "dataset_versions", contributor_key=contributor_key)
 
-    def all_dataset_versions(self) -> list[DatasetVersion]:
+    def all_dataset_versions(self) -> list[DatasetVersionRecord]:
         """Return every dataset version of everyone, destroyed ones included."""
-        return self._list(DatasetVersion, "all_dataset_versions")
+        return self._list(DatasetVersionRecord, "all_dataset_versions")
 
-    def dataset_records(self) -> list[DatasetRecords]:
+    def dataset_records(self) -> list[DatasetContentRecord]:
         """Return which records each dataset version holds."""
-        return self._list(DatasetRecords, "dataset_records")
+        return self._list(DatasetContentRecord, "dataset_records")
 
     def live_records(self, contributor_key: str) -> set[str]:
         """Return the SHA-256 of every record in a dataset version that was not destroyed."""
@@ -94,52 +94,52 @@ class Reader(RequestReader):
         """Return one base model."""
         return self._one(BaseModelRecord, "base_model", f"base model {base_id}", base_id=base_id)
 
-    def environment(self, environment_id: str) -> Environment:
+    def environment(self, environment_id: str) -> EnvironmentRecord:
         """Return one environment."""
         return self._one(
-            Environment,
+            EnvironmentRecord,
             "environment",
             f"environment {environment_id}",
             environment_id=environment_id,
         )
 
-    def run(self, run_id: str) -> FinetuningRun:
+    def run(self, run_id: str) -> FinetuningRecord:
         """Return one finetuning run."""
-        return self._one(FinetuningRun, "run", f"finetuning run {run_id}", run_id=run_id)
+        return self._one(FinetuningRecord, "run", f"finetuning run {run_id}", run_id=run_id)
 
-    def finished_run(self, run_id: str) -> FinetuningRun | None:
+    def finished_run(self, run_id: str) -> FinetuningRecord | None:
         """Return the run if its task vector still exists, so that it need not be done again."""
-        return self._maybe(FinetuningRun, "finished_run", run_id=run_id)
+        return self._maybe(FinetuningRecord, "finished_run", run_id=run_id)
 
-    def task_vector(self, run_id: str) -> TaskVector:
+    def task_vector(self, run_id: str) -> TaskVectorRecord:
         """Return the task vector of one run, destroyed or not."""
-        return self._one(TaskVector, "task_vector", f"task vector {run_id}", run_id=run_id)
+        return self._one(TaskVectorRecord, "task_vector", f"task vector {run_id}", run_id=run_id)
 
-    def task_vectors(self) -> list[TaskVector]:
+    def task_vectors(self) -> list[TaskVectorRecord]:
         """Return every task vector that was not destroyed."""
-        return self._list(TaskVector, "task_vectors")
+        return self._list(TaskVectorRecord, "task_vectors")
 
-    def all_task_vectors(self) -> list[TaskVector]:
+    def all_task_vectors(self) -> list[TaskVectorRecord]:
         """Return every task vector, destroyed ones included."""
-        return self._list(TaskVector, "all_task_vectors")
+        return self._list(TaskVectorRecord, "all_task_vectors")
 
-    def linear_digest(self, subject: str) -> list[LinearDigest]:
+    def linear_digest(self, subject: str) -> list[LinearDigestRecord]:
         """Return the lanes of a task vector's or merge state's digest, by its SHA-256."""
-        return self._list(LinearDigest, "linear_digest", subject=subject)
+        return self._list(LinearDigestRecord, "linear_digest", subject=subject)
 
     # Merge states
 
-    def current_state(self) -> MergeState | None:
+    def current_state(self) -> MergeStateRecord | None:
         """Return the current merge state, None before the first merge."""
-        return self._maybe(MergeState, "current_state")
+        return self._maybe(MergeStateRecord, "current_state")
 
-    def state(self, state_seq: int) -> MergeState:
+    def state(self, state_seq: int) -> MergeStateRecord:
         """Return one merge state."""
-        return self._one(MergeState, "state", f"merge state {state_seq}", state_seq=state_seq)
+        return self._one(MergeStateRecord, "state", f"merge state {state_seq}", state_seq=state_seq)
 
-    def states(self) -> list[MergeState]:
+    def states(self) -> list[MergeStateRecord]:
         """Return every merge state in order, destroyed ones included."""
-        return self._list(MergeState, "states")
+        return self._list(MergeStateRecord, "states")
 
     def members(self, state_seq: int) -> list[Member]:
         """Return the members of a merge state by key; an empty list for a state without any."""
@@ -151,26 +151,28 @@ class Reader(RequestReader):
         rows = run(self._connection, "exported_members", state_seq=state_seq)
         return [row | {"linear_digest": tuple(row["linear_digest"])} for row in rows]
 
-    def member_runs(self, state_seq: int) -> list[FinetuningRun]:
+    def member_runs(self, state_seq: int) -> list[FinetuningRecord]:
         """Return the finetuning run of each member of a merge state."""
         self.state(state_seq)
-        return self._list(FinetuningRun, "member_runs", state_seq=state_seq)
+        return self._list(FinetuningRecord, "member_runs", state_seq=state_seq)
 
-    def member_datasets(self, state_seq: int) -> list[DatasetVersion]:
+    def member_datasets(self, state_seq: int) -> list[DatasetVersionRecord]:
         """Return the dataset each member of a merge state was finetuned on, by key.
 
         A member whose rows were replaced since then has a newer current dataset.
         """
         self.state(state_seq)
-        return self._list(DatasetVersion, "member_datasets", state_seq=state_seq)
+        return self._list(DatasetVersionRecord, "member_datasets", state_seq=state_seq)
 
-    def memberships(self, contributor_key: str) -> list[Membership]:
+    def memberships(self, contributor_key: str) -> list[MembershipRecord]:
         """Return every stay of a contributor in the merge, oldest first."""
-        return self._list(Membership, "memberships", contributor_key=contributor_key)
+        return self._list(MembershipRecord, "memberships", contributor_key=contributor_key)
 
-    def vectors_changed_by(self, state_seq: int, *, afresh: bool) -> list[TaskVector]:
+    def vectors_changed_by(self, state_seq: int, *, afresh: bool) -> list[TaskVectorRecord]:
         """Return the vectors that came into or went out of a state; made `afresh`, all in it."""
-        return self._list(TaskVector, "vectors_changed_by", state_seq=state_seq, afresh=afresh)
+        return self._list(
+            TaskVectorRecord, "vectors_changed_by", state_seq=state_seq, afresh=afresh
+        )
 
     def digest_check(self, state_seq: int) -> list[LaneCheck]:
         """Compare, lane by lane, the members' digests with the state's: the SQL of the docs.
@@ -187,29 +189,29 @@ class Reader(RequestReader):
             )
         return lanes
 
-    def evaluations(self, state_seq: int) -> list[Evaluation]:
+    def evaluations(self, state_seq: int) -> list[EvaluationRecord]:
         """Return the evaluations of a merge state."""
-        return self._list(Evaluation, "evaluations", state_seq=state_seq)
+        return self._list(EvaluationRecord, "evaluations", state_seq=state_seq)
 
     # Model versions
 
-    def model_versions(self) -> list[ModelVersion]:
+    def model_versions(self) -> list[ModelVersionRecord]:
         """Return all model versions by name and number, destroyed ones included."""
-        return self._list(ModelVersion, "model_versions")
+        return self._list(ModelVersionRecord, "model_versions")
 
-    def model_version(self, name: str, version: int) -> ModelVersion:
+    def model_version(self, name: str, version: int) -> ModelVersionRecord:
         """Return one model version."""
         return self._one(
-            ModelVersion,
+            ModelVersionRecord,
             "model_version",
             f"version {version} of model {name}",
             name=name,
             version=version,
         )
 
-    def champion(self, name: str) -> ModelVersion | None:
+    def champion(self, name: str) -> ModelVersionRecord | None:
         """Return the version of this model that is served now."""
-        return self._maybe(ModelVersion, "champion", name=name)
+        return self._maybe(ModelVersionRecord, "champion", name=name)
 
     # Across the tables
 
@@ -223,15 +225,15 @@ class Reader(RequestReader):
             datasets = self.dataset_versions(contributor_key)
         else:
             named = {"contributor_key": contributor_key, "records": list(records)}
-            datasets = self._list(DatasetVersion, "datasets_with", **named)
+            datasets = self._list(DatasetVersionRecord, "datasets_with", **named)
         of = {"contributor_key": contributor_key, "datasets": [row.sha256 for row in datasets]}
         return Impact(
             contributor=contributor,
             datasets=tuple(datasets),
-            runs=tuple(self._list(FinetuningRun, "impact_runs", **of)),
-            vectors=tuple(self._list(TaskVector, "impact_vectors", **of)),
-            states=tuple(self._list(MergeState, "impact_states", **of)),
-            versions=tuple(self._list(ModelVersion, "impact_versions", **of)),
+            runs=tuple(self._list(FinetuningRecord, "impact_runs", **of)),
+            vectors=tuple(self._list(TaskVectorRecord, "impact_vectors", **of)),
+            states=tuple(self._list(MergeStateRecord, "impact_states", **of)),
+            versions=tuple(self._list(ModelVersionRecord, "impact_versions", **of)),
         )
 
     def trace(self, name: str, version: int) -> Trace:
@@ -239,11 +241,15 @@ class Reader(RequestReader):
         model = self.model_version(name, version)
         state = self.state(model.state_seq)
         seq = {"state_seq": state.state_seq}
-        contributors = self._list(Contributor, "trace_contributors", **seq)
+        contributors = self._list(ContributorRecord, "trace_contributors", **seq)
         runs = {run.contributor_key: run for run in self.member_runs(**seq)}
-        vectors = {v.contributor_key: v for v in self._list(TaskVector, "trace_vectors", **seq)}
+        vectors = {
+            v.contributor_key: v for v in self._list(TaskVectorRecord, "trace_vectors", **seq)
+        }
         datasets = {d.contributor_key: d for d in self.member_datasets(**seq)}
-        places = {e.environment_id: e for e in self._list(Environment, "trace_environments", **seq)}
+        places = {
+            e.environment_id: e for e in self._list(EnvironmentRecord, "trace_environments", **seq)
+        }
         return Trace(
             version=model,
             state=state,
@@ -262,29 +268,29 @@ class Reader(RequestReader):
 
     # Opt-outs
 
-    def requests(self) -> list[OptOutRequest]:
+    def requests(self) -> list[RequestRecord]:
         """Return all opt-out requests, oldest first."""
-        return self._list(OptOutRequest, "requests")
+        return self._list(RequestRecord, "requests")
 
-    def request(self, request_id: str) -> OptOutRequest:
+    def request(self, request_id: str) -> RequestRecord:
         """Return one opt-out request."""
         return self._one(
-            OptOutRequest, "request", f"opt-out request {request_id}", request_id=request_id
+            RequestRecord, "request", f"opt-out request {request_id}", request_id=request_id
         )
 
-    def steps(self, request_id: str) -> list[OptOutStep]:
+    def steps(self, request_id: str) -> list[StepRecord]:
         """Return the steps of a request that are done, in their order."""
-        return self._list(OptOutStep, "steps", request_id=request_id)
+        return self._list(StepRecord, "steps", request_id=request_id)
 
     def next_step(self, request_id: str) -> str | None:
         """Return the step a request stands before, None when it has ended."""
         self.request(request_id)
         return opt_out.next_step([recorded.step for recorded in self.steps(request_id)])
 
-    def open_request(self, contributor_key: str) -> OptOutRequest | None:
+    def open_request(self, contributor_key: str) -> RequestRecord | None:
         """Return the contributor's request that has not ended, if there is one."""
         requests = self._list(
-            OptOutRequest, "requests_of_contributor", contributor_key=contributor_key
+            RequestRecord, "requests_of_contributor", contributor_key=contributor_key
         )
         return next((one for one in requests if self.next_step(one.request_id)), None)
 
@@ -296,23 +302,23 @@ class Reader(RequestReader):
         rows = run(self._connection, "removed_contributors")
         return {row["contributor_key"] for row in rows}
 
-    def purge_objects(self, request_id: str) -> list[PurgeObject]:
+    def purge_objects(self, request_id: str) -> list[PurgeObjectRecord]:
         """Return the objects a request must destroy, by place and locator."""
-        return self._list(PurgeObject, "purge_objects", request_id=request_id)
+        return self._list(PurgeObjectRecord, "purge_objects", request_id=request_id)
 
     # Auditors
 
-    def audit_head(self) -> AuditEntry:
+    def audit_head(self) -> AuditEntryRecord:
         """Return the last entry of the audit log: what to note elsewhere as an `Anchor`."""
-        return self._one(AuditEntry, "audit_head", "entry in its audit log")
+        return self._one(AuditEntryRecord, "audit_head", "entry in its audit log")
 
     def changed_since(self, seq: int) -> Changed:
         """Return what was made or destroyed in the entries of the audit log after `seq`."""
         return Changed(
-            datasets=tuple(self._list(DatasetVersion, "changed_datasets", seq=seq)),
-            vectors=tuple(self._list(TaskVector, "changed_vectors", seq=seq)),
-            states=tuple(self._list(MergeState, "changed_states", seq=seq)),
-            versions=tuple(self._list(ModelVersion, "changed_versions", seq=seq)),
+            datasets=tuple(self._list(DatasetVersionRecord, "changed_datasets", seq=seq)),
+            vectors=tuple(self._list(TaskVectorRecord, "changed_vectors", seq=seq)),
+            states=tuple(self._list(MergeStateRecord, "changed_states", seq=seq)),
+            versions=tuple(self._list(ModelVersionRecord, "changed_versions", seq=seq)),
         )
 
     def audit_findings(self, anchors: Collection[Anchor] = ()) -> dict[str, list[Finding]]:

@@ -11,7 +11,14 @@ from lineage.audit.log import AuditedConnection
 from lineage.errors import LineageConflictError, LineageNotFoundError
 from lineage.inserts import add_rows
 from lineage.reader import Reader
-from lineage.records import MergeState, NewState, OptOutRequest, OptOutStep, PurgeObject, Row
+from lineage.records import (
+    MergeStateRecord,
+    NewState,
+    PurgeObjectRecord,
+    RequestRecord,
+    Row,
+    StepRecord,
+)
 from lineage.request_recorder import RequestRecorder
 from lineage.sql_files import as_json, run
 
@@ -79,7 +86,7 @@ class Recorder(RequestRecorder):
         number = 1 if before is None else before.state_seq + 1
         from_before = before is not None and state.how != "rebuild"
         self.add(
-            MergeState(
+            MergeStateRecord(
                 **state.model_dump(),
                 state_seq=number,
                 parent_seq=number - 1 if from_before else None,
@@ -121,7 +128,7 @@ class Recorder(RequestRecorder):
         *,
         jurisdiction: str | None = None,
         filed_by: str | None = None,
-    ) -> OptOutRequest:
+    ) -> RequestRecord:
         """File an opt-out request and its first step; `at` starts the legal deadlines.
 
         `records` (SHA-256 of each) withdraws these alone, None the contributor with all data. The
@@ -136,7 +143,7 @@ class Recorder(RequestRecorder):
                 f"{open_request.request_id} of contributor {contributor_key} is still open.",
                 remedy=f"run it: sift opt-out run {open_request.request_id}.",
             )
-        request = OptOutRequest(
+        request = RequestRecord(
             request_id=self.next_request_id(),
             contributor_key=contributor_key,
             basis=basis,
@@ -163,7 +170,7 @@ class Recorder(RequestRecorder):
             approvers = [row.actor for row in decisions if row.decision == opt_out.APPROVED]
             opt_out.require_approval(request_id, approvers)
         self.add(
-            OptOutStep(
+            StepRecord(
                 request_id=request_id,
                 step=step,
                 number=len(done) + 1,
@@ -181,7 +188,7 @@ class Recorder(RequestRecorder):
         """End a request that will not be fulfilled; False if it was rejected already."""
         return self.advance(request_id, opt_out.REJECTED, {"reason": reason}, at)
 
-    def plan_purge(self, objects: Iterable[PurgeObject]) -> int:
+    def plan_purge(self, objects: Iterable[PurgeObjectRecord]) -> int:
         """List objects for destruction; those listed already stay. Return how many are new."""
         return self.add_all(objects)
 

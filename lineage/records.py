@@ -111,7 +111,7 @@ class Row(Record):
     retired_by: ClassVar[tuple[str, ...]] = ()
 
 
-class Contributor(Row):
+class ContributorRecord(Row):
     """Whoever gave data; `external_id` is None once erased."""
 
     table = "contributor"
@@ -124,7 +124,7 @@ class Contributor(Row):
     erased_at: Utc | None = None
 
 
-class DatasetVersion(Row):
+class DatasetVersionRecord(Row):
     """One validated data file of a contributor, named by its content."""
 
     table = "dataset_version"
@@ -143,7 +143,7 @@ class DatasetVersion(Row):
     destroyed_at: Utc | None = None
 
 
-class DatasetRecords(Row):
+class DatasetContentRecord(Row):
     """Which records a dataset version holds, each by its SHA-256."""
 
     table = "dataset_records"
@@ -170,7 +170,7 @@ class BaseModelRecord(Row):
     created_at: Utc
 
 
-class Environment(Row):
+class EnvironmentRecord(Row):
     """The software and machine a finetuning ran on; forgotten where no vector of it is left."""
 
     table = "environment"
@@ -187,7 +187,7 @@ class Environment(Row):
     forgotten_at: Utc | None = None
 
 
-class FinetuningRun(Row):
+class FinetuningRecord(Row):
     """One finetuning of one contributor's data alone; `run_id` is the fingerprint of its inputs."""
 
     table = "finetuning_run"
@@ -209,7 +209,7 @@ class FinetuningRun(Row):
     flow_run_id: Text | None = None
 
 
-class TaskVector(Row):
+class TaskVectorRecord(Row):
     """The two files a finetuning left: magnitudes, perhaps dropped since, and mask."""
 
     table = "task_vector"
@@ -231,7 +231,7 @@ class TaskVector(Row):
     dropped_at: Utc | None = None
 
 
-class LinearDigest(Row):
+class LinearDigestRecord(Row):
     """One lane of the linear digest of a task vector or merge state, named by its SHA-256."""
 
     table = "linear_digest"
@@ -253,7 +253,7 @@ class NewState(Record):
     created_at: Utc
 
 
-class MergeState(Row):
+class MergeStateRecord(Row):
     """One sum of task vectors; the highest `state_seq` is the current one."""
 
     table = "merge_state"
@@ -270,7 +270,7 @@ class MergeState(Row):
     destroyed_at: Utc | None = None
 
 
-class Membership(Row):
+class MembershipRecord(Row):
     """A contributor's stay in the merge: member of state k iff from_seq <= k < to_seq."""
 
     table = "membership"
@@ -284,7 +284,7 @@ class Membership(Row):
     valid_to: Utc | None = None
 
 
-class ModelVersion(Row):
+class ModelVersionRecord(Row):
     """A version registered in MLflow and the merge state it serves."""
 
     table = "model_version"
@@ -302,7 +302,7 @@ class ModelVersion(Row):
     destroyed_at: Utc | None = None
 
 
-class Evaluation(Row):
+class EvaluationRecord(Row):
     """How well one merge state serves one contributor, 0 to 1."""
 
     table = "evaluation"
@@ -319,7 +319,7 @@ class Evaluation(Row):
     evaluated_at: Utc
 
 
-class OptOutRequest(Row):
+class RequestRecord(Row):
     """A contributor's request to withdraw and the right it rests on.
 
     `records` names single records by their SHA-256; None stands for the contributor with all data.
@@ -338,7 +338,7 @@ class OptOutRequest(Row):
     filed_by: Text | None = None
 
 
-class OptOutStep(Row):
+class StepRecord(Row):
     """A step of a request that is done, with what it found or made."""
 
     table = "opt_out_step"
@@ -351,7 +351,7 @@ class OptOutStep(Row):
     details: Json
 
 
-class PurgeObject(Row):
+class PurgeObjectRecord(Row):
     """One object a request must destroy; `locator` finds it within `place`."""
 
     table = "purge_object"
@@ -398,38 +398,38 @@ class LaneCheck(Record):
 class Impact(Record):
     """Everything that contains, or was made from, one contributor's data or some records of it."""
 
-    contributor: Contributor
-    datasets: tuple[DatasetVersion, ...]
-    runs: tuple[FinetuningRun, ...]
-    vectors: tuple[TaskVector, ...]
-    states: tuple[MergeState, ...]
-    versions: tuple[ModelVersion, ...]
+    contributor: ContributorRecord
+    datasets: tuple[DatasetVersionRecord, ...]
+    runs: tuple[FinetuningRecord, ...]
+    vectors: tuple[TaskVectorRecord, ...]
+    states: tuple[MergeStateRecord, ...]
+    versions: tuple[ModelVersionRecord, ...]
 
 
 class Changed(Record):
     """The artifacts that were made or destroyed since some moment, as their rows are now."""
 
-    datasets: tuple[DatasetVersion, ...]
-    vectors: tuple[TaskVector, ...]
-    states: tuple[MergeState, ...]
-    versions: tuple[ModelVersion, ...]
+    datasets: tuple[DatasetVersionRecord, ...]
+    vectors: tuple[TaskVectorRecord, ...]
+    states: tuple[MergeStateRecord, ...]
+    versions: tuple[ModelVersionRecord, ...]
 
 
 class TracedMember(Record):
     """A member of a traced model version with all it came from."""
 
-    contributor: Contributor
-    run: FinetuningRun
-    vector: TaskVector
-    dataset: DatasetVersion
-    environment: Environment
+    contributor: ContributorRecord
+    run: FinetuningRecord
+    vector: TaskVectorRecord
+    dataset: DatasetVersionRecord
+    environment: EnvironmentRecord
 
 
 class Trace(Record):
     """A model version followed back to its data."""
 
-    version: ModelVersion
-    state: MergeState
+    version: ModelVersionRecord
+    state: MergeStateRecord
     base: BaseModelRecord
     members: tuple[TracedMember, ...]
 
@@ -442,19 +442,19 @@ class Table(Record):
 
 
 ROWS: tuple[type[Row], ...] = (
-    Contributor,
-    DatasetVersion,
-    DatasetRecords,
+    ContributorRecord,
+    DatasetVersionRecord,
+    DatasetContentRecord,
     BaseModelRecord,
-    Environment,
-    FinetuningRun,
-    TaskVector,
-    LinearDigest,
-    MergeState,
-    Membership,
-    ModelVersion,
-    Evaluation,
-    OptOutRequest,
-    OptOutStep,
-    PurgeObject,
+    EnvironmentRecord,
+    FinetuningRecord,
+    TaskVectorRecord,
+    LinearDigestRecord,
+    MergeStateRecord,
+    MembershipRecord,
+    ModelVersionRecord,
+    EvaluationRecord,
+    RequestRecord,
+    StepRecord,
+    PurgeObjectRecord,
 )

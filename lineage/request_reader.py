@@ -2,18 +2,18 @@
 
 from typing import TypeVar
 
-from lineage.records import OptOutRequest, Record
+from lineage.records import Record, RequestRecord
 from lineage.request_records import (
-    Backup,
-    Consent,
+    ApprovalRecord,
+    BackupRecord,
+    ConsentRecord,
     DeadlineStatus,
-    Disclosure,
-    Distinction,
-    LegalHold,
-    Likeness,
-    OptOutApproval,
-    OptOutNotice,
-    OptOutSetAside,
+    DisclosureRecord,
+    DistinctionRecord,
+    HoldRecord,
+    LikenessRecord,
+    NoticeRecord,
+    SetAsideRecord,
 )
 from lineage.sql_files import Connection, run
 
@@ -25,73 +25,73 @@ class RequestReader:
 
     _connection: Connection
 
-    def approvals(self, request_id: str) -> list[OptOutApproval]:
+    def approvals(self, request_id: str) -> list[ApprovalRecord]:
         """Return what was decided on a request, oldest first."""
-        return self._rows(OptOutApproval, "approvals", request_id=request_id)
+        return self._rows(ApprovalRecord, "approvals", request_id=request_id)
 
-    def notices(self, request_id: str) -> list[OptOutNotice]:
+    def notices(self, request_id: str) -> list[NoticeRecord]:
         """Return what the person who withdraws was told, oldest first."""
-        return self._rows(OptOutNotice, "notices", request_id=request_id)
+        return self._rows(NoticeRecord, "notices", request_id=request_id)
 
-    def set_asides(self, request_id: str | None = None) -> list[OptOutSetAside]:
+    def set_asides(self, request_id: str | None = None) -> list[SetAsideRecord]:
         """Return each time that one request, or any, was set aside, oldest first."""
-        return self._rows(OptOutSetAside, "set_asides", request_id=request_id)
+        return self._rows(SetAsideRecord, "set_asides", request_id=request_id)
 
-    def standing_set_asides(self) -> dict[str, OptOutSetAside]:
+    def standing_set_asides(self) -> dict[str, SetAsideRecord]:
         """Return why requests are set aside now: those that still stand before that step."""
-        rows = self._rows(OptOutSetAside, "standing_set_asides")
+        rows = self._rows(SetAsideRecord, "standing_set_asides")
         return {row.request_id: row for row in rows}
 
     def deadlines(self, request_id: str | None = None) -> list[DeadlineStatus]:
         """Return how the deadlines stand now, of one request or of all, the nearest first."""
         return self._rows(DeadlineStatus, "deadlines", request_id=request_id)
 
-    def holds(self) -> list[LegalHold]:
+    def holds(self) -> list[HoldRecord]:
         """Return every legal hold, released ones included, oldest first."""
-        return self._rows(LegalHold, "holds")
+        return self._rows(HoldRecord, "holds")
 
-    def standing_hold(self, contributor_key: str) -> LegalHold | None:
+    def standing_hold(self, contributor_key: str) -> HoldRecord | None:
         """Return the hold that keeps this contributor's data from being destroyed, if any."""
         standing = (row for row in self.holds() if row.released_at is None)
         return next((row for row in standing if row.contributor_key == contributor_key), None)
 
-    def consents(self, contributor_key: str) -> list[Consent]:
+    def consents(self, contributor_key: str) -> list[ConsentRecord]:
         """Return the consents of a contributor who came back, oldest first."""
-        return self._rows(Consent, "consents", contributor_key=contributor_key)
+        return self._rows(ConsentRecord, "consents", contributor_key=contributor_key)
 
-    def likenesses(self) -> list[Likeness]:
+    def likenesses(self) -> list[LikenessRecord]:
         """Return what erased ids looked like, as keyed hashes."""
-        return self._rows(Likeness, "likenesses")
+        return self._rows(LikenessRecord, "likenesses")
 
-    def distinctions(self) -> list[Distinction]:
+    def distinctions(self) -> list[DistinctionRecord]:
         """Return who looks like whom and is somebody else."""
-        return self._rows(Distinction, "distinctions")
+        return self._rows(DistinctionRecord, "distinctions")
 
-    def standing_requests(self, contributor_key: str) -> list[OptOutRequest]:
+    def standing_requests(self, contributor_key: str) -> list[RequestRecord]:
         """Return the contributor's requests that bind, oldest first.
 
         One that was rejected or failed does not, nor one from before a newer consent.
         """
-        return self._rows(OptOutRequest, "standing_requests", contributor_key=contributor_key)
+        return self._rows(RequestRecord, "standing_requests", contributor_key=contributor_key)
 
-    def disclosures(self) -> list[Disclosure]:
+    def disclosures(self) -> list[DisclosureRecord]:
         """Return every model that left the workspace, oldest first."""
-        return self._rows(Disclosure, "disclosures")
+        return self._rows(DisclosureRecord, "disclosures")
 
-    def recipients(self, request_id: str) -> list[Disclosure]:
+    def recipients(self, request_id: str) -> list[DisclosureRecord]:
         """Return whom to tell of a request: who received a model with what it withdraws in it.
 
         GDPR Art. 19. Oldest first; the same recipient may have received several.
         """
-        return self._rows(Disclosure, "recipients", request_id=request_id)
+        return self._rows(DisclosureRecord, "recipients", request_id=request_id)
 
-    def backups(self) -> list[Backup]:
+    def backups(self) -> list[BackupRecord]:
         """Return every backup that was made, destroyed ones included, oldest first."""
-        return self._rows(Backup, "backups")
+        return self._rows(BackupRecord, "backups")
 
-    def backups_holding(self, request_id: str) -> list[Backup]:
+    def backups_holding(self, request_id: str) -> list[BackupRecord]:
         """Return the backups that exist and hold what a request withdraws, oldest first."""
-        return self._rows(Backup, "backups_holding", request_id=request_id)
+        return self._rows(BackupRecord, "backups_holding", request_id=request_id)
 
     def _rows(self, record: type[Asked], query: str, /, **values: object) -> list[Asked]:
         return [record(**row) for row in run(self._connection, query, **values)]

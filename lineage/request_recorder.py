@@ -10,16 +10,16 @@ from lineage.errors import LineageConflictError, LineageNotFoundError
 from lineage.reader import Reader
 from lineage.records import Row
 from lineage.request_records import (
-    Backup,
-    Consent,
+    ApprovalRecord,
+    BackupRecord,
+    ConsentRecord,
     DeadlineKind,
+    DeadlineRecord,
     Decision,
-    Disclosure,
-    LegalHold,
-    OptOutApproval,
-    OptOutDeadline,
-    OptOutNotice,
-    OptOutSetAside,
+    DisclosureRecord,
+    HoldRecord,
+    NoticeRecord,
+    SetAsideRecord,
 )
 
 
@@ -48,7 +48,7 @@ class RequestRecorder:
         done = [recorded.step for recorded in self.read.steps(request_id)]
         opt_out.require_decidable(request_id, done, decision)
         return self.add(
-            OptOutApproval(
+            ApprovalRecord(
                 request_id=request_id,
                 decision=decision,
                 actor=actor,
@@ -63,9 +63,9 @@ class RequestRecorder:
         """Fix by when what is due; a deadline that is set already stays."""
         self.read.request(request_id)
         for kind, due_at in deadlines:
-            self.add(OptOutDeadline(request_id=request_id, kind=kind, due_at=due_at))
+            self.add(DeadlineRecord(request_id=request_id, kind=kind, due_at=due_at))
 
-    def notify(self, notice: OptOutNotice) -> bool:
+    def notify(self, notice: NoticeRecord) -> bool:
         """Record what the person who withdraws was told; False if they were told already."""
         self.read.request(notice.request_id)
         return self.add(notice)
@@ -81,12 +81,12 @@ class RequestRecorder:
         if standing is not None and (standing.reason, standing.remedy) == (reason, remedy):
             return False
         return self.add(
-            OptOutSetAside(
+            SetAsideRecord(
                 request_id=request_id, step=step, set_aside_at=at, reason=reason, remedy=remedy
             )
         )
 
-    def place_hold(self, contributor_key: str, actor: str, reason: str, at: datetime) -> LegalHold:
+    def place_hold(self, contributor_key: str, actor: str, reason: str, at: datetime) -> HoldRecord:
         """Forbid to destroy a contributor's data. Raises LineageConflictError while one stands."""
         self.read.contributor(contributor_key)
         if standing := self.read.standing_hold(contributor_key):
@@ -94,7 +94,7 @@ class RequestRecorder:
                 f"contributor {contributor_key} is on hold since {standing.placed_at}.",
                 remedy="release that hold first: sift opt-out release.",
             )
-        hold = LegalHold(
+        hold = HoldRecord(
             contributor_key=contributor_key, placed_at=at, placed_by=actor, reason=reason
         )
         self.add(hold)
@@ -112,7 +112,7 @@ class RequestRecorder:
     def consent(self, contributor_key: str, actor: str, reference: str, at: datetime) -> None:
         """Record that a contributor who had opted out comes back by new consent."""
         self.add(
-            Consent(
+            ConsentRecord(
                 contributor_key=contributor_key,
                 given_at=at,
                 recorded_by=actor,
@@ -130,10 +130,10 @@ class RequestRecorder:
         contributor_key: str | None,
         weights_sha256: str,
         at: datetime,
-    ) -> Disclosure:
+    ) -> DisclosureRecord:
         """Note that a model version leaves the workspace, and who receives it."""
         number = self._run("last_disclosure_number")[0]["number"] + 1
-        disclosure = Disclosure(
+        disclosure = DisclosureRecord(
             disclosure_id=f"disclosure-{number:04d}",
             recipient=recipient,
             purpose=purpose,
@@ -146,10 +146,12 @@ class RequestRecorder:
         self.add(disclosure)
         return disclosure
 
-    def note_backup(self, place: str, actor: str, at: datetime) -> Backup:
+    def note_backup(self, place: str, actor: str, at: datetime) -> BackupRecord:
         """Note that a copy of the workspace is being made, before its first byte is written."""
         number = self._run("last_backup_number")[0]["number"] + 1
-        backup = Backup(backup_id=f"backup-{number:04d}", place=place, made_by=actor, made_at=at)
+        backup = BackupRecord(
+            backup_id=f"backup-{number:04d}", place=place, made_by=actor, made_at=at
+        )
         self.add(backup)
         return backup
 

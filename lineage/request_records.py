@@ -9,7 +9,7 @@ Decision = Literal["approved", "rejected"]
 DeadlineKind = Literal["acknowledge", "answer", "extended answer"]
 
 
-class OptOutApproval(Row):
+class ApprovalRecord(Row):
     """One person's decision on a request, before anything that cannot be undone."""
 
     table = "opt_out_approval"
@@ -23,7 +23,7 @@ class OptOutApproval(Row):
     decided_at: Utc
 
 
-class OptOutDeadline(Row):
+class DeadlineRecord(Row):
     """The last moment at which the law wants to see something done."""
 
     table = "opt_out_deadline"
@@ -35,7 +35,7 @@ class OptOutDeadline(Row):
     due_at: Utc
 
 
-class OptOutNotice(Row):
+class NoticeRecord(Row):
     """What the person who withdraws was told."""
 
     table = "opt_out_notice"
@@ -49,7 +49,7 @@ class OptOutNotice(Row):
     sent_at: Utc
 
 
-class OptOutSetAside(Row):
+class SetAsideRecord(Row):
     """A request that could not take a step while others went on: it is tried again."""
 
     table = "opt_out_set_aside"
@@ -62,7 +62,7 @@ class OptOutSetAside(Row):
     remedy: Text
 
 
-class LegalHold(Row):
+class HoldRecord(Row):
     """A contributor whose data must not be destroyed; it stands until it is released."""
 
     table = "legal_hold"
@@ -77,7 +77,7 @@ class LegalHold(Row):
     release_reason: Text | None = None
 
 
-class Consent(Row):
+class ConsentRecord(Row):
     """New consent of a contributor who had opted out."""
 
     table = "consent"
@@ -89,7 +89,7 @@ class Consent(Row):
     reference: Text
 
 
-class Likeness(Row):
+class LikenessRecord(Row):
     """What an erased id looked like, as a keyed hash."""
 
     table = "likeness"
@@ -99,7 +99,7 @@ class Likeness(Row):
     likeness: ContributorKey
 
 
-class Distinction(Row):
+class DistinctionRecord(Row):
     """Two contributors whose ids look alike and who are two people."""
 
     table = "distinction"
@@ -112,7 +112,7 @@ class Distinction(Row):
     said_at: Utc
 
 
-class Disclosure(Row):
+class DisclosureRecord(Row):
     """A model that left the workspace and who received it."""
 
     table = "disclosure"
@@ -128,7 +128,7 @@ class Disclosure(Row):
     disclosed_at: Utc
 
 
-class Backup(Row):
+class BackupRecord(Row):
     """A copy of the workspace that exists as far as we know, until it is destroyed."""
 
     table = "backup"
@@ -155,14 +155,14 @@ class DeadlineStatus(Record):
 
 
 REQUEST_ROWS: tuple[type[Row], ...] = (
-    OptOutApproval,
-    OptOutDeadline,
-    OptOutNotice,
-    OptOutSetAside,
-    LegalHold,
-    Consent,
-    Likeness,
-    Distinction,
-    Disclosure,
-    Backup,
+    ApprovalRecord,
+    DeadlineRecord,
+    NoticeRecord,
+    SetAsideRecord,
+    HoldRecord,
+    ConsentRecord,
+    LikenessRecord,
+    DistinctionRecord,
+    DisclosureRecord,
+    BackupRecord,
 )

@@ -10,7 +10,7 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
 from flows.errors import FlowError
-from lineage import TaskVector
+from lineage import TaskVectorRecord
 
 app = typer.Typer()
 
@@ -169,7 +169,7 @@ def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     ]
 
 
-def _storage(keep: str, vectors: Sequence[TaskVector]) -> dict[str, object]:
+def _storage(keep: str, vectors: Sequence[TaskVectorRecord]) -> dict[str, object]:
     """What is kept of a member, and what either choice of `storage.keep` costs on average."""
     masks = sum(row.mask_bytes for row in vectors)
     both = masks + sum(row.vector_bytes for row in vectors)

@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.render import count, print_json, print_table, say
-from lineage import DatasetVersion, Reader, TaskVector
+from lineage import DatasetVersionRecord, Reader, TaskVectorRecord
 
 if TYPE_CHECKING:
     from flows.workspace.workspace import Workspace
@@ -204,11 +204,11 @@ def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
     return key
 
 
-def _bytes(vector: TaskVector) -> int:
+def _bytes(vector: TaskVectorRecord) -> int:
     return vector.mask_bytes + (0 if vector.dropped_at else vector.vector_bytes)
 
 
-def _rows(datasets: Sequence[DatasetVersion]) -> str:
+def _rows(datasets: Sequence[DatasetVersionRecord]) -> str:
     last = datasets[-1] if datasets else None
     return f"{last.train_rows} + {last.test_rows}" if last else "none"
 

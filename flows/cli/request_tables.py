@@ -11,7 +11,7 @@ from flows.cli.render import alarm, count, out, print_table, quality, say
 from flows.erasure.deadlines import Due
 from flows.erasure.status import Standing, still_served_in_words
 from flows.workspace.characters import plain
-from lineage import OptOutSetAside
+from lineage import SetAsideRecord
 
 if TYPE_CHECKING:
     from flows.data.look_alikes import LookAlike
@@ -69,7 +69,7 @@ def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
         _print_in_full(row)
 
 
-def _say_set_aside(row: OptOutSetAside) -> None:
+def _say_set_aside(row: SetAsideRecord) -> None:
     since = f"{row.set_aside_at:%Y-%m-%d %H:%M} UTC"
     say(f"{row.request_id} is set aside since {since}, before {row.step}: {row.reason}")
     say(f"  To go on: {row.remedy}")

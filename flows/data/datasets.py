@@ -11,7 +11,7 @@ from flows.data.rows import record_json
 from flows.errors import FlowError, UsageError
 from flows.hashing import DigestKey, md5_of
 from flows.workspace.workspace import Workspace
-from lineage import Contributor, DatasetRecords, DatasetVersion, Recorder
+from lineage import ContributorRecord, DatasetContentRecord, DatasetVersionRecord, Recorder
 from sift_core import sha256_of
 
 
@@ -46,7 +46,7 @@ class Dataset:
         return {digests.record(self.key, record_json(row)) for row in self.rows}
 
 
-def load_dataset(workspace: Workspace, record: DatasetVersion) -> Dataset:
+def load_dataset(workspace: Workspace, record: DatasetVersionRecord) -> Dataset:
     """The stored rows of a contributor. Raises DatasetAlteredError where the bytes differ."""
     path = workspace.data_file(record.contributor_key, record.sha256)
     data = path.read_bytes() if path.is_file() else b""
@@ -96,13 +96,15 @@ def record_dataset(
     sha256, records = sha256_of(data), tuple(dataset.records(digests))
     if supersedes is None:
         recorder.add(
-            Contributor(contributor_key=dataset.key, external_id=dataset.external_id, added_at=now)
+            ContributorRecord(
+                contributor_key=dataset.key, external_id=dataset.external_id, added_at=now
+            )
         )
     else:
         recorder.supersede_dataset(dataset.key, supersedes, now)
-    recorder.add(DatasetRecords(contributor_key=dataset.key, sha256=sha256, records=records))
+    recorder.add(DatasetContentRecord(contributor_key=dataset.key, sha256=sha256, records=records))
     recorder.add(
-        DatasetVersion(
+        DatasetVersionRecord(
             contributor_key=dataset.key,
             sha256=sha256,
             md5=md5_of(data),

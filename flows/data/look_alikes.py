@@ -15,7 +15,7 @@ from flows.errors import UsageError
 from flows.workspace.identity import normal_id, read_secret
 from flows.workspace.likeness import forms, likenesses
 from flows.workspace.workspace import Workspace
-from lineage import Likeness, Reader
+from lineage import LikenessRecord, Reader
 
 if TYPE_CHECKING:
     from flows.data.datasets import Dataset
@@ -92,13 +92,13 @@ def require_two_people(
     return {(key, other) for key in said for other in alike[key]}
 
 
-def erased_likenesses(workspace: Workspace, reader: Reader, key: str) -> list[Likeness]:
+def erased_likenesses(workspace: Workspace, reader: Reader, key: str) -> list[LikenessRecord]:
     """What stays of a contributor's id when it is erased; of one that is gone, what was kept."""
     name = reader.contributor(key).external_id
     if name is None:
         return [row for row in reader.likenesses() if row.contributor_key == key]
     found = sorted(likenesses(read_secret(workspace.root), name))
-    return [Likeness(contributor_key=key, likeness=one) for one in found]
+    return [LikenessRecord(contributor_key=key, likeness=one) for one in found]
 
 
 def unknown_contributor(workspace: Workspace, reader: Reader, external_id: str) -> UsageError:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.errors import UsageError
-from lineage import OptOutRequest
+from lineage import RequestRecord
 
 if TYPE_CHECKING:
     from flows.data.datasets import Dataset
@@ -19,7 +19,7 @@ class WithdrawnRecordsError(UsageError):
 
 
 def require_not_withdrawn(
-    external_id: str, records: Collection[str], requests: Sequence[OptOutRequest]
+    external_id: str, records: Collection[str], requests: Sequence[RequestRecord]
 ) -> None:
     """An opt-out stands from the moment it was received, whether it was run yet or not."""
     for request in requests:
@@ -39,7 +39,7 @@ def require_not_withdrawn(
 
 def returning(
     datasets: Sequence["Dataset"],
-    standing: Mapping[str, Sequence[OptOutRequest]],
+    standing: Mapping[str, Sequence[RequestRecord]],
     waiting: Collection[str],
 ) -> set[str]:
     """The contributors who opted out and come back. Raises UsageError while an opt-out goes on."""

@@ -14,7 +14,7 @@ from flows.erasure.requests import open_requests
 from flows.errors import FlowError, UsageError, WaitingError
 from flows.workspace.texts import require_person
 from flows.workspace.workspace import Workspace
-from lineage import LegalHold, Reader
+from lineage import HoldRecord, Reader
 from lineage.opt_out import APPROVED, REJECTED
 
 
@@ -56,7 +56,7 @@ def reject(workspace: Workspace, request_id: str, by: str, reason: str) -> None:
         recorder.reject(request_id, reason, now)
 
 
-def place_hold(workspace: Workspace, key: str, by: str, reason: str) -> LegalHold:
+def place_hold(workspace: Workspace, key: str, by: str, reason: str) -> HoldRecord:
     """Forbid to destroy a contributor's data. Raises LineageConflictError while a hold stands."""
     require_person(workspace, key, by, reason)
     with workspace.lineage.writer() as recorder:

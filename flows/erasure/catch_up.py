@@ -19,7 +19,7 @@ from flows.erasure.withdrawal import require_withdrawable
 from flows.errors import UsageError
 from flows.workspace.keyring import require_signing_key
 from flows.workspace.workspace import Workspace
-from lineage import Contributor, Likeness, Recorder
+from lineage import ContributorRecord, LikenessRecord, Recorder
 from lineage.opt_out import APPROVED
 
 
@@ -134,14 +134,14 @@ def _receive(
     known = {row.contributor_key for row in recorder.read.contributors()}
     if departure.contributor_key not in known:  # who came after the backup, and left
         recorder.add(
-            Contributor(
+            ContributorRecord(
                 contributor_key=departure.contributor_key,
                 external_id=None,
                 added_at=departure.received_at,
             )
         )
         recorder.add_all(
-            Likeness(contributor_key=departure.contributor_key, likeness=one)
+            LikenessRecord(contributor_key=departure.contributor_key, likeness=one)
             for one in departure.likenesses
         )
     request = recorder.receive(

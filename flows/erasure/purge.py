@@ -40,7 +40,7 @@ from flows.models.register import require_same_name
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import damaged_members, take_away_damaged
 from flows.workspace.workspace import Workspace
-from lineage import OptOutRequest, PurgeObject
+from lineage import PurgeObjectRecord, RequestRecord
 
 
 class StillThereError(FlowError):
@@ -141,7 +141,7 @@ def _record_without(place: Workspace, going: Sequence[Removal]) -> str | None:
     return record(place, f"Opt out: {names}")
 
 
-def pending(removal: Removal) -> list[PurgeObject]:
+def pending(removal: Removal) -> list[PurgeObjectRecord]:
     """What a request still has to destroy, or to look for again."""
     with removal.workspace.lineage.reader() as reader:
         return [row for row in reader.purge_objects(removal.request_id) if row.absent_at is None]
@@ -172,7 +172,7 @@ def _purge(
 
 
 def _failure(
-    holding: Holding, removal: Removal, planned: Sequence[PurgeObject]
+    holding: Holding, removal: Removal, planned: Sequence[PurgeObjectRecord]
 ) -> Exception | None:
     """What keeps the objects of one request from being destroyed, None where all are."""
     try:
@@ -184,7 +184,7 @@ def _failure(
     return None
 
 
-def _destroy(holding: Holding, planned: Mapping[Removal, Sequence[PurgeObject]]) -> None:
+def _destroy(holding: Holding, planned: Mapping[Removal, Sequence[PurgeObjectRecord]]) -> None:
     """Destroy all that was ever `planned` for these in one kind of place, and look again.
 
     A killed run may have destroyed a row, by which alone MLflow would find the folder again, and
@@ -197,7 +197,7 @@ def _destroy(holding: Holding, planned: Mapping[Removal, Sequence[PurgeObject]])
         _settle(holding, next(iter(planned)).workspace, rows)
 
 
-def _settle(holding: Holding, place: Workspace, rows: Sequence[PurgeObject]) -> None:
+def _settle(holding: Holding, place: Workspace, rows: Sequence[PurgeObjectRecord]) -> None:
     """Look for every planned object again, and record that it is gone."""
     if left := holding.still_there(_once(rows)):
         row = left[0]
@@ -212,7 +212,7 @@ def _settle(holding: Holding, place: Workspace, rows: Sequence[PurgeObject]) -> 
             recorder.mark_absent(row.request_id, row.place, row.locator, now)
 
 
-def _once(rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+def _once(rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
     """Each object once, however many requests it stands with."""
     return list({(row.place, row.locator): row for row in rows}.values())
 
@@ -222,7 +222,7 @@ def _plan(removals: Sequence[Removal], found: dict[str, list[Found]]) -> None:
     with removals[0].workspace.lineage.writer() as recorder:
         for request_id, objects in found.items():
             recorder.plan_purge(
-                PurgeObject(
+                PurgeObjectRecord(
                     request_id=request_id,
                     place=one.place,
                     kind=one.kind,
@@ -234,7 +234,7 @@ def _plan(removals: Sequence[Removal], found: dict[str, list[Found]]) -> None:
             )
 
 
-def _planned(removal: Removal, holding: Holding) -> list[PurgeObject]:
+def _planned(removal: Removal, holding: Holding) -> list[PurgeObjectRecord]:
     with removal.workspace.lineage.reader() as reader:
         rows = reader.purge_objects(removal.request_id)
     return [row for row in rows if row.place in holding.places]
@@ -307,7 +307,7 @@ def _forget(removals: Sequence[Removal], impacts: Impacts) -> None:
     place.lineage.rewrite()
 
 
-def _named(requests: Iterable[OptOutRequest], key: str) -> set[str]:
+def _named(requests: Iterable[RequestRecord], key: str) -> set[str]:
     """The digests of records that any request of this contributor named."""
     own = [request.records or () for request in requests if request.contributor_key == key]
     return {record for records in own for record in records}

@@ -24,9 +24,17 @@ from flows.training.retention import settle_vectors
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import is_whole, put_vector_back, require_dataset
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, FinetuningRun, Impact, LaneCheck, Member, OptOutRequest, Reader
-from lineage import MergeState as StateRecord
-from lineage import TaskVector as VectorRecord
+from lineage import (
+    DatasetVersionRecord,
+    FinetuningRecord,
+    Impact,
+    LaneCheck,
+    Member,
+    MergeStateRecord,
+    Reader,
+    RequestRecord,
+    TaskVectorRecord,
+)
 from sift_core import SiftCoreError, StoredVector
 
 LANE_MODULUS = 2**64
@@ -40,7 +48,7 @@ class Removal:
     request_id: str
 
     @cached_property
-    def request(self) -> OptOutRequest:
+    def request(self) -> RequestRecord:
         """The request as it was filed."""
         with self.workspace.lineage.reader() as reader:
             return reader.request(self.request_id)
@@ -90,8 +98,8 @@ def _identify(removal: Removal) -> None:
 class _Exchange:
     """What one request changes in the merge: the vector that leaves, one that takes its place."""
 
-    leaves: VectorRecord
-    joins: VectorRecord | None
+    leaves: TaskVectorRecord
+    joins: TaskVectorRecord | None
 
 
 def remove(removals: Sequence[Removal]) -> None:
@@ -124,7 +132,7 @@ def remove(removals: Sequence[Removal]) -> None:
 
 
 def _change_by_any_way(
-    place: Workspace, state: StateRecord, changes: Mapping[Removal, _Exchange]
+    place: Workspace, state: MergeStateRecord, changes: Mapping[Removal, _Exchange]
 ) -> None:
     """Subtract what leaves; where its files are lost, add up who stays: the same bytes."""
     try:
@@ -140,7 +148,7 @@ def _change_by_any_way(
         _change(place, state, changes, afresh=bool(lost))
 
 
-def _leaving(removals: Sequence[Removal], state: StateRecord | None) -> dict[str, Member]:
+def _leaving(removals: Sequence[Removal], state: MergeStateRecord | None) -> dict[str, Member]:
     """The member whose vector was made from what each request withdraws, where there is one."""
     if state is None:
         return {}
@@ -180,14 +188,14 @@ def _prepare(removal: Removal, member: Member | None) -> _Exchange | None:
     return exchange and replace(exchange, joins=finetune_again(place, removal.key))
 
 
-def _trained_on(place: Workspace, run: FinetuningRun) -> DatasetVersion:
+def _trained_on(place: Workspace, run: FinetuningRecord) -> DatasetVersionRecord:
     with place.lineage.reader() as reader:
         versions = reader.dataset_versions(run.contributor_key)
     return next(row for row in versions if row.sha256 == run.dataset_sha256)
 
 
 def _change(
-    place: Workspace, state: StateRecord, changes: Mapping[Removal, _Exchange], *, afresh: bool
+    place: Workspace, state: MergeStateRecord, changes: Mapping[Removal, _Exchange], *, afresh: bool
 ) -> None:
     """Make the state without these vectors, perhaps with others, current; with it the step.
 
@@ -233,7 +241,7 @@ def _change(
             recorder.advance(removal.request_id, "removed", {**details, "vector": how}, now)
 
 
-def _stored(place: Workspace, rows: Iterable[VectorRecord | Member]) -> list[StoredVector]:
+def _stored(place: Workspace, rows: Iterable[TaskVectorRecord | Member]) -> list[StoredVector]:
     """Where these vectors and masks are, and what lineage recorded of them."""
     return [
         stored_vector(place, row.contributor_key, row.vector_sha256, row.mask_sha256)
@@ -242,11 +250,11 @@ def _stored(place: Workspace, rows: Iterable[VectorRecord | Member]) -> list[Sto
 
 
 def _recorded_change(
-    reader: Reader, join: Iterable[VectorRecord], leave: Iterable[VectorRecord]
+    reader: Reader, join: Iterable[TaskVectorRecord], leave: Iterable[TaskVectorRecord]
 ) -> tuple[int, ...]:
     """The linear digest of what joins less what leaves, lane by lane, as lineage recorded it."""
 
-    def lanes(rows: Iterable[VectorRecord]) -> list[int]:
+    def lanes(rows: Iterable[TaskVectorRecord]) -> list[int]:
         digests = [reader.linear_digest(row.vector_sha256) for row in rows]
         return [sum(lane.value for lane in own) for own in zip(*digests, strict=True)]
 

@@ -22,7 +22,7 @@ from flows.training.base_model import scoring_base
 from flows.training.readable_rows import encode_readable
 from flows.workspace.settings import RemovalAuditSettings
 from flows.workspace.workspace import Workspace
-from lineage import MergeState as StateRecord
+from lineage import MergeStateRecord
 from sift_core import (
     AuditRows,
     BaseModel,
@@ -43,7 +43,7 @@ class RemovalAuditError(FlowError):
 
 
 def audit_opt_outs(
-    workspace: Workspace, state: StateRecord, left: Sequence[Dataset]
+    workspace: Workspace, state: MergeStateRecord, left: Sequence[Dataset]
 ) -> list[RemovalAudit]:
     """Ask what left, each for itself, of the current state and of the reference.
 
@@ -145,7 +145,7 @@ def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
 
 @contextmanager
 def _reference(
-    workspace: Workspace, state: StateRecord, base: BaseModel, members: int
+    workspace: Workspace, state: MergeStateRecord, base: BaseModel, members: int
 ) -> Iterator[Weights | None]:
     if workspace.keeps_masks_only:
         yield None

@@ -18,8 +18,7 @@ from flows.models.verify import verify_state
 from flows.training.retention import drop_joined
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import damaged_members, dataset_file, put_back
-from lineage import DatasetVersion, Evaluation
-from lineage import MergeState as StateRecord
+from lineage import DatasetVersionRecord, EvaluationRecord, MergeStateRecord
 from sift_core.errors import MissingReferenceError
 
 _NOTHING_BUILT = {"nothing_built": True}
@@ -70,8 +69,8 @@ def evaluate(removals: Sequence[Removal]) -> None:
 
 def _record_evaluations(
     removals: Sequence[Removal],
-    state: StateRecord,
-    after: Sequence[Evaluation],
+    state: MergeStateRecord,
+    after: Sequence[EvaluationRecord],
     audits: Mapping[str, dict[str, Any]],
 ) -> None:
     place = removals[0].workspace
@@ -97,7 +96,7 @@ def _record_evaluations(
 
 
 def _audits(
-    removals: Sequence[Removal], state: StateRecord, damaged: Collection[str]
+    removals: Sequence[Removal], state: MergeStateRecord, damaged: Collection[str]
 ) -> dict[str, dict[str, Any]]:
     """What the audit of each removal found, or why there was nothing to ask.
 
@@ -159,7 +158,7 @@ def register_new(removals: Sequence[Removal]) -> None:
     _record(removals, "registered", details)
 
 
-def own_values(rows: Sequence[Evaluation], key: str) -> dict[str, float]:
+def own_values(rows: Sequence[EvaluationRecord], key: str) -> dict[str, float]:
     """One contributor's measurements, by setting and split."""
     return {f"{row.setting}.{row.split}": row.value for row in rows if row.contributor_key == key}
 
@@ -170,7 +169,7 @@ def _record(removals: Sequence[Removal], step: str, details: dict[str, Any]) -> 
             removal.done(step, details)
 
 
-def _departed(removal: Removal) -> DatasetVersion | None:
+def _departed(removal: Removal) -> DatasetVersionRecord | None:
     """The dataset they were last in the merge with, or what they brought and never was.
 
     None for some records: the contributor stays and is scored as a member.
@@ -184,7 +183,7 @@ def _departed(removal: Removal) -> DatasetVersion | None:
     return next((row for row in rows if row.contributor_key == removal.key), None)
 
 
-def _evaluations_before(removal: Removal) -> list[Evaluation]:
+def _evaluations_before(removal: Removal) -> list[EvaluationRecord]:
     """The evaluations of the last state that still held what is withdrawn."""
     states = removal.impact().states
     with removal.workspace.lineage.reader() as reader:

@@ -22,7 +22,7 @@ from flows.workspace.texts import (
 )
 from flows.workspace.times import require_past, shown, zone
 from flows.workspace.workspace import Workspace
-from lineage import OptOutNotice, OptOutRequest
+from lineage import NoticeRecord, RequestRecord
 
 
 def receive(
@@ -34,7 +34,7 @@ def receive(
     jurisdiction: str | None = None,
     filed_by: str | None = None,
     received_at: datetime | None = None,
-) -> OptOutRequest:
+) -> RequestRecord:
     """File an opt-out request: of a contributor, or of the records with these hashes.
 
     `filed_by` is who files it here (None: the login name), `received_at` when it came in (None:
@@ -66,7 +66,7 @@ def receive_by_key(
     jurisdiction: str | None = None,
     filed_by: str,
     received_at: datetime | None = None,
-) -> OptOutRequest:
+) -> RequestRecord:
     """File a request of the contributor with this key, as `receive` does.
 
     For where the id must not be seen: no error says it, nor repeats a key that is nobody's, which
@@ -94,7 +94,7 @@ def _file(
     jurisdiction: str | None,
     by: str,
     received_at: datetime | None,
-) -> OptOutRequest:
+) -> RequestRecord:
     """File a request; errors call the contributor what is `shown`."""
     now = datetime.now(UTC)
     require_text("basis", basis, MAX_BASIS_LENGTH)
@@ -189,7 +189,7 @@ def _notify(
         raise UsageError(
             f"{request_id} has ended.", remedy=f"see `sift opt-out status {request_id}`."
         )
-    notice = OptOutNotice(
+    notice = NoticeRecord(
         request_id=request_id, kind=kind, actor=by, reason=reason, sent_at=datetime.now(UTC)
     )
     with workspace.lineage.writer() as recorder:

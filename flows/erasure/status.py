@@ -10,15 +10,15 @@ from flows.erasure.policy import kept_until
 from flows.errors import FlowError
 from flows.workspace.workspace import Workspace
 from lineage import (
-    LegalHold,
-    ModelVersion,
-    OptOutApproval,
-    OptOutNotice,
-    OptOutRequest,
-    OptOutSetAside,
-    OptOutStep,
-    PurgeObject,
+    ApprovalRecord,
+    HoldRecord,
+    ModelVersionRecord,
+    NoticeRecord,
+    PurgeObjectRecord,
     Reader,
+    RequestRecord,
+    SetAsideRecord,
+    StepRecord,
 )
 
 
@@ -30,18 +30,18 @@ class StillServedError(FlowError):
 class Standing:
     """Everything that lineage knows of one request."""
 
-    request: OptOutRequest
-    steps: Sequence[OptOutStep]
+    request: RequestRecord
+    steps: Sequence[StepRecord]
     next_step: str | None
-    approvals: Sequence[OptOutApproval]
-    notices: Sequence[OptOutNotice]
-    hold: LegalHold | None
-    set_aside: OptOutSetAside | None
+    approvals: Sequence[ApprovalRecord]
+    notices: Sequence[NoticeRecord]
+    hold: HoldRecord | None
+    set_aside: SetAsideRecord | None
     """Why it could not take its next step while others went on."""
     still_served_by: int | None
     """The champion, where it holds what this request has removed already."""
     deadlines: Sequence[Due]
-    pending: Sequence[PurgeObject]
+    pending: Sequence[PurgeObjectRecord]
     """Listed for destruction and not yet shown to be gone."""
     kept_until: datetime | None
     """Until when the record of this request is kept; None before its end."""
@@ -137,9 +137,9 @@ def still_served_in_words(served: Mapping[str, int]) -> tuple[str, str]:
 
 def _still_served_by(
     reader: Reader,
-    request: OptOutRequest,
-    steps: Sequence[OptOutStep],
-    champion: ModelVersion | None,
+    request: RequestRecord,
+    steps: Sequence[StepRecord],
+    champion: ModelVersionRecord | None,
 ) -> int | None:
     names = {step.step for step in steps}
     # Once the new version is champion, the old one is none.

@@ -18,7 +18,7 @@ from flows.integrations.mlflow.registry import StoredModel
 from flows.models.superseded import needed_files
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
-from lineage import Impact, PurgeObject
+from lineage import Impact, PurgeObjectRecord
 
 WORKSPACE = "workspace"
 Impacts = Mapping[str, Impact]
@@ -50,10 +50,10 @@ class Holding(Protocol):
     def spared(self) -> Collection[str]:
         """Locators of what somebody who stays needs too."""
 
-    def destroy(self, rows: Iterable[PurgeObject]) -> None:
+    def destroy(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Destroy what is there of these; what is gone already is passed over."""
 
-    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+    def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Look for them again: those that are not gone."""
 
 
@@ -84,12 +84,12 @@ class Files:
         """Nothing: a file here belongs to one contributor."""
         return ()
 
-    def destroy(self, rows: Iterable[PurgeObject]) -> None:
+    def destroy(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Unlink the files."""
         for row in rows:
             (self._workspace.root / row.locator).unlink(missing_ok=True)
 
-    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+    def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Look whether the files are there."""
         return [row for row in rows if (self._workspace.root / row.locator).exists()]
 
@@ -113,7 +113,7 @@ class Files:
         stays = current is not None and current not in impact.states
         keep = place.state_file(current.state_sha256) if current and stays else None
         states = sorted(path for path in place.merge.iterdir() if path != keep)
-        # Nobody can tell whose data a hostile worker's files hold; damaged ones say whose they were.
+        # Nobody can tell whose data a hostile worker's files hold; damaged ones say whose they are.
         hostile = [*sorted(place.quarantine.glob("*.bin")), *place.quarantine.glob(f"{key}-*")]
         return files | dict.fromkeys(states, "merge_state") | dict.fromkeys(hostile, "quarantined")
 
@@ -159,16 +159,16 @@ class DvcObjects:
         """What others need: shared content, also what somebody brought a moment ago."""
         return self._needed
 
-    def destroy(self, rows: Iterable[PurgeObject]) -> None:
+    def destroy(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Delete the objects, and what remembers them."""
         self._dvc.destroy(map(self._stored, rows), [self._place])
 
-    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+    def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Ask the store again."""
         stored = {self._stored(row): row for row in rows}
         return [stored[left] for left in self._dvc.still_there(stored)]
 
-    def _stored(self, row: PurgeObject) -> StoredObject:
+    def _stored(self, row: PurgeObjectRecord) -> StoredObject:
         return StoredObject(self._place, row.locator, "", row.bytes or 0)
 
 
@@ -217,16 +217,16 @@ class ModelVersions:
         """Nothing: a version holds everyone, so it goes as a whole."""
         return ()
 
-    def destroy(self, rows: Iterable[PurgeObject]) -> None:
+    def destroy(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Destroy bytes and rows."""
         self._mlflow.destroy(map(_stored_model, rows))
 
-    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+    def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Ask the store and the disk again."""
         return [row for row in rows if not self._mlflow.is_absent(_stored_model(row))]
 
 
-def _stored_model(row: PurgeObject) -> StoredModel:
+def _stored_model(row: PurgeObjectRecord) -> StoredModel:
     return StoredModel(cast(ModelPlace, row.place), row.locator, row.bytes or 0)
 
 

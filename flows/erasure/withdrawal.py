@@ -15,7 +15,7 @@ from flows.training.finetune import finetune_jobs, jobs, pending
 from flows.training.retention import lost, restore
 from flows.workspace.recorded_files import require_dataset
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, TaskVector
+from lineage import DatasetVersionRecord, TaskVectorRecord
 from sift_core import sha256_of, write_atomically
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -101,7 +101,7 @@ def replace_dataset(workspace: Workspace, key: str, records: Collection[str]) ->
         record_dataset(recorder, left, workspace.digests, holding.sha256)
 
 
-def finetune_again(workspace: Workspace, key: str) -> TaskVector:
+def finetune_again(workspace: Workspace, key: str) -> TaskVectorRecord:
     """The vector of a contributor's current dataset, finetuned unless it is there already."""
     work = [job for job in jobs(workspace) if job.dataset.contributor_key == key]
     finetune_jobs(workspace, pending(workspace, work))
@@ -110,7 +110,9 @@ def finetune_again(workspace: Workspace, key: str) -> TaskVector:
         return reader.task_vector(work[0].run_id)
 
 
-def _holding(workspace: Workspace, key: str, records: Collection[str]) -> DatasetVersion | None:
+def _holding(
+    workspace: Workspace, key: str, records: Collection[str]
+) -> DatasetVersionRecord | None:
     """The contributor's current dataset, where it holds any of these records."""
     with workspace.lineage.reader() as reader:
         touched = {row.sha256 for row in reader.impact(key, records).datasets}
@@ -119,7 +121,7 @@ def _holding(workspace: Workspace, key: str, records: Collection[str]) -> Datase
 
 
 def _without(
-    workspace: Workspace, record: DatasetVersion, name: str, records: Collection[str]
+    workspace: Workspace, record: DatasetVersionRecord, name: str, records: Collection[str]
 ) -> Dataset:
     """What is left of a dataset. Raises UsageError where that is too little to be one."""
     settings, digests = workspace.settings.data, workspace.digests

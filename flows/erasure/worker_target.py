@@ -8,7 +8,7 @@ from flows.erasure.targets import Found, Impacts
 from flows.integrations.staging.staging import RemoteAddress, Staging
 from flows.training.workers.staging_area import withdraw
 from flows.workspace.workspace import Workspace
-from lineage import Impact, PurgeObject
+from lineage import Impact, PurgeObjectRecord
 
 WORKERS = "workers"
 
@@ -17,9 +17,9 @@ class WorkerArea:
     """What lies between us and workers in the remote: nothing that anybody waits for any more.
 
     An opt-out holds the lock of the workspace, so no build is at work. Whose data is in what was
-    left over is not looked up, and workers may have written anything under any name: all of it goes,
-    and the next build with a pool puts the base model there again. Lineage, which keeps the list,
-    names each object by a keyed hash of its path.
+    left over is not looked up, and workers may have written anything under any name: all of it
+    goes, and the next build with a pool puts the base model there again. Lineage, which keeps the
+    list, names each object by a keyed hash of its path.
     """
 
     places = frozenset({WORKERS})
@@ -48,13 +48,13 @@ class WorkerArea:
         """Nothing: nobody who stays needs any of it."""
         return ()
 
-    def destroy(self, rows: Iterable[PurgeObject]) -> None:
+    def destroy(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Delete all there is, of each assignment first what says that it is wanted."""
         if any(True for _ in rows):
             for name in {path.partition("/")[0] for path in self._staging.remains()}:
                 withdraw(self._staging, name)
 
-    def still_there(self, rows: Iterable[PurgeObject]) -> list[PurgeObject]:
+    def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Look again."""
         left = set(map(self._name, self._staging.remains()))
         return [row for row in rows if row.locator in left]

@@ -16,7 +16,7 @@ from flows.evidence.report_contents import write_report
 from flows.training.environment import code_version
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
-from lineage import ModelVersion, OptOutRequest
+from lineage import ModelVersionRecord, RequestRecord
 from lineage.certificates.chain import Link, read_link
 from lineage.certificates.digest import file_sha256, sha256_of
 from lineage.certificates.envelope import EvidenceError
@@ -140,7 +140,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
     )
 
 
-def _scope(request: OptOutRequest) -> Scope:
+def _scope(request: RequestRecord) -> Scope:
     records = None if request.records is None else len(request.records)
     return Scope(contributor_key=request.contributor_key, records=records)
 
@@ -199,7 +199,7 @@ def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[st
     return subjects | digests
 
 
-def _is_there(workspace: Workspace, version: ModelVersion) -> bool:
+def _is_there(workspace: Workspace, version: ModelVersionRecord) -> bool:
     """Whether MLflow has a version: a request that overtook this one destroyed it, or it is lost.
 
     Of a lost one `sift verify` and `sift audit` say so; who has left need not wait for it.

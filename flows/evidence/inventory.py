@@ -15,7 +15,13 @@ from flows.data.datasets import load_dataset
 from flows.errors import UsageError
 from flows.models.superseded import needed_files
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, Finding, MergeState, ModelVersion, TaskVector
+from lineage import (
+    DatasetVersionRecord,
+    Finding,
+    MergeStateRecord,
+    ModelVersionRecord,
+    TaskVectorRecord,
+)
 
 _CHECKOUT = "restore it with `dvc checkout`, or run `sift build`."
 UNKNOWN = "find out who put it there, then remove it: no opt-out would find it."
@@ -28,25 +34,25 @@ class Stock:
     workspace: Workspace
 
     @cached_property
-    def datasets(self) -> list[DatasetVersion]:
+    def datasets(self) -> list[DatasetVersionRecord]:
         """Every dataset version there has been."""
         with self.workspace.lineage.reader() as reader:
             return reader.all_dataset_versions()
 
     @cached_property
-    def vectors(self) -> list[TaskVector]:
+    def vectors(self) -> list[TaskVectorRecord]:
         """Every task vector there has been."""
         with self.workspace.lineage.reader() as reader:
             return reader.all_task_vectors()
 
     @cached_property
-    def states(self) -> list[MergeState]:
+    def states(self) -> list[MergeStateRecord]:
         """Every merge state there has been."""
         with self.workspace.lineage.reader() as reader:
             return reader.states()
 
     @cached_property
-    def versions(self) -> list[ModelVersion]:
+    def versions(self) -> list[ModelVersionRecord]:
         """Every model version there has been."""
         with self.workspace.lineage.reader() as reader:
             return reader.model_versions()

@@ -35,7 +35,7 @@ from flows.evidence.report import (
 )
 from flows.evidence.report_page import page
 from flows.workspace.workspace import Workspace
-from lineage import Backup, OptOutRequest, PurgeObject, TaskVector, opt_out
+from lineage import BackupRecord, PurgeObjectRecord, RequestRecord, TaskVectorRecord, opt_out
 from lineage.reader import Reader
 
 _GONE = (
@@ -173,7 +173,7 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
     )
 
 
-def _approval(reader: Reader, request: OptOutRequest) -> list[Decision]:
+def _approval(reader: Reader, request: RequestRecord) -> list[Decision]:
     """Who decided on the request, in order."""
     return [
         Decision(**row.model_dump(include=set(Decision.model_fields)))
@@ -181,7 +181,7 @@ def _approval(reader: Reader, request: OptOutRequest) -> list[Decision]:
     ]
 
 
-def _deadlines(reader: Reader, request: OptOutRequest, at: datetime) -> list[Deadline]:
+def _deadlines(reader: Reader, request: RequestRecord, at: datetime) -> list[Deadline]:
     """By when the law asked for what; this report, written `at`, is the answer."""
     rows = []
     for row in reader.deadlines(request.request_id):
@@ -199,7 +199,7 @@ def _deadlines(reader: Reader, request: OptOutRequest, at: datetime) -> list[Dea
     return rows
 
 
-def _recipients(reader: Reader, request: OptOutRequest) -> list[Recipient]:
+def _recipients(reader: Reader, request: RequestRecord) -> list[Recipient]:
     """Who received a model that held what is withdrawn, and has to be told."""
     return [
         Recipient(
@@ -260,11 +260,11 @@ def _quality(recorded: dict[str, Any]) -> Quality | None:
     )
 
 
-def _destroyed(row: PurgeObject) -> Destroyed:
+def _destroyed(row: PurgeObjectRecord) -> Destroyed:
     return Destroyed(**row.model_dump(include=set(Destroyed.model_fields)))
 
 
-def _dropped(vectors: Sequence[TaskVector]) -> list[Dropped]:
+def _dropped(vectors: Sequence[TaskVectorRecord]) -> list[Dropped]:
     return [
         Dropped(vector_sha256=row.vector_sha256, at=row.dropped_at)
         for row in vectors
@@ -298,7 +298,7 @@ def _copies(workspace: Workspace, request_id: str) -> list[str]:
     ]
 
 
-def _backup(workspace: Workspace, row: Backup, departure: Departure) -> str:
+def _backup(workspace: Workspace, row: BackupRecord, departure: Departure) -> str:
     origin = origin_of(workspace)
     end = f"sift backup destroy {row.backup_id}"
     if origin and row.made_at <= origin.at:

@@ -9,7 +9,7 @@ from flows.integrations.mlflow.registry import TAG_STATE
 from flows.models.verify import ExactnessError
 from flows.models.weights import kind_of
 from flows.workspace.current_state import current_state
-from lineage import Finding, ModelVersion
+from lineage import Finding, ModelVersionRecord
 from sift_core import SiftCoreError
 
 _OF_A_CONTRIBUTOR = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.\w+")
@@ -103,7 +103,7 @@ def mlflow_findings(stock: Stock) -> Iterator[Finding]:
         )
 
 
-def _altered(stock: Stock, row: ModelVersion) -> Iterator[Finding]:
+def _altered(stock: Stock, row: ModelVersionRecord) -> Iterator[Finding]:
     mlflow = stock.workspace.mlflow
     state = next(state for state in stock.states if state.state_seq == row.state_seq)
     backup = "restore mlflow.db and mlruns/ from a backup."

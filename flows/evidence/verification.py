@@ -11,7 +11,7 @@ from flows.models.weights import kind_of, served_sha256
 from flows.training.base_model import require_base
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import MergeState as StateRecord
+from lineage import MergeStateRecord
 from sift_core import StoredWeights
 from sift_core.errors import ModelError
 
@@ -24,7 +24,7 @@ def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
     return replace(found, checks=(*found.checks, champion, certificates))
 
 
-def _champion(workspace: Workspace, state: StateRecord) -> str:
+def _champion(workspace: Workspace, state: MergeStateRecord) -> str:
     name = workspace.settings.model.name
     with workspace.lineage.reader() as reader:
         recorded = reader.champion(name)

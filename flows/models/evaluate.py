@@ -21,8 +21,7 @@ from flows.training.base_model import scoring_base
 from flows.training.readable_rows import encode_readable
 from flows.workspace.recording import Recording
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, Evaluation, Member
-from lineage import MergeState as StateRecord
+from lineage import DatasetVersionRecord, EvaluationRecord, Member, MergeStateRecord
 from sift_core import BaseModel
 from sift_core.serving import Weights
 
@@ -35,11 +34,11 @@ DECIMALS = 2
 
 def evaluate_state(
     workspace: Workspace,
-    state: StateRecord,
-    departed: Sequence[DatasetVersion] = (),
+    state: MergeStateRecord,
+    departed: Sequence[DatasetVersionRecord] = (),
     *,
     passing_over: Collection[str] = (),
-) -> list[Evaluation]:
+) -> list[EvaluationRecord]:
     """Score a state for all its members, and record it; the rows of that state.
 
     Base and merged weights and the contributor's own masked weights are each scored on the rows
@@ -69,7 +68,7 @@ def evaluate_state(
         return reader.evaluations(state.state_seq)
 
 
-def write_metrics(workspace: Workspace, state: StateRecord) -> dict[str, float]:
+def write_metrics(workspace: Workspace, state: MergeStateRecord) -> dict[str, float]:
     """Write `metrics.json` and `plots/quality.csv` from the recorded evaluations of a state.
 
     Both go into git, so no number in them is of fewer than `metrics.smallest_group` members.
@@ -88,7 +87,7 @@ def write_metrics(workspace: Workspace, state: StateRecord) -> dict[str, float]:
 
 
 def aggregate(
-    members: Sequence[Member], rows: Sequence[Evaluation], smallest: int
+    members: Sequence[Member], rows: Sequence[EvaluationRecord], smallest: int
 ) -> dict[str, float]:
     """The mean over members and the mean of the worst decile, by setting and split.
 
@@ -105,7 +104,7 @@ def aggregate(
 
 
 def _by_setting(
-    members: Sequence[Member], rows: Sequence[Evaluation]
+    members: Sequence[Member], rows: Sequence[EvaluationRecord]
 ) -> Mapping[tuple[str, str], list[float]]:
     keys = {member.contributor_key for member in members}
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -115,7 +114,7 @@ def _by_setting(
     return values
 
 
-def _groups(members: Sequence[Member], rows: Sequence[Evaluation], smallest: int) -> str:
+def _groups(members: Sequence[Member], rows: Sequence[EvaluationRecord], smallest: int) -> str:
     """The held-out quality of members from worst to best, as means of up to ten equal groups.
 
     Of those members who have a held-out row that the base model reads.
@@ -138,9 +137,9 @@ def _score(
     base: BaseModel,
     served: Weights,
     masked: Weights | None,
-    record: DatasetVersion,
-    state: StateRecord,
-) -> list[Evaluation]:
+    record: DatasetVersionRecord,
+    state: MergeStateRecord,
+) -> list[EvaluationRecord]:
     dataset = load_dataset(workspace, record)
     weights: dict[Setting, Weights] = {"base": base.trainable, "merged": served}
     if masked is not None:
@@ -162,7 +161,7 @@ def _score(
             with base.serving(chosen) as model:
                 score = sift_core.evaluate(model, examples, base.scored_at_once)
             rows.append(
-                Evaluation(
+                EvaluationRecord(
                     state_seq=state.state_seq,
                     contributor_key=record.contributor_key,
                     setting=setting,

@@ -20,9 +20,14 @@ from flows.training.base_model import base_id
 from flows.training.finetune import Job
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import LinearDigest, Member, NewState, Recorder
-from lineage import MergeState as StateRecord
-from lineage import TaskVector as VectorRecord
+from lineage import (
+    LinearDigestRecord,
+    Member,
+    MergeStateRecord,
+    NewState,
+    Recorder,
+    TaskVectorRecord,
+)
 from sift_core import Grid, Kind, Mask, MergeState, StoredState, StoredVector
 
 
@@ -40,11 +45,11 @@ class WrittenState:
     """
 
     record: NewState
-    digests: tuple[LinearDigest, ...]
+    digests: tuple[LinearDigestRecord, ...]
     change: tuple[int, ...]
 
 
-def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
+def merge_members(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord:
     """Make the merge of exactly these finished jobs current; the record of the current state.
 
     Nothing happens where it is current already and its file is intact. Else the sum is made from an
@@ -88,7 +93,7 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> StateRecord:
 
 def write_state(
     workspace: Workspace,
-    before: StateRecord | None,
+    before: MergeStateRecord | None,
     add: Sequence[StoredVector],
     subtract: Sequence[StoredVector],
     base_id: str,
@@ -119,7 +124,7 @@ def write_state(
         created_at=datetime.now(UTC),
     )
     lanes = tuple(
-        LinearDigest(subject=written.sha256, lane=lane, value=value)
+        LinearDigestRecord(subject=written.sha256, lane=lane, value=value)
         for lane, value in enumerate(written.digest)
     )
     return WrittenState(record, lanes, written.change)
@@ -136,7 +141,7 @@ def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:
 
 
 def merged_afresh(
-    workspace: Workspace, state: StateRecord, folder: Path
+    workspace: Workspace, state: MergeStateRecord, folder: Path
 ) -> tuple[StoredState, Kind]:
     """The members of a state merged from their stored vectors alone, as a file in `folder`.
 
@@ -163,12 +168,12 @@ def _kind(workspace: Workspace, *vectors: Sequence[StoredVector]) -> Kind:
     return Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
 
 
-def stored_state(workspace: Workspace, record: StateRecord) -> StoredState:
+def stored_state(workspace: Workspace, record: MergeStateRecord) -> StoredState:
     """Where a merge state is, and what lineage recorded of it."""
     return StoredState(workspace.state_file(record.state_sha256), record.state_sha256)
 
 
-def _vector(workspace: Workspace, record: VectorRecord | Member) -> StoredVector:
+def _vector(workspace: Workspace, record: TaskVectorRecord | Member) -> StoredVector:
     return stored_vector(
         workspace, record.contributor_key, record.vector_sha256, record.mask_sha256
     )
@@ -186,7 +191,7 @@ def stored_vector(
     )
 
 
-def read_state(workspace: Workspace, record: StateRecord) -> MergeState:
+def read_state(workspace: Workspace, record: MergeStateRecord) -> MergeState:
     """A merge state by its record, as a whole. Raises AlteredError, CodecError."""
     return sift_core.read_state(stored_state(workspace, record))
 
@@ -217,7 +222,7 @@ def sweep_states(workspace: Workspace, keep_sha256: str) -> None:
             path.unlink()
 
 
-def is_intact(workspace: Workspace, record: StateRecord) -> bool:
+def is_intact(workspace: Workspace, record: MergeStateRecord) -> bool:
     """Whether the file of a state is the recorded bytes."""
     path = workspace.state_file(record.state_sha256)
     return path.is_file() and sift_core.file_sha256(path) == record.state_sha256

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from flows.training.rederive import bring_back, is_here
 from flows.workspace.workspace import Workspace
-from lineage import Member
-from lineage import MergeState as StateRecord
-from lineage import TaskVector as VectorRecord
+from lineage import Member, MergeStateRecord, TaskVectorRecord
 from sift_core.errors import AlteredError
 
 
@@ -22,10 +20,10 @@ class Way:
     `missing` are those of them whose files are not here, or are damaged.
     """
 
-    before: StateRecord | None
-    add: Sequence[VectorRecord]
-    subtract: Sequence[VectorRecord]
-    missing: Sequence[VectorRecord]
+    before: MergeStateRecord | None
+    add: Sequence[TaskVectorRecord]
+    subtract: Sequence[TaskVectorRecord]
+    missing: Sequence[TaskVectorRecord]
 
     @property
     def cost(self) -> tuple[int, int]:
@@ -35,10 +33,10 @@ class Way:
 
 def choose_way(
     workspace: Workspace,
-    intact: StateRecord | None,
+    intact: MergeStateRecord | None,
     members: Sequence[Member],
     wanted: Mapping[str, str],
-    runs: Mapping[str, VectorRecord],
+    runs: Mapping[str, TaskVectorRecord],
 ) -> Way:
     """The cheapest way to the merge of `wanted` {contributor key: run id}.
 
@@ -65,13 +63,13 @@ def clear_way(workspace: Workspace, way: Way) -> None:
         bring_back(workspace, way.missing)
 
 
-def require_state(workspace: Workspace, way: Way, current: StateRecord) -> None:
+def require_state(workspace: Workspace, way: Way, current: MergeStateRecord) -> None:
     """Raise AlteredError rather than finetune everyone again because one file is damaged."""
     if workspace.keeps_masks_only and way.missing:
         raise altered_state(workspace, current)
 
 
-def altered_state(workspace: Workspace, state: StateRecord) -> AlteredError:
+def altered_state(workspace: Workspace, state: MergeStateRecord) -> AlteredError:
     """The file of a state is not the recorded bytes, and what to do."""
     again = "run `sift build`, which adds the vectors up again"
     if workspace.keeps_masks_only:
@@ -82,5 +80,5 @@ def altered_state(workspace: Workspace, state: StateRecord) -> AlteredError:
     )
 
 
-def _file(workspace: Workspace, row: VectorRecord) -> Path:
+def _file(workspace: Workspace, row: TaskVectorRecord) -> Path:
     return workspace.vector_file(row.contributor_key, row.vector_sha256)

@@ -7,11 +7,12 @@ from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.models.weights import save_model
 from flows.training.base_model import base_id, require_base
 from flows.workspace.workspace import Workspace
-from lineage import Member, ModelVersion
-from lineage import MergeState as StateRecord
+from lineage import Member, MergeStateRecord, ModelVersionRecord
 
 
-def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]) -> ModelVersion:
+def register(
+    workspace: Workspace, state: MergeStateRecord, metrics: dict[str, float]
+) -> ModelVersionRecord:
     """Register the served weights of a state in MLflow and in lineage; not champion yet.
 
     The artifact is the plain folder of the unmasked model and a card that names masks by digest.
@@ -31,7 +32,7 @@ def register(workspace: Workspace, state: StateRecord, metrics: dict[str, float]
         card = _card(workspace, state, members, sha256)
         last = max((row.version for row in versions), default=0)
         registered = workspace.mlflow.register(folder, card, metrics, {}, after=last)
-    version = ModelVersion(
+    version = ModelVersionRecord(
         name=workspace.mlflow.name,
         version=registered.version,
         state_seq=state.state_seq,
@@ -60,7 +61,7 @@ def require_same_name(workspace: Workspace) -> None:
         )
 
 
-def promote(workspace: Workspace, version: ModelVersion) -> None:
+def promote(workspace: Workspace, version: ModelVersionRecord) -> None:
     """Make a verified version the champion, in MLflow and in lineage."""
     workspace.mlflow.set_champion(version.version)
     with workspace.lineage.writer() as recorder:
@@ -69,7 +70,7 @@ def promote(workspace: Workspace, version: ModelVersion) -> None:
 
 def _card(
     workspace: Workspace,
-    state: StateRecord,
+    state: MergeStateRecord,
     members: list[Member],
     served: str,
 ) -> ModelCard:

@@ -13,8 +13,7 @@ from flows.training.finetune import require_same_exactness
 from flows.training.rederive import Rederiver
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import LineageError, Member
-from lineage import MergeState as StateRecord
+from lineage import LineageError, Member, MergeStateRecord
 from sift_core import Grid, MergeState, SiftCoreError, TaskVector
 
 Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
@@ -128,13 +127,13 @@ def require_same_base(workspace: Workspace, recorded: str) -> None:
         )
 
 
-def _base(workspace: Workspace, state: StateRecord) -> str:
+def _base(workspace: Workspace, state: MergeStateRecord) -> str:
     require_same_base(workspace, state.base_id)
     return f"SHA-256 {state.base_id[:16]}… as recorded"
 
 
 def _merge(
-    workspace: Workspace, state: StateRecord, members: Sequence[Member], evidence: Evidence
+    workspace: Workspace, state: MergeStateRecord, members: Sequence[Member], evidence: Evidence
 ) -> str:
     if not is_intact(workspace, state):
         raise ExactnessError(
@@ -156,7 +155,9 @@ def _merge(
     return f"the sum of {len(members)} {evidence} is {found[:16]}…, bit for bit"
 
 
-def _derived_sha256(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+def _derived_sha256(
+    workspace: Workspace, state: MergeStateRecord, members: Sequence[Member]
+) -> str:
     """The SHA-256 of the merge of members' vectors, each by its finetuning again; in memory."""
     settings = workspace.settings.exactness
     path = workspace.state_file(state.state_sha256)
@@ -176,7 +177,7 @@ def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[T
         yield rederiver.vector(member.run_id)
 
 
-def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Member]) -> str:
+def _unaltered(workspace: Workspace, state: MergeStateRecord, members: Sequence[Member]) -> str:
     """All that can be said of a merge whose vectors are not kept, short of finetuning again."""
     kind, seed = kind_of(workspace, state), workspace.settings.exactness.digest_seed
     lanes = sift_core.stored_digest(kind, stored_state(workspace, state), seed)
@@ -196,7 +197,7 @@ def _unaltered(workspace: Workspace, state: StateRecord, members: Sequence[Membe
     )
 
 
-def _digests(workspace: Workspace, state: StateRecord) -> str:
+def _digests(workspace: Workspace, state: MergeStateRecord) -> str:
     with workspace.lineage.reader() as reader:
         lanes = reader.digest_check(state.state_seq)
     unequal = [lane.lane for lane in lanes if not lane.equal]

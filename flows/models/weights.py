@@ -13,14 +13,13 @@ import torch
 import sift_core
 from flows.models.merge import read_mask, stored_state
 from flows.workspace.workspace import Workspace
-from lineage import Member
-from lineage import MergeState as StateRecord
+from lineage import Member, MergeStateRecord
 from sift_core import Grid, Kind, LazilyServed, StoredMask, StoredState, StoredWeights
 from sift_core.serving import Weights
 
 
 def served_weights(
-    workspace: Workspace, record: StateRecord, base: Mapping[str, torch.Tensor], members: int
+    workspace: Workspace, record: MergeStateRecord, base: Mapping[str, torch.Tensor], members: int
 ) -> Weights:
     """θ0 + S/T of a state by its record. Raises AlteredError where it is not the recorded bytes."""
     settings = workspace.settings.exactness
@@ -53,7 +52,7 @@ def member_weights(
 
 
 def served_sha256(
-    workspace: Workspace, record: StateRecord, members: int, member: Member | None = None
+    workspace: Workspace, record: MergeStateRecord, members: int, member: Member | None = None
 ) -> str:
     """`weights_sha256` of θ0 + S/T, perhaps under one member's mask, from the files alone.
 
@@ -71,7 +70,7 @@ def served_sha256(
 def save_model(
     workspace: Workspace,
     folder: Path,
-    record: StateRecord,
+    record: MergeStateRecord,
     members: int,
     member: Member | None = None,
 ) -> str:
@@ -93,7 +92,7 @@ def save_model(
     )
 
 
-def kind_of(workspace: Workspace, record: StateRecord) -> Kind:
+def kind_of(workspace: Workspace, record: MergeStateRecord) -> Kind:
     """What a state and its vectors have in common, by the head of its file."""
     settings = workspace.settings.exactness
     state = stored_state(workspace, record)

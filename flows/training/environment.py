@@ -12,13 +12,13 @@ import torch
 
 import sift_core
 from flows.workspace.settings import MethodSettings, Settings
-from lineage import Environment
+from lineage import EnvironmentRecord
 
 Package = Literal["torch", "transformers", "accelerate", "numpy", "safetensors", "tokenizers"]
 """What a finetuning's last bits depend on, of all that is installed."""
 
 
-def environment(settings: Settings | MethodSettings) -> Environment:
+def environment(settings: Settings | MethodSettings) -> EnvironmentRecord:
     """The environment of a finetuning that would run here and now."""
     threads = settings.finetune.threads
     return named_environment({**machine_facts(settings.finetune.device), "threads": threads})
@@ -35,10 +35,10 @@ def machine_facts(device: str) -> dict[str, Any]:
     }
 
 
-def named_environment(facts: dict[str, Any]) -> Environment:
+def named_environment(facts: dict[str, Any]) -> EnvironmentRecord:
     """The environment with these facts; its id is made of them."""
     text = json.dumps(facts, sort_keys=True)
-    return Environment(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
+    return EnvironmentRecord(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
 
 
 def _processor() -> str:

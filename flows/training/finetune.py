@@ -18,7 +18,7 @@ from flows.training.method import method_settings
 from flows.workspace.recording import Recording
 from flows.workspace.settings import MethodSettings, Settings
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, Environment, FinetuningRun
+from lineage import DatasetVersionRecord, EnvironmentRecord, FinetuningRecord
 from lineage.records import Row
 from sift_core import Grid, SignVector
 from sift_core.errors import DataError, NonFiniteError
@@ -31,7 +31,7 @@ UNSAID = {"precision": "float32", "gradient_checkpointing": False, "processes": 
 class Job:
     """One finetuning: a dataset, and the run that its inputs name."""
 
-    dataset: DatasetVersion
+    dataset: DatasetVersionRecord
     run_id: str
 
 
@@ -68,7 +68,7 @@ def require_same_exactness(workspace: Workspace) -> None:
             )
 
 
-def require_same_settings(workspace: Workspace, run: FinetuningRun) -> None:
+def require_same_settings(workspace: Workspace, run: FinetuningRecord) -> None:
     """Raise UsageError where params.yaml has other settings than this run was made with."""
     names = sorted(differing(run.parameters, workspace.settings))
     if names:
@@ -109,7 +109,7 @@ def finetune_jobs(
 
 
 def finetune_alone(
-    workspace: Workspace, base: sift_core.BaseModel, dataset: DatasetVersion
+    workspace: Workspace, base: sift_core.BaseModel, dataset: DatasetVersionRecord
 ) -> sift_core.Finetuned:
     """Finetune on one contributor's rows; nothing is written.
 
@@ -148,7 +148,7 @@ def _finetune(
     workspace: Workspace,
     base: sift_core.BaseModel,
     job: Job,
-    here: Environment,
+    here: EnvironmentRecord,
     flow_run_id: str | None,
 ) -> list[Row]:
     """Finetune one contributor and write their files; what there is to record of it."""
@@ -211,7 +211,7 @@ def differing(recorded: Mapping[str, Any], settings: Settings) -> dict[str, tupl
     return {name: (was, is_) for name, (was, is_) in values.items() if was != is_}
 
 
-def _run_id(dataset: DatasetVersion, base_id: str, settings: Settings) -> str:
+def _run_id(dataset: DatasetVersionRecord, base_id: str, settings: Settings) -> str:
     inputs = {
         "contributor": dataset.contributor_key,
         "dataset": dataset.sha256,

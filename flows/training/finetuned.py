@@ -6,7 +6,13 @@ from typing import Any
 
 import sift_core
 from flows.hashing import md5_of
-from lineage import DatasetVersion, Environment, FinetuningRun, LinearDigest, TaskVector
+from lineage import (
+    DatasetVersionRecord,
+    EnvironmentRecord,
+    FinetuningRecord,
+    LinearDigestRecord,
+    TaskVectorRecord,
+)
 from lineage.records import Row
 
 
@@ -42,15 +48,15 @@ class Outcome:
 def rows_of(
     *,
     run_id: str,
-    dataset: DatasetVersion,
+    dataset: DatasetVersionRecord,
     base_id: str,
     parameters: dict[str, Any],
-    where: Environment,
+    where: EnvironmentRecord,
     outcome: Outcome,
     flow_run_id: str | None,
 ) -> list[Row]:
     """The rows of the lineage store for one finetuning; `parameters` are all it depended on."""
-    run = FinetuningRun(
+    run = FinetuningRecord(
         run_id=run_id,
         contributor_key=dataset.contributor_key,
         dataset_sha256=dataset.sha256,
@@ -65,7 +71,7 @@ def rows_of(
         finished_at=outcome.finished_at,
         flow_run_id=flow_run_id,
     )
-    stored = TaskVector(
+    stored = TaskVectorRecord(
         run_id=run_id,
         contributor_key=dataset.contributor_key,
         vector_sha256=outcome.vector.sha256,
@@ -79,7 +85,7 @@ def rows_of(
         created_at=outcome.finished_at,
     )
     digest = [
-        LinearDigest(subject=outcome.vector.sha256, lane=lane, value=value)
+        LinearDigestRecord(subject=outcome.vector.sha256, lane=lane, value=value)
         for lane, value in enumerate(outcome.digest)
     ]
     return [run, stored, *digest]

@@ -20,7 +20,7 @@ from flows.workspace.texts import (
     require_text,
 )
 from flows.workspace.workspace import Workspace
-from lineage import Distinction
+from lineage import DistinctionRecord
 from sift_core import sha256_of, write_atomically
 
 Status = Literal["added", "replaced", "restored", "unchanged"]
@@ -136,7 +136,7 @@ def _store(
             for key, by, reference in consents:
                 recorder.consent(key, by, reference, now)
             recorder.add_all(
-                Distinction(contributor_key=key, other_key=other, said_by=by, said_at=now)
+                DistinctionRecord(contributor_key=key, other_key=other, said_by=by, said_at=now)
                 for key, other, by in distinctions
             )
             for dataset, status in plan:

@@ -21,8 +21,7 @@ from flows.training.finetune import differing, finetune_alone
 from flows.workspace.recorded_files import is_whole, mask_file, vector_file
 from flows.workspace.settings import Settings
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, Environment, FinetuningRun
-from lineage import TaskVector as VectorRecord
+from lineage import DatasetVersionRecord, EnvironmentRecord, FinetuningRecord, TaskVectorRecord
 from sift_core import BaseModel, TaskVector
 
 Kind = Literal["parameters", "base", "data", "environment", "repetition", "lineage"]
@@ -80,10 +79,10 @@ class Rederiver:
         return load_base(self._workspace)
 
     @cached_property
-    def _here(self) -> Environment:
+    def _here(self) -> EnvironmentRecord:
         return environment(self._workspace.settings)
 
-    def _require_same_inputs(self, run: FinetuningRun, dataset: DatasetVersion) -> None:
+    def _require_same_inputs(self, run: FinetuningRecord, dataset: DatasetVersionRecord) -> None:
         differing = [
             *different_parameters(run.parameters, self._workspace.settings),
             *self._different_base(run.base_id),
@@ -104,7 +103,7 @@ class Rederiver:
             return []
         return [Difference("base", f"base/ was {recorded[:16]}… and is {found[:16]}…", remedy)]
 
-    def _different_data(self, dataset: DatasetVersion) -> list[Difference]:
+    def _different_data(self, dataset: DatasetVersionRecord) -> list[Difference]:
         try:
             load_dataset(self._workspace, dataset)
         except DatasetAlteredError as error:
@@ -112,7 +111,11 @@ class Rederiver:
         return []
 
     def _require_same_bits(
-        self, vector: TaskVector, recorded: VectorRecord, lanes: list[int], there: Environment
+        self,
+        vector: TaskVector,
+        recorded: TaskVectorRecord,
+        lanes: list[int],
+        there: EnvironmentRecord,
     ) -> None:
         key = recorded.contributor_key
         found = sift_core.sha256_of(vector.to_bytes())
@@ -129,7 +132,7 @@ class Rederiver:
             raise RederivationError(key, f"has the linear digest {digest}", [altered])
 
 
-def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
+def bring_back(workspace: Workspace, wanted: Sequence[TaskVectorRecord]) -> None:
     """Write the files of these vectors that are not here whole, each by its finetuning again.
 
     With it its mask, where that was lost. For a merge about to be made, where only masks are kept.
@@ -143,7 +146,7 @@ def bring_back(workspace: Workspace, wanted: Sequence[VectorRecord]) -> None:
             sift_core.write_atomically(file(workspace, row).path, made.to_bytes())
 
 
-def is_here(workspace: Workspace, row: VectorRecord) -> bool:
+def is_here(workspace: Workspace, row: TaskVectorRecord) -> bool:
     """Whether the file of a recorded vector is here, the recorded bytes."""
     return vector_file(workspace, row).is_whole
 
@@ -175,7 +178,7 @@ def _section(name: str, settings: Settings) -> str:
     return next(section for section in sections if hasattr(getattr(settings, section), name))
 
 
-def different_environment(there: Environment, here: Environment) -> list[Difference]:
+def different_environment(there: EnvironmentRecord, here: EnvironmentRecord) -> list[Difference]:
     """What of software and machine is not the same; packages by name."""
     before, now = _facts(there), _facts(here)
     return [
@@ -189,6 +192,6 @@ def different_environment(there: Environment, here: Environment) -> list[Differe
     ]
 
 
-def _facts(of: Environment) -> dict[str, Any]:
+def _facts(of: EnvironmentRecord) -> dict[str, Any]:
     facts = of.model_dump(exclude={"environment_id", "packages", "forgotten_at"})
     return {**facts, **(of.packages or {})}

@@ -16,8 +16,7 @@ from flows.training.finetune import Job, jobs
 from flows.training.rederive import Rederiver
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import Member
-from lineage import TaskVector as VectorRecord
+from lineage import Member, TaskVectorRecord
 
 
 def settle_vectors(workspace: Workspace) -> None:
@@ -138,7 +137,7 @@ def _vector_file(workspace: Workspace, member: Member) -> Path:
     return workspace.vector_file(member.contributor_key, member.vector_sha256)
 
 
-def _is_whole(workspace: Workspace, vector: VectorRecord, *, with_vector: bool) -> bool:
+def _is_whole(workspace: Workspace, vector: TaskVectorRecord, *, with_vector: bool) -> bool:
     key = vector.contributor_key
     files = {workspace.mask_file(key, vector.mask_sha256): vector.mask_sha256}
     if with_vector:

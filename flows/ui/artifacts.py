@@ -25,7 +25,7 @@ from flows.progress import listening, paced
 from flows.workspace.prefect_home import prefect_is_elsewhere
 from flows.workspace.services import mlflow_page
 from flows.workspace.workspace import Workspace
-from lineage import Evaluation
+from lineage import EvaluationRecord
 
 Values = Mapping[tuple[str, str], Sequence[float]]
 """Weights and split → a value of each contributor, 0 to 1."""
@@ -40,7 +40,7 @@ def show_summary(key: str, lines: Sequence[str], description: str) -> None:
     create_markdown_artifact(key=key, markdown="\n".join(lines), description=description)
 
 
-def show_contributors(rows: Sequence[Evaluation], description: str) -> None:
+def show_contributors(rows: Sequence[EvaluationRecord], description: str) -> None:
     """The table `contributors`: one line each, by key, with every measurement."""
     by_contributor: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -109,7 +109,7 @@ def show_destroyed(objects: list[dict[str, Any]], request_id: str) -> None:
     )
 
 
-def show_quality(rows: Sequence[Evaluation]) -> None:
+def show_quality(rows: Sequence[EvaluationRecord]) -> None:
     """The chart `quality`: each contributor a dot, the mean a line, by weights and split.
 
     Drawn for a server that people look at; the temporary one is not kept waiting for a picture.

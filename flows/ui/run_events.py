@@ -10,9 +10,15 @@ from contextlib import contextmanager
 from flows.integrations.openlineage.events import Artifact, Observed
 from flows.logging import about, told
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, MergeState, ModelVersion, Reader, TaskVector
+from lineage import (
+    DatasetVersionRecord,
+    MergeStateRecord,
+    ModelVersionRecord,
+    Reader,
+    TaskVectorRecord,
+)
 
-Made = DatasetVersion | TaskVector | MergeState | ModelVersion
+Made = DatasetVersionRecord | TaskVectorRecord | MergeStateRecord | ModelVersionRecord
 
 
 @contextmanager
@@ -46,40 +52,40 @@ def _fill(run: Observed, reader: Reader, since: int) -> None:
 def _artifacts(row: Made) -> list[Artifact]:
     """The artifacts that a row stands for."""
     match row:
-        case DatasetVersion():
+        case DatasetVersionRecord():
             key = row.contributor_key
             return [Artifact("dataset", f"data/{key}/{row.sha256}", row.sha256, key)]
-        case TaskVector():
+        case TaskVectorRecord():
             key = row.contributor_key
             vector, mask = row.vector_sha256, row.mask_sha256
             return [
                 Artifact("vector", f"vectors/{key}/{vector}", vector, key),
                 Artifact("mask", f"masks/{key}/{mask}", mask, key),
             ]
-        case MergeState():
+        case MergeStateRecord():
             name = f"merge/{row.state_seq}/{row.state_sha256}"
             return [Artifact("merge state", name, row.state_sha256)]
-        case ModelVersion():
+        case ModelVersionRecord():
             return [Artifact("model version", f"models/{row.version}", row.served_sha256)]
 
 
 def _made_from(reader: Reader, row: Made) -> list[Artifact]:
     """What an artifact was made from: of a merge, the state before and the vectors that changed."""
     match row:
-        case TaskVector():
+        case TaskVectorRecord():
             run = reader.run(row.run_id)
             key, sha256 = run.contributor_key, run.dataset_sha256
             data = Artifact("dataset", f"data/{key}/{sha256}", sha256, key)
             return [_base(run.base_id), data]
-        case MergeState():
+        case MergeStateRecord():
             parent = [reader.state(row.parent_seq)] if row.parent_seq else []
             vectors = reader.vectors_changed_by(row.state_seq, afresh=not parent)
             rows: list[Made] = [*parent, *vectors]
             return [one for made in rows for one in _artifacts(made)]
-        case ModelVersion():
+        case ModelVersionRecord():
             state = reader.state(row.state_seq)
             return [_base(state.base_id), *_artifacts(state)]
-        case DatasetVersion():
+        case DatasetVersionRecord():
             return []
 
 

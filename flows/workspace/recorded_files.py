@@ -15,7 +15,7 @@ from flows.errors import FlowError
 from flows.integrations.dvc.repository import BOTH
 from flows.logging import event
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, Member, TaskVector
+from lineage import DatasetVersionRecord, Member, TaskVectorRecord
 
 
 class LostFileError(FlowError):
@@ -36,18 +36,18 @@ class Recorded:
         return self.path.is_file() and sift_core.file_sha256(self.path) == self.sha256
 
 
-def dataset_file(workspace: Workspace, row: DatasetVersion) -> Recorded:
+def dataset_file(workspace: Workspace, row: DatasetVersionRecord) -> Recorded:
     """The file of a dataset version."""
     return Recorded(workspace.data_file(row.contributor_key, row.sha256), row.sha256, row.md5)
 
 
-def vector_file(workspace: Workspace, row: TaskVector | Member) -> Recorded:
+def vector_file(workspace: Workspace, row: TaskVectorRecord | Member) -> Recorded:
     """The file of a task vector."""
     path = workspace.vector_file(row.contributor_key, row.vector_sha256)
     return Recorded(path, row.vector_sha256, row.vector_md5)
 
 
-def mask_file(workspace: Workspace, row: TaskVector | Member) -> Recorded:
+def mask_file(workspace: Workspace, row: TaskVectorRecord | Member) -> Recorded:
     """The file of a mask."""
     path = workspace.mask_file(row.contributor_key, row.mask_sha256)
     return Recorded(path, row.mask_sha256, row.mask_md5)
@@ -69,7 +69,7 @@ def put_back(workspace: Workspace, file: Recorded) -> bool:
     return False
 
 
-def require_dataset(workspace: Workspace, row: DatasetVersion) -> None:
+def require_dataset(workspace: Workspace, row: DatasetVersionRecord) -> None:
     """Raise LostFileError unless a dataset is there as recorded, or can be put back."""
     file = dataset_file(workspace, row)
     if put_back(workspace, file):
@@ -88,12 +88,12 @@ def require_dataset(workspace: Workspace, row: DatasetVersion) -> None:
     )
 
 
-def is_whole(workspace: Workspace, row: TaskVector | Member) -> bool:
+def is_whole(workspace: Workspace, row: TaskVectorRecord | Member) -> bool:
     """Whether a vector and its mask are there, the recorded bytes."""
     return vector_file(workspace, row).is_whole and mask_file(workspace, row).is_whole
 
 
-def put_vector_back(workspace: Workspace, row: TaskVector | Member) -> bool:
+def put_vector_back(workspace: Workspace, row: TaskVectorRecord | Member) -> bool:
     """Make a vector and its mask the recorded bytes again; False where one cannot be."""
     files = (vector_file(workspace, row), mask_file(workspace, row))
     back = [put_back(workspace, file) for file in files]  # each, also after one that cannot be
@@ -140,7 +140,9 @@ def take_away_damaged(workspace: Workspace, keys: Collection[str], state_seq: in
                 file.path.replace(workspace.quarantine / file.path.name)
 
 
-def _files(workspace: Workspace, member: Member, dataset: DatasetVersion) -> Iterator[Recorded]:
+def _files(
+    workspace: Workspace, member: Member, dataset: DatasetVersionRecord
+) -> Iterator[Recorded]:
     yield dataset_file(workspace, dataset)
     yield mask_file(workspace, member)
     if not workspace.keeps_masks_only:

@@ -6,7 +6,7 @@ or that all of it was written anew, only somebody shows who noted an entry elsew
 
 from collections.abc import Collection, Iterator
 
-from lineage.audit.log import NOTHING_BEFORE, AuditEntry, changes_by_table
+from lineage.audit.log import NOTHING_BEFORE, AuditEntryRecord, changes_by_table
 from lineage.audit.rows import AuditedTable, audited_tables
 from lineage.records import Record, Sha256, Text
 from lineage.sql_files import Connection, run, run_text
@@ -41,7 +41,7 @@ def check_chain(connection: Connection) -> Iterator[Finding]:
     lines = changes_by_table(connection, first=1)
     previous, expected = NOTHING_BEFORE, 1
     for row in run(connection, "audit_entries"):
-        entry = AuditEntry(**row)
+        entry = AuditEntryRecord(**row)
         where = f"audit log, entry {entry.seq}"
         if entry.seq != expected:
             missing = f"entries {expected} to {entry.seq - 1} are"

@@ -39,7 +39,7 @@ _TARGET = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)
 _TEMPORARY = re.compile(r"\s*CREATE OR REPLACE TEMP TABLE\s", re.IGNORECASE)
 
 
-class AuditEntry(Record):
+class AuditEntryRecord(Record):
     """One entry of the audit log; `details` says, by table, how many rows and their digest."""
 
     seq: int

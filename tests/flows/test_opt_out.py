@@ -20,7 +20,7 @@ from flows.logging import FILE
 from flows.serving.loading import load_model, load_tokenizer
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import PurgeObject
+from lineage import PurgeObjectRecord
 from lineage.opt_out import STEPS
 from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
 from tests.support.guesses import Leftovers, named, spellings
@@ -271,7 +271,7 @@ def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
     removal = request(built, leaver)
     with built.lineage.reader() as reader:
         (vector,) = reader.impact(removal.key).vectors
-    planned = PurgeObject(
+    planned = PurgeObjectRecord(
         request_id=removal.request_id,
         place="dvc-cache",
         kind="vector",

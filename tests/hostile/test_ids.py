@@ -19,7 +19,7 @@ from flows.training.intake import add_contributors
 from flows.workspace.identity import contributor_key, normal_id
 from flows.workspace.likeness import forms, likenesses
 from flows.workspace.workspace import Workspace
-from lineage import Contributor
+from lineage import ContributorRecord
 from tests.support.sift import Sift
 from tests.support.workspaces import BASIS, add, make_workspace, reviews
 
@@ -176,7 +176,9 @@ def test_an_id_that_passes_for_a_key_or_a_number_of_ours_is_refused(place: Works
             add(place, reviews(name))
     add(place, reviews("0123456789abcdef" * 2))
     with place.lineage.writer() as recorder:
-        other = Contributor(contributor_key="f" * 32, external_id="eve", added_at=datetime.now(UTC))
+        other = ContributorRecord(
+            contributor_key="f" * 32, external_id="eve", added_at=datetime.now(UTC)
+        )
         recorder.add(other)
     with pytest.raises(UsageError, match="is the key of"):
         add(place, reviews("F" * 32))

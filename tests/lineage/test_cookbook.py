@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lineage import Contributor, Store
+from lineage import ContributorRecord, Store
 from tests.support.lineage_stores import Copies, Engine, tamper
 from tests.support.paths import ROOT
 from tests.support.population import (
@@ -51,7 +51,7 @@ def tell(store: Store) -> None:
     populate(store)
     with store.writer() as recorder:
         recorder.add(ELSEWHERE)
-        recorder.add(Contributor(contributor_key=EVE, external_id="eve", added_at=at(21)))
+        recorder.add(ContributorRecord(contributor_key=EVE, external_id="eve", added_at=at(21)))
         same_as_ada = {"sha256": sha("data ada first"), "md5": md5("data ada first")}
         recorder.add(dataset("eve", "first", 21).model_copy(update=same_as_ada))
         run, *rest = finetuning("eve", "first", 21)

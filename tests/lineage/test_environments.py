@@ -1,6 +1,6 @@
 """What is kept of a machine goes with the last vector that was made there, and comes back."""
 
-from lineage import Environment, FinetuningRun, Store
+from lineage import EnvironmentRecord, FinetuningRecord, Store
 from tests.support.population import BASE, ENVIRONMENT, at, contribute, finetuning, run_id, sha
 
 ELSEWHERE = ENVIRONMENT.model_copy(update={"environment_id": sha("there"), "platform": "an abacus"})
@@ -13,11 +13,11 @@ def _finetuned_elsewhere(store: Store) -> None:
         contribute(recorder, "ada", "first", 1)
         contribute(recorder, "bob", "first", 1)
         (run, *_) = finetuning("bob", "first", 2)
-        assert isinstance(run, FinetuningRun)
+        assert isinstance(run, FinetuningRecord)
         recorder.add(run.model_copy(update={"environment_id": ELSEWHERE.environment_id}))
 
 
-def _environment(store: Store, environment_id: str) -> Environment:
+def _environment(store: Store, environment_id: str) -> EnvironmentRecord:
     with store.reader() as reader:
         return reader.environment(environment_id)
 

@@ -3,12 +3,12 @@ from typing import Any
 import pytest
 
 from lineage import (
-    Contributor,
-    Evaluation,
+    ContributorRecord,
+    EvaluationRecord,
     LineageConflictError,
     LineageNotFoundError,
-    LinearDigest,
-    PurgeObject,
+    LinearDigestRecord,
+    PurgeObjectRecord,
     Recorder,
     Store,
 )
@@ -27,7 +27,7 @@ from tests.support.population import (
 
 
 def test_the_same_fact_again_is_nothing_new(populated: Store) -> None:
-    later = Contributor(contributor_key=key("ada"), external_id="ada", added_at=at(30))
+    later = ContributorRecord(contributor_key=key("ada"), external_id="ada", added_at=at(30))
     with populated.writer() as recorder:
         assert recorder.add(later) is False
         assert recorder.add(BASE) is False
@@ -43,7 +43,7 @@ def test_the_same_fact_again_is_nothing_new(populated: Store) -> None:
 def test_a_known_contributor_never_gets_another_id(
     populated: Store, change: dict[str, Any]
 ) -> None:
-    record = Contributor(contributor_key=key("ada"), external_id="ada", added_at=at(2))
+    record = ContributorRecord(contributor_key=key("ada"), external_id="ada", added_at=at(2))
     with pytest.raises(LineageConflictError, match="other values"), populated.writer() as recorder:
         recorder.add(record.model_copy(update=change))
 
@@ -54,17 +54,17 @@ def test_a_digest_never_changes(populated: Store) -> None:
         known = finetuning("ada", "first", day=2)[2:]
         assert recorder.add_all(known) == 0
     with pytest.raises(LineageConflictError, match="linear_digest"), populated.writer() as recorder:
-        recorder.add(LinearDigest(subject=subject, lane=0, value=1))
+        recorder.add(LinearDigestRecord(subject=subject, lane=0, value=1))
 
 
 def test_two_records_with_one_key_at_once_are_refused(store: Store) -> None:
-    twin = Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(1))
+    twin = ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(1))
     with pytest.raises(LineageConflictError, match="twice"), store.writer() as recorder:
         recorder.add_all([twin, twin])
 
 
 def test_an_evaluation_again_replaces_the_first(populated: Store) -> None:
-    again = Evaluation(
+    again = EvaluationRecord(
         state_seq=3,
         contributor_key=key("ada"),
         setting="masked",
@@ -181,7 +181,7 @@ def test_erasing_takes_the_id_and_leaves_the_key(populated: Store) -> None:
 def plan(recorder: Recorder, request_id: str, locator: str) -> int:
     return recorder.plan_purge(
         [
-            PurgeObject(
+            PurgeObjectRecord(
                 request_id=request_id,
                 place="workspace",
                 kind="mask",
@@ -210,7 +210,7 @@ def test_every_reference_leads_somewhere(populated: Store) -> None:
     with populated.reader() as reader:
         assert reader.sql("SELECT * FROM orphans").rows == ()
     with populated.writer() as recorder:
-        recorder.add(LinearDigest(subject=sha("nothing"), lane=0, value=1))
+        recorder.add(LinearDigestRecord(subject=sha("nothing"), lane=0, value=1))
         recorder.add(dataset("eve", "first", day=30))
         found = recorder.read.sql("SELECT table_name, missing_in FROM orphans ORDER BY ALL").rows
     assert found == (

@@ -4,12 +4,12 @@ import duckdb
 import pytest
 
 from lineage import (
-    Contributor,
-    Environment,
+    ContributorRecord,
+    EnvironmentRecord,
     LineageRecordError,
     LineageStore,
-    LinearDigest,
-    OptOutStep,
+    LinearDigestRecord,
+    StepRecord,
 )
 from lineage.records import ROWS, Row
 from lineage.request_records import REQUEST_ROWS
@@ -52,7 +52,7 @@ def test_every_table_but_those_the_store_writes_itself_has_a_record(store: Linea
 @pytest.mark.parametrize("hostile", ["a\x00b", "\x00", "", "\ud800"])
 def test_an_id_the_store_cannot_hold_is_refused_without_being_repeated(hostile: str) -> None:
     with pytest.raises(LineageRecordError, match="external_id") as caught:
-        Contributor(contributor_key=key("a"), external_id=hostile, added_at=at(1))
+        ContributorRecord(contributor_key=key("a"), external_id=hostile, added_at=at(1))
     if hostile:
         assert hostile not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -60,34 +60,34 @@ def test_an_id_the_store_cannot_hold_is_refused_without_being_repeated(hostile: 
 
 def test_an_error_never_shows_the_value_that_was_wrong() -> None:
     with pytest.raises(LineageRecordError) as caught:
-        Contributor(contributor_key="Ada Lovelace", external_id="ada", added_at=at(1))
+        ContributorRecord(contributor_key="Ada Lovelace", external_id="ada", added_at=at(1))
     assert "Lovelace" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [-1, 2**64, 1.5, "1", True, None])
 def test_a_digest_lane_is_a_64_bit_number(value: object) -> None:
     with pytest.raises(LineageRecordError, match="value"):
-        LinearDigest.model_validate({"subject": sha("x"), "lane": 0, "value": value})
+        LinearDigestRecord.model_validate({"subject": sha("x"), "lane": 0, "value": value})
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(LineageRecordError, match="added_at"):
-        Contributor(contributor_key=key("a"), external_id="a", added_at=datetime(2026, 1, 1))
+        ContributorRecord(contributor_key=key("a"), external_id="a", added_at=datetime(2026, 1, 1))
 
 
 def test_a_time_of_any_zone_becomes_utc() -> None:
     eastern = datetime(2026, 1, 1, 7, tzinfo=timezone(timedelta(hours=-5)))
-    record = Contributor(contributor_key=key("a"), external_id="a", added_at=eastern)
+    record = ContributorRecord(contributor_key=key("a"), external_id="a", added_at=eastern)
     assert record.added_at.tzinfo is UTC
     assert record.added_at.hour == 12
 
 
 def test_an_unknown_field_and_a_change_are_refused() -> None:
     with pytest.raises(LineageRecordError, match="nick"):
-        Contributor.model_validate(
+        ContributorRecord.model_validate(
             {"contributor_key": key("a"), "external_id": "a", "added_at": at(1), "nick": "b"}
         )
-    record = Contributor(contributor_key=key("a"), external_id="a", added_at=at(1))
+    record = ContributorRecord(contributor_key=key("a"), external_id="a", added_at=at(1))
     with pytest.raises(ValueError, match="frozen"):
         record.external_id = "b"
 
@@ -96,9 +96,9 @@ def test_an_unknown_field_and_a_change_are_refused() -> None:
 def test_json_that_no_reader_would_understand_is_refused(value: object) -> None:
     fields = ENVIRONMENT.model_dump() | {"packages": {"torch": value}}
     with pytest.raises(LineageRecordError, match="packages"):
-        Environment(**fields)
+        EnvironmentRecord(**fields)
 
 
 def test_only_the_steps_of_the_state_machine_exist() -> None:
     with pytest.raises(LineageRecordError, match="step"):
-        OptOutStep(request_id="opt-out-0001", step="forgotten", number=1, done_at=at(1), details={})
+        StepRecord(request_id="opt-out-0001", step="forgotten", number=1, done_at=at(1), details={})

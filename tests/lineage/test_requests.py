@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lineage import (
     LineageConflictError,
     LineageNotFoundError,
-    OptOutNotice,
+    NoticeRecord,
     OptOutOrderError,
     Recorder,
     Store,
@@ -99,7 +99,7 @@ def test_deadlines_are_open_overdue_met_or_late(populated: Store) -> None:
         "answer": ("open", 3),
     }
     with populated.writer() as recorder:
-        notice = OptOutNotice(
+        notice = NoticeRecord(
             request_id=request_id, kind="acknowledged", actor="dpo", reason="mail", sent_at=now
         )
         assert recorder.notify(notice) is True

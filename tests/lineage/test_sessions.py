@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from lineage import Contributor, LineageBusyError, LineageFileError, LineageStore
+from lineage import ContributorRecord, LineageBusyError, LineageFileError, LineageStore
 from lineage.errors import LineageAlteredError
 from tests.support.lineage_stores import Engine, Files
 from tests.support.population import at, key
@@ -33,7 +33,9 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 def add(store: LineageStore, name: str) -> None:
     with store.writer() as recorder:
-        recorder.add(Contributor(contributor_key=key(name), external_id=name, added_at=at(30)))
+        recorder.add(
+            ContributorRecord(contributor_key=key(name), external_id=name, added_at=at(30))
+        )
 
 
 def names(store: LineageStore) -> set[str | None]:
@@ -58,7 +60,7 @@ def test_each_transaction_of_a_session_is_kept_or_not_on_its_own(store: LineageS
         add(store, "ada")
         with pytest.raises(KeyError), store.writer() as recorder:
             recorder.add(
-                Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(30))
+                ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(30))
             )
             raise KeyError
         assert names(store) == {"ada"}

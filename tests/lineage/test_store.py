@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from lineage import (
-    Contributor,
+    ContributorRecord,
     LineageBusyError,
     LineageConflictError,
     LineageFileError,
@@ -64,7 +64,7 @@ def digest(path: Path) -> str:
 def test_hostile_ids_come_back_as_they_went_in(store: LineageStore) -> None:
     with store.writer() as recorder:
         recorder.add_all(
-            Contributor(contributor_key=key(name), external_id=name, added_at=at(1))
+            ContributorRecord(contributor_key=key(name), external_id=name, added_at=at(1))
             for name in HOSTILE
         )
     with store.reader() as reader:
@@ -89,7 +89,8 @@ def test_hostile_text_as_a_parameter_finds_nothing_and_harms_nothing(
 def test_ten_thousand_rows_are_one_fast_write(store: LineageStore) -> None:
     names = [f"contributor {number}" for number in range(10_000)]
     records = [
-        Contributor(contributor_key=key(name), external_id=name, added_at=at(1)) for name in names
+        ContributorRecord(contributor_key=key(name), external_id=name, added_at=at(1))
+        for name in names
     ]
     start = time.perf_counter()
     with store.writer() as recorder:
@@ -101,7 +102,9 @@ def test_ten_thousand_rows_are_one_fast_write(store: LineageStore) -> None:
 def test_an_error_in_the_middle_leaves_the_file_as_it_was(populated: LineageStore) -> None:
     before = digest(populated.path)
     with pytest.raises(ZeroDivisionError), populated.writer() as recorder:
-        recorder.add(Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(30)))
+        recorder.add(
+            ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(30))
+        )
         recorder.mark_erased(key("cyd"), at(30))
         raise ZeroDivisionError
     assert digest(populated.path) == before
@@ -111,8 +114,12 @@ def test_an_error_in_the_middle_leaves_the_file_as_it_was(populated: LineageStor
 def test_a_refused_record_leaves_nothing_of_the_transaction(populated: LineageStore) -> None:
     before = everything(populated)
     with pytest.raises(LineageConflictError), populated.writer() as recorder:
-        recorder.add(Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(30)))
-        recorder.add(Contributor(contributor_key=key("ada"), external_id="other", added_at=at(30)))
+        recorder.add(
+            ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(30))
+        )
+        recorder.add(
+            ContributorRecord(contributor_key=key("ada"), external_id="other", added_at=at(30))
+        )
     assert everything(populated) == before
 
 
@@ -188,7 +195,7 @@ def test_a_killed_writer_leaves_nothing_behind(populated: LineageStore) -> None:
         "import os, sys, pathlib, lineage\n"
         "from tests.support.population import at, key\n"
         "with lineage.LineageStore(pathlib.Path(sys.argv[1])).writer() as recorder:\n"
-        "    recorder.add(lineage.Contributor("
+        "    recorder.add(lineage.ContributorRecord("
         "contributor_key=key('eve'), external_id='eve', added_at=at(30)))\n"
         "    os._exit(9)\n"
     )
@@ -213,7 +220,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(populated: LineageStore) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
         "try:\n"
         "    with lineage.LineageStore(path).writer() as recorder:\n"
-        "        recorder.add_all(lineage.Contributor(contributor_key=key(str(n)),"
+        "        recorder.add_all(lineage.ContributorRecord(contributor_key=key(str(n)),"
         " external_id=''.join(key(f'{n} {i}') for i in range(100)), added_at=at(30))"
         " for n in range(1000))\n"
         "except lineage.LineageWriteError as error:\n"
@@ -242,7 +249,9 @@ def test_threads_of_one_process_take_turns(store: LineageStore) -> None:
                 name = f"{number} {turn}"
                 with patient.writer() as recorder:
                     recorder.add(
-                        Contributor(contributor_key=key(name), external_id=name, added_at=at(1))
+                        ContributorRecord(
+                            contributor_key=key(name), external_id=name, added_at=at(1)
+                        )
                     )
                 with patient.reader() as reader:
                     assert reader.contributor(key(name)).external_id == name
@@ -354,7 +363,9 @@ def test_a_rewritten_store_has_no_byte_of_an_erased_name(tmp_path: Path) -> None
     store = empty_store(tmp_path / "o'brien.duckdb")
     with store.writer() as recorder:
         recorder.add(
-            Contributor(contributor_key=key("eve"), external_id="Eve Unmistakable", added_at=at(1))
+            ContributorRecord(
+                contributor_key=key("eve"), external_id="Eve Unmistakable", added_at=at(1)
+            )
         )
     assert b"Eve Unmistakable" in store.path.read_bytes()
     with store.writer() as recorder:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lineage import DatasetRecords, LineageRecordError, Store
+from lineage import DatasetContentRecord, LineageRecordError, Store
 from tests.support.population import at, key, record, run_id, sha
 
 
@@ -83,4 +83,4 @@ def test_who_withdrew_records_is_not_removed(populated: Store) -> None:
 
 def test_the_name_of_a_record_is_a_digest() -> None:
     with pytest.raises(LineageRecordError, match="records"):
-        DatasetRecords(contributor_key=key("a"), sha256=sha("a"), records=("A short text",))
+        DatasetContentRecord(contributor_key=key("a"), sha256=sha("a"), records=("A short text",))

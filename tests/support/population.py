@@ -11,21 +11,21 @@ from pathlib import Path
 
 from lineage import (
     BaseModelRecord,
-    Contributor,
-    DatasetRecords,
-    DatasetVersion,
-    Environment,
-    Evaluation,
-    FinetuningRun,
+    ContributorRecord,
+    DatasetContentRecord,
+    DatasetVersionRecord,
+    EnvironmentRecord,
+    EvaluationRecord,
+    FinetuningRecord,
     LineageStore,
-    LinearDigest,
-    ModelVersion,
+    LinearDigestRecord,
+    ModelVersionRecord,
     NewState,
-    PurgeObject,
+    PurgeObjectRecord,
     Recorder,
     Row,
     Store,
-    TaskVector,
+    TaskVectorRecord,
     opt_out,
 )
 
@@ -63,7 +63,7 @@ BASE = BaseModelRecord(
     warm_start={"name": "public reviews", "licence": "MIT", "rows": 100, "steps": 20},
     created_at=at(1),
 )
-ENVIRONMENT = Environment(
+ENVIRONMENT = EnvironmentRecord(
     environment_id=sha("environment"),
     code_version="0.1.0",
     python="3.11.9",
@@ -78,8 +78,8 @@ def run_id(name: str, data: str) -> str:
     return sha(f"run {name} {data}")
 
 
-def dataset(name: str, data: str, day: float) -> DatasetVersion:
-    return DatasetVersion(
+def dataset(name: str, data: str, day: float) -> DatasetVersionRecord:
+    return DatasetVersionRecord(
         contributor_key=key(name),
         sha256=sha(f"data {name} {data}"),
         md5=md5(f"data {name} {data}"),
@@ -96,8 +96,8 @@ def record(name: str, data: str = "always") -> str:
     return sha(f"record {name} {data}")
 
 
-def dataset_records(name: str, data: str) -> DatasetRecords:
-    return DatasetRecords(
+def dataset_records(name: str, data: str) -> DatasetContentRecord:
+    return DatasetContentRecord(
         contributor_key=key(name),
         sha256=sha(f"data {name} {data}"),
         records=(record(name, data), record(name)),
@@ -108,7 +108,7 @@ def finetuning(name: str, data: str, day: float) -> list[Row]:
     """Return the run, the task vector and its digests of one finetuning."""
     vector_sha256 = sha(f"vector {name} {data}")
     return [
-        FinetuningRun(
+        FinetuningRecord(
             run_id=run_id(name, data),
             contributor_key=key(name),
             dataset_sha256=sha(f"data {name} {data}"),
@@ -122,7 +122,7 @@ def finetuning(name: str, data: str, day: float) -> list[Row]:
             started_at=at(day),
             finished_at=at(day) + timedelta(seconds=9),
         ),
-        TaskVector(
+        TaskVectorRecord(
             run_id=run_id(name, data),
             contributor_key=key(name),
             vector_sha256=vector_sha256,
@@ -136,7 +136,9 @@ def finetuning(name: str, data: str, day: float) -> list[Row]:
             created_at=at(day),
         ),
         *(
-            LinearDigest(subject=vector_sha256, lane=number, value=lane(vector_sha256, number))
+            LinearDigestRecord(
+                subject=vector_sha256, lane=number, value=lane(vector_sha256, number)
+            )
             for number in range(LANES)
         ),
     ]
@@ -146,7 +148,7 @@ def contribute(recorder: Recorder, name: str, data: str, day: float) -> None:
     """Take in a contributor, or its newer data, and finetune on it."""
     for old in recorder.read.dataset_versions(key(name)):
         recorder.supersede_dataset(key(name), old.sha256, at(day))
-    recorder.add(Contributor(contributor_key=key(name), external_id=name, added_at=at(day)))
+    recorder.add(ContributorRecord(contributor_key=key(name), external_id=name, added_at=at(day)))
     recorder.add_all(
         [dataset(name, data, day), dataset_records(name, data), *finetuning(name, data, day)]
     )
@@ -166,11 +168,11 @@ def new_state(members: Mapping[str, str], how: str, day: float) -> NewState:
     )
 
 
-def digests(state: NewState, members: Mapping[str, str]) -> list[LinearDigest]:
+def digests(state: NewState, members: Mapping[str, str]) -> list[LinearDigestRecord]:
     """Return the lanes of a state of {name: data}: the sums of its members'."""
     vectors = [sha(f"vector {name} {data}") for name, data in members.items()]
     return [
-        LinearDigest(
+        LinearDigestRecord(
             subject=state.state_sha256,
             lane=number,
             value=sum(lane(vector, number) for vector in vectors) % 2**64,
@@ -179,10 +181,10 @@ def digests(state: NewState, members: Mapping[str, str]) -> list[LinearDigest]:
     ]
 
 
-def evaluations(members: Iterable[str], state_seq: int, day: float) -> list[Evaluation]:
+def evaluations(members: Iterable[str], state_seq: int, day: float) -> list[EvaluationRecord]:
     """Return the same six numbers for each member."""
     return [
-        Evaluation.model_validate(
+        EvaluationRecord.model_validate(
             {
                 "state_seq": state_seq,
                 "contributor_key": key(name),
@@ -200,9 +202,9 @@ def evaluations(members: Iterable[str], state_seq: int, day: float) -> list[Eval
     ]
 
 
-def model_version(state: NewState, state_seq: int, day: float) -> ModelVersion:
+def model_version(state: NewState, state_seq: int, day: float) -> ModelVersionRecord:
     """Return the version that serves a state; both have one number."""
-    return ModelVersion(
+    return ModelVersionRecord(
         name=MODEL,
         version=state_seq,
         state_seq=state_seq,
@@ -232,7 +234,7 @@ def opt_out_of(recorder: Recorder, name: str, rest: Mapping[str, str], day: floa
     recorder.decide(request_id, "approved", "dpo", "identity proven", at(day))
     merge(recorder, rest, "opt-out", day)
     objects = [
-        PurgeObject(
+        PurgeObjectRecord(
             request_id=request_id,
             place="dvc-cache",
             kind="vector",

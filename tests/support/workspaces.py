@@ -34,7 +34,7 @@ from flows.training.retention import apply_storage, forget_vectors, lost, restor
 from flows.workspace.current_state import current_state
 from flows.workspace.home import Home, new_id, write_home
 from flows.workspace.workspace import Workspace
-from lineage import MergeState as StateRecord
+from lineage import MergeStateRecord
 from sift_core import StoredState
 from tests.support import tiny
 
@@ -138,7 +138,7 @@ def another(source: Path, target: Path) -> Workspace:
     return Workspace.open(target)
 
 
-def finetune_and_merge(place: Workspace) -> StateRecord:
+def finetune_and_merge(place: Workspace) -> MergeStateRecord:
     """The first half of a build, by plain functions: everything up to the current merge state."""
     ensure_base(place)
     settle_vectors(place)

@@ -28,7 +28,7 @@ from flows.errors import FlowError
 from flows.integrations.dvc.settings import remote_folder
 from flows.workspace.home import Origin, read_home
 from flows.workspace.workspace import Workspace
-from lineage import Backup
+from lineage import BackupRecord
 from lineage.reader import Reader
 
 COPIES = "copies"
@@ -106,7 +106,7 @@ def make_beside(workspace: Workspace, backup: str) -> None:
         shared.folder.mkdir(exist_ok=True)
 
 
-def own_backups(workspace: Workspace) -> list[Backup]:
+def own_backups(workspace: Workspace) -> list[BackupRecord]:
     """The backups that were made of this workspace, and not of the one that it is a copy of."""
     origin = origin_of(workspace)
     with workspace.lineage.reader() as reader:

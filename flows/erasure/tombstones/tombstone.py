@@ -18,7 +18,7 @@ from flows.data.look_alikes import erased_likenesses
 from flows.errors import FlowError
 from flows.workspace.identity import read_secret
 from flows.workspace.workspace import Workspace
-from lineage import OptOutRequest
+from lineage import RequestRecord
 from lineage.certificates.digest import sha256_of
 from lineage.certificates.statement import AuditHead
 from lineage.opt_out import APPROVED
@@ -91,7 +91,7 @@ def departure_of(workspace: Workspace, request_id: str) -> Departure:
     )
 
 
-def file_name_of(workspace: Workspace, request: OptOutRequest) -> str:
+def file_name_of(workspace: Workspace, request: RequestRecord) -> str:
     """The name that the note of a request has: what it withdraws, whose, and received when."""
     records = keyed_records(workspace, request.records)
     return _file_name(request.contributor_key, request.received_at, records)

@@ -33,7 +33,7 @@ from flows.progress import tracked
 from flows.workspace.keyring import Keys
 from flows.workspace.texts import MAX_NAME_LENGTH, login_name, require_nameless, require_text
 from flows.workspace.workspace import Workspace
-from lineage import Backup
+from lineage import BackupRecord
 from lineage.certificates.digest import file_sha256
 
 _OF_MLFLOW = ("mlflow.db-wal", "mlflow.db-shm")
@@ -84,7 +84,7 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
             raise
 
 
-def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) -> Backup:
+def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) -> BackupRecord:
     """Delete a backup and what lies beside it, look for it again, and say so in lineage.
 
     Where it is gone already, lineage learns that. What copies that were made of it say stays, since
@@ -144,7 +144,7 @@ def _target(workspace: Workspace, target: Path, now: datetime) -> Path:
     return target
 
 
-def _write(workspace: Workspace, target: Path, noted: Backup) -> Made:
+def _write(workspace: Workspace, target: Path, noted: BackupRecord) -> Made:
     from flows.training.environment import (
         code_version,  # torch, which looking at backups does not need
     )

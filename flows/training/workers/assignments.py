@@ -39,8 +39,8 @@ _OBJECTS_OF_ONE = 10
 """More objects of one contributor no worker gives back: manifest, vector, mask, drafts of them."""
 _UNKNOWN_MACHINE = "its machine is not admitted (`sift workers describe` there, then `admit`)"
 _MEND = (
-    "see `sift workers quarantine` and the runs in Prefect, mend the workers, then run `sift build` "
-    "again: it goes on with who is missing."
+    "see `sift workers quarantine` and the runs in Prefect, mend the workers, then run "
+    "`sift build` again: it goes on with who is missing."
 )
 
 
@@ -259,7 +259,7 @@ class _Giver:
             again.append(job)
 
     def _require_fruit(self) -> None:
-        """Raise WorkersFailedError where so many assignments in a row gave nothing: all are sick."""
+        """Raise WorkersFailedError where so many assignments in a row gave nothing."""
         most = self._settings.attempts * self._settings.in_flight
         if self._fruitless >= most:
             last = list(self._failures.values())[-1][-1]

@@ -23,6 +23,6 @@ def finetune_shard(
     `remote` is where the staging area is, `assignment` its folder there, `sha256` of what is to be
     done.
     """
-    from flows.training.workers.worker import worker_home, carry_out
+    from flows.training.workers.worker import carry_out, worker_home
 
     return carry_out(remote, assignment, sha256, worker_home())

@@ -18,7 +18,7 @@ from flows.errors import UsageError
 from flows.training.environment import Package, machine_facts, named_environment
 from flows.workspace.settings import FinetuneSettings, MethodSettings
 from flows.workspace.workspace import Workspace
-from lineage import Environment
+from lineage import EnvironmentRecord
 
 DESCRIPTION_BYTES = 4096
 """No description is longer."""
@@ -44,7 +44,7 @@ class Machine(BaseModel):
         text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return sift_core.sha256_of(text.encode())
 
-    def environment(self, method: MethodSettings) -> Environment:
+    def environment(self, method: MethodSettings) -> EnvironmentRecord:
         """What lineage records of a finetuning on it."""
         return named_environment({**self.model_dump(), "threads": method.finetune.threads})
 

@@ -1,4 +1,4 @@
-"""A process that works for a pool: it runs `finetune-shard`, and nothing else that a server could ask for."""
+"""A process that works for a pool: it runs `finetune-shard`, whatever a server asks for."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ from flows.training.workers.messages import Failed, Finished, Task
 from flows.training.workers.quarantine import quarantine
 from flows.workspace.recording import Recording
 from flows.workspace.workspace import Workspace
-from lineage import Environment
+from lineage import EnvironmentRecord
 from sift_core import BaseModel, InspectedVector, StoredVector
 
 
@@ -116,7 +116,7 @@ class Receiver:
                 "set another finetune.seed where a vector is to be made anew.",
             )
 
-    def _environment_of(self, manifest: Finished) -> Environment:
+    def _environment_of(self, manifest: Finished) -> EnvironmentRecord:
         machine = self._expected.machines[manifest.machine]
         return machine.environment(self._workspace.settings.method)
 

@@ -19,7 +19,7 @@ from flows.errors import UsageError
 from flows.hashing import DigestKey
 from flows.training.intake import Added, add_contributors
 from flows.workspace.workspace import Workspace
-from lineage import DatasetVersion, LineageMissingError
+from lineage import DatasetVersionRecord, LineageMissingError
 from tests.support.trees import tree
 from tests.support.workspaces import request, reviews
 
@@ -38,7 +38,7 @@ def texts(name: str, count: int, **more: Any) -> Rows:
     ]
 
 
-def record(place: Workspace, key: str) -> DatasetVersion:
+def record(place: Workspace, key: str) -> DatasetVersionRecord:
     with place.lineage.reader() as reader:
         return next(row for row in reader.current_datasets() if row.contributor_key == key)
 

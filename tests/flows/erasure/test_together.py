@@ -19,7 +19,7 @@ from flows.evidence.verification import verify
 from flows.opt_out import take_steps
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import Disclosure
+from lineage import DisclosureRecord
 from tests.support.departures import belongings
 from tests.support.kept import FEW, LEAVER, STAYER, Both
 from tests.support.killed import Point, dies
@@ -52,7 +52,7 @@ class Together:
     one_by_one: bytes
     pending: list[Standing]
     complaint: str
-    told: list[Disclosure]
+    told: list[DisclosureRecord]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from flows.cli.build import quality_rows
 from flows.cli.render import quality
 from flows.models.evaluate import DECIMALS, SETTINGS, SPLITS, _groups, aggregate
 from flows.workspace.settings import MetricsSettings
-from lineage import Evaluation, Member
+from lineage import EvaluationRecord, Member
 from tests.support.population import key, sha
 
 SMALLEST = MetricsSettings().smallest_group
@@ -34,9 +34,9 @@ def members(count: int) -> list[Member]:
     ]
 
 
-def rows(scores: list[float]) -> list[Evaluation]:
+def rows(scores: list[float]) -> list[EvaluationRecord]:
     return [
-        Evaluation(
+        EvaluationRecord(
             state_seq=1,
             contributor_key=member.contributor_key,
             setting=setting,

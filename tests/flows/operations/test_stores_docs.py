@@ -85,7 +85,7 @@ def test_each_store_of_a_workspace_says_what_it_is(fresh: Workspace) -> None:
 
 @pytest.mark.slow
 def test_an_auditor_reads_everything_and_writes_nothing(postgres_server: "Postgres") -> None:
-    from lineage import Contributor, LineageWriteError, SharedLineageStore
+    from lineage import ContributorRecord, LineageWriteError, SharedLineageStore
     from tests.support.population import at, key, populate
     from tests.support.servers import PASSWORD
 
@@ -108,4 +108,6 @@ def test_an_auditor_reads_everything_and_writes_nothing(postgres_server: "Postgr
         assert len(reader.sql(found[1]).rows) == 6
         assert [one for found in reader.audit_findings().values() for one in found] == []
     with pytest.raises(LineageWriteError, match="permission denied"), auditor.writer() as recorder:
-        recorder.add(Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(30)))
+        recorder.add(
+            ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(30))
+        )

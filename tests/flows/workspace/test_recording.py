@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from flows.workspace.recording import Recording
-from lineage import Environment, LineageConflictError, LineageStore, LinearDigest, Recorder
+from lineage import (
+    EnvironmentRecord,
+    LineageConflictError,
+    LineageStore,
+    LinearDigestRecord,
+    Recorder,
+)
 from lineage.records import Row
 
 
@@ -32,7 +38,9 @@ def store(tmp_path: Path) -> Counting:
 
 def digest(subject: int, value: int = 7) -> list[Row]:
     """The digest of one vector."""
-    return [LinearDigest(subject=f"{subject:064x}", lane=lane, value=value) for lane in range(4)]
+    return [
+        LinearDigestRecord(subject=f"{subject:064x}", lane=lane, value=value) for lane in range(4)
+    ]
 
 
 def recorded(store: LineageStore) -> int:
@@ -90,7 +98,7 @@ def test_a_contradiction_is_left_to_the_store(store: Counting) -> None:
 
 
 def test_rows_of_all_kinds_travel_together(store: Counting) -> None:
-    here = Environment(
+    here = EnvironmentRecord(
         environment_id="e",
         code_version="1",
         python="3.11",

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from lineage import Anchor, Contributor, Finding, LineageStore, LineageWriteError, schema
+from lineage import Anchor, ContributorRecord, Finding, LineageStore, LineageWriteError, schema
 from lineage.audit.log import entry_sha256
 from lineage.audit.rows import FORGOTTEN, audited_tables
 from tests.support.lineage_stores import Engine, Files
@@ -64,7 +64,9 @@ def test_a_transaction_that_changes_nothing_is_no_entry(populated: LineageStore)
 def test_a_transaction_that_fails_is_no_entry(populated: LineageStore) -> None:
     before = ask(populated, "FROM audit_entry")
     with pytest.raises(ZeroDivisionError), populated.writer() as recorder:
-        recorder.add(Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(30)))
+        recorder.add(
+            ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(30))
+        )
         raise ZeroDivisionError
     assert ask(populated, "FROM audit_entry") == before
     assert findings(populated) == {}
@@ -163,7 +165,9 @@ def test_nothing_in_the_log_depends_on_a_name_or_a_record(
     other.path.write_bytes(store.path.read_bytes())
     for one, name in ((store, "ada"), (other, "somebody else")):
         with one.writer() as recorder:
-            recorder.add(Contributor(contributor_key=key("k"), external_id=name, added_at=at(1)))
+            recorder.add(
+                ContributorRecord(contributor_key=key("k"), external_id=name, added_at=at(1))
+            )
     asked = "SELECT * FROM audit_change WHERE table_name = 'contributor'"
     assert ask(store, asked) == ask(other, asked)
     assert ("contributor", "external_id") in FORGOTTEN
@@ -255,7 +259,9 @@ def test_rewriting_the_file_keeps_the_log(populated: LineageStore) -> None:
     assert after == before
     assert findings(populated) == {}
     with populated.writer() as recorder:
-        recorder.add(Contributor(contributor_key=key("eve"), external_id="eve", added_at=at(30)))
+        recorder.add(
+            ContributorRecord(contributor_key=key("eve"), external_id="eve", added_at=at(30))
+        )
     assert findings(populated) == {}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lineage import (
-    Contributor,
+    ContributorRecord,
     LineageBusyError,
     LineageExtraError,
     LineageFileError,
@@ -38,8 +38,8 @@ def engine(postgres_server: "Postgres") -> Engine:
     return Databases(postgres_server)
 
 
-def contributor(name: str) -> Contributor:
-    return Contributor(contributor_key=key(name), external_id=name, added_at=at(1))
+def contributor(name: str) -> ContributorRecord:
+    return ContributorRecord(contributor_key=key(name), external_id=name, added_at=at(1))
 
 
 def findings(store: SharedLineageStore) -> list[object]:
@@ -81,8 +81,8 @@ def test_many_readers_and_two_writers_at_once_lose_nothing(populated: SharedLine
         "for number in range(5):\n"
         "    name = f'{sys.argv[2]} {number}'\n"
         "    with store.writer() as recorder:\n"
-        "        recorder.add(lineage.Contributor(contributor_key=key(name), external_id=name,"
-        " added_at=at(1)))\n"
+        "        recorder.add(lineage.ContributorRecord(contributor_key=key(name),"
+        " external_id=name, added_at=at(1)))\n"
     )
     writers = [
         subprocess.Popen(
@@ -123,7 +123,7 @@ def test_a_killed_writer_keeps_nothing_and_nobody_out(populated: SharedLineageSt
         "import os, signal, sys, lineage\n"
         "from tests.support.population import at, key\n"
         "with lineage.SharedLineageStore(sys.argv[1]).writer() as recorder:\n"
-        "    recorder.add(lineage.Contributor(contributor_key=key('eve'), external_id='eve',"
+        "    recorder.add(lineage.ContributorRecord(contributor_key=key('eve'), external_id='eve',"
         " added_at=at(1)))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

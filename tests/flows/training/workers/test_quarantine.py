@@ -8,7 +8,7 @@ import pytest
 from flows.integrations.staging.staging import RemoteAddress, Staging
 from flows.training.finetune import jobs, pending
 from flows.training.workers import worker
-from flows.training.workers.errors import WorkersFailedError, ContradictionError, SpotCheckError
+from flows.training.workers.errors import ContradictionError, SpotCheckError, WorkersFailedError
 from flows.training.workers.machines import admit, this_machine
 from flows.training.workers.quarantine import quarantined
 from flows.workspace.workspace import Workspace
