@@ -6,16 +6,14 @@ the live rows has none of them.
 
 from pathlib import Path
 
-import duckdb
-
 from lineage.errors import LineageWriteError
-from lineage.sql_files import run, run_text
+from lineage.sql_files import Database, run, run_text
 
 # ruff: noqa: S608
 # Table names come from the database's own catalogue; the path is quoted by `_quoted`.
 
 
-def copy_live_rows(connection: duckdb.DuckDBPyConnection, fresh: Path) -> None:
+def copy_live_rows(connection: Database, fresh: Path) -> None:
     """Copy every row of the open store into the migrated, still empty store `fresh`.
 
     Raises LineageWriteError if the copy does not hold exactly the same rows.

@@ -26,22 +26,25 @@ def add_rows(connection: AuditedConnection, rows: Sequence[Row]) -> int:
     _refuse_twins(rows)
     columns = connection.tables[record.table].columns
     # Read once, for it is the reading of JSON that costs.
-    run_text(
-        connection,
-        "CREATE OR REPLACE TEMP TABLE incoming AS"
-        f" SELECT unnest(from_json_strict($rows, '{json.dumps([columns])}'), max_depth := 2)",
+    connection.stage(
+        "incoming",
+        f"SELECT unnest(from_json_strict($rows, '{json.dumps([columns])}'), max_depth := 2)",
         rows=as_json(rows),
     )
     if record.again == "refuse":
         _refuse_contradiction(connection, record, columns)
-    verb = "INSERT OR IGNORE" if record.again == "keep" else "INSERT OR REPLACE"
     unchanged = "" if record.again != "refuse" else f"WHERE NOT EXISTS ({_live_row(record)})"
-    # The audited connection gives the keys of the rows that were written.
-    written = run_text(
-        connection,
-        f"{verb} INTO {record.table} BY NAME SELECT incoming.* FROM incoming {unchanged}",
+    written = connection.insert(
+        record.table,
+        f"SELECT incoming.* FROM incoming {unchanged}",
+        "OR IGNORE" if record.again == "keep" else "OR REPLACE",
     )
     return len(written)
+
+
+def add_row(connection: AuditedConnection, row: Row) -> bool:
+    """Add one row as `add_rows` does; False if the store has it already."""
+    return add_rows(connection, [row]) == 1
 
 
 def _refuse_twins(rows: Sequence[Row]) -> None:

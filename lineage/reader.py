@@ -6,7 +6,7 @@ not be there yet (`current_…`, `finished_…`, `open_…`, `champion`) is None
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 
@@ -32,7 +32,6 @@ from lineage.records import (
     MergeStateRecord,
     ModelVersionRecord,
     PurgeObjectRecord,
-    Record,
     RequestRecord,
     StepRecord,
     Table,
@@ -41,16 +40,18 @@ from lineage.records import (
     TracedMember,
 )
 from lineage.request_reader import RequestReader
-from lineage.sql_files import Connection, run
-
-SomeRecord = TypeVar("SomeRecord", bound=Record)
+from lineage.sql_files import Connection, SomeRecord, records, run
 
 
-class Reader(RequestReader):
-    """Reads records; made by `LineageStore.reader()`."""
+class Reader:
+    """Reads records; made by `LineageStore.reader()`.
+
+    `process` has what is known of how requests are handled.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.process = RequestReader(connection)
 
     # Contributors and their data
 
@@ -358,7 +359,7 @@ class Reader(RequestReader):
             ) from error
 
     def _list(self, record: type[SomeRecord], query: str, /, **values: object) -> list[SomeRecord]:
-        return [record(**row) for row in run(self._connection, query, **values)]
+        return records(self._connection, record, query, **values)
 
     def _maybe(self, record: type[SomeRecord], query: str, /, **values: Any) -> SomeRecord | None:
         rows = self._list(record, query, **values)

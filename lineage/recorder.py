@@ -9,7 +9,7 @@ from typing import Any
 from lineage import opt_out
 from lineage.audit.log import AuditedConnection
 from lineage.errors import LineageConflictError, LineageNotFoundError
-from lineage.inserts import add_rows
+from lineage.inserts import add_row, add_rows
 from lineage.reader import Reader
 from lineage.records import (
     MergeStateRecord,
@@ -20,19 +20,21 @@ from lineage.records import (
     StepRecord,
 )
 from lineage.request_recorder import RequestRecorder
-from lineage.sql_files import as_json, run
+from lineage.sql_files import as_json, query, run
 
 
-class Recorder(RequestRecorder):
+class Recorder:
     """Writes records; made by `LineageStore.writer()`.
 
-    `read` sees what this transaction has written so far. Every method may be run again after a
+    `read` sees what this transaction has written so far; `process` writes how requests are handled.
+    Every method may be run again after a
     killed process: what is recorded already stays as it is.
     """
 
     def __init__(self, connection: AuditedConnection) -> None:
         self._connection = connection
         self.read = Reader(connection)
+        self.process = RequestRecorder(connection, self.read)
 
     def add(self, record: Row) -> bool:
         """Add one record; return False if the store has it already.
@@ -40,7 +42,7 @@ class Recorder(RequestRecorder):
         A row that was retired (erased, superseded, destroyed) comes back to life. Raises
         LineageConflictError if a live row with the same key says something else.
         """
-        return self.add_all([record]) == 1
+        return add_row(self._connection, record)
 
     def add_all(self, records: Iterable[Row]) -> int:
         """Add any number of records of any types, fast; return how many were new."""
@@ -53,6 +55,7 @@ class Recorder(RequestRecorder):
     def supersede_dataset(self, contributor_key: str, sha256: str, at: datetime) -> None:
         """Say that newer data took the place of this dataset version."""
         self._touch(
+            "dataset_version",
             "supersede_dataset",
             f"dataset {sha256} of contributor {contributor_key}",
             contributor_key=contributor_key,
@@ -68,7 +71,7 @@ class Recorder(RequestRecorder):
         contributor and base, if its vector was destroyed, or if the clock went backwards.
         """
         rows = [{"contributor_key": key, "run_id": run_id} for key, run_id in members.items()]
-        self._run("create_incoming_member", members=as_json(rows))
+        self._connection.stage("incoming_member", query("incoming_members"), members=as_json(rows))
         unfit = self._run("unfit_members", base_id=state.base_id)
         if unfit:
             raise LineageConflictError(
@@ -92,8 +95,9 @@ class Recorder(RequestRecorder):
                 parent_seq=number - 1 if from_before else None,
             )
         )
-        self._run("close_memberships", state_seq=number, at=state.created_at)
-        self._run("open_memberships", state_seq=number, at=state.created_at)
+        change = {"state_seq": number, "at": state.created_at}
+        self._update("membership", "close_memberships", **change)
+        self._connection.insert("membership", query("open_memberships"), **change)
         return number
 
     def set_champion(self, name: str, version: int, at: datetime) -> bool:
@@ -110,8 +114,8 @@ class Recorder(RequestRecorder):
             )
         if wanted.champion_from is not None:
             return False
-        self._run("end_champion", name=name, at=at)
-        self._run("begin_champion", name=name, version=version, at=at)
+        self._update("model_version", "end_champion", name=name, at=at)
+        self._update("model_version", "begin_champion", name=name, version=version, at=at)
         return True
 
     def next_request_id(self) -> str:
@@ -166,7 +170,7 @@ class Recorder(RequestRecorder):
         if not opt_out.may_advance(request_id, done, step):
             return False
         if step == opt_out.APPROVED:
-            decisions = self.read.approvals(request_id)
+            decisions = self.read.process.approvals(request_id)
             approvers = [row.actor for row in decisions if row.decision == opt_out.APPROVED]
             opt_out.require_approval(request_id, approvers)
         self.add(
@@ -211,7 +215,11 @@ class Recorder(RequestRecorder):
                 remedy="take it out of the merge first: sift opt-out run.",
             )
         self._touch(
-            "mark_erased", f"contributor {contributor_key}", contributor_key=contributor_key, at=at
+            "contributor",
+            "mark_erased",
+            f"contributor {contributor_key}",
+            contributor_key=contributor_key,
+            at=at,
         )
 
     def forget_records(self, contributor_key: str, keep: Collection[str]) -> None:
@@ -220,7 +228,9 @@ class Recorder(RequestRecorder):
         A digest of a short text can be guessed, so it goes with the text, except where a request
         named it. The bytes may stay in free blocks of the file until `LineageStore.rewrite()`.
         """
-        self._run("forget_records", contributor_key=contributor_key, keep=list(keep))
+        self._update(
+            "dataset_records", "forget_records", contributor_key=contributor_key, keep=list(keep)
+        )
 
     def mark_artifacts_destroyed(
         self,
@@ -242,17 +252,25 @@ class Recorder(RequestRecorder):
             what = f"dataset {sha256} of contributor {contributor_key}"
             key = {"contributor_key": contributor_key, "sha256": sha256}
             self._refuse_in_use("dataset_in_use", what, **key)
-            self._touch("destroy_dataset", what, **key, at=at)
+            self._touch("dataset_version", "destroy_dataset", what, **key, at=at)
         for run_id in runs:
             self._refuse_in_use("vector_in_use", f"task vector {run_id}", run_id=run_id)
-            self._touch("destroy_vector", f"task vector {run_id}", run_id=run_id, at=at)
+            self._touch(
+                "task_vector", "destroy_vector", f"task vector {run_id}", run_id=run_id, at=at
+            )
         for state_seq in states:
             self._refuse_in_use("state_in_use", f"merge state {state_seq}", state_seq=state_seq)
-            self._touch("destroy_state", f"merge state {state_seq}", state_seq=state_seq, at=at)
+            self._touch(
+                "merge_state",
+                "destroy_state",
+                f"merge state {state_seq}",
+                state_seq=state_seq,
+                at=at,
+            )
         for name, version in versions:
             what = f"version {version} of {name}"
             self._refuse_in_use("version_in_use", what, name=name, version=version)
-            self._touch("destroy_version", what, name=name, version=version, at=at)
+            self._touch("model_version", "destroy_version", what, name=name, version=version, at=at)
 
     def forget_environments(self, at: datetime) -> list[str]:
         """Forget software and machine of every environment that no vector left was made in.
@@ -260,7 +278,7 @@ class Recorder(RequestRecorder):
         Their ids, which say nothing of them, stay with the runs; a new run brings the facts back.
         Returns the ids that were forgotten now.
         """
-        return sorted(row["environment_id"] for row in self._run("forget_environments", at=at))
+        return sorted(id_ for (id_,) in self._update("environment", "forget_environments", at=at))
 
     def mark_vectors_dropped(self, runs: Sequence[str], at: datetime) -> None:
         """Say that the magnitudes of these runs are not kept; masks are. The first time stands.
@@ -273,8 +291,9 @@ class Recorder(RequestRecorder):
         """Say that the magnitudes of these runs are kept again. Raises LineageNotFoundError."""
         self._touch_vectors("mark_vectors_kept", runs)
 
-    def _touch_vectors(self, query: str, runs: Sequence[str], /, **values: object) -> None:
-        touched = {row["run_id"] for row in self._run(query, runs=json.dumps(list(runs)), **values)}
+    def _touch_vectors(self, name: str, runs: Sequence[str], /, **values: object) -> None:
+        given = json.dumps(list(runs))
+        touched = {run for (run,) in self._update("task_vector", name, runs=given, **values)}
         if unknown := set(runs) - touched:
             raise LineageNotFoundError(
                 f"the lineage store has no task vector {min(unknown)}.",
@@ -284,20 +303,26 @@ class Recorder(RequestRecorder):
     def _run(self, name: str, /, **values: object) -> list[dict[str, Any]]:
         return run(self._connection, name, **values)
 
-    def _touch(self, query: str, what: str, /, **values: object) -> None:
-        if not self._run(query, **values):
+    def _update(self, table: str, name: str, /, **values: object) -> list[tuple[Any, ...]]:
+        """Alter rows of a table as a named query says; their keys."""
+        return self._connection.update(table, query(name), **values)
+
+    def _touch(self, table: str, name: str, what: str, /, **values: object) -> None:
+        if not self._update(table, name, **values):
             raise LineageNotFoundError(
                 f"the lineage store has no {what}.", remedy="record it before you mark it."
             )
 
     def _touch_object(
-        self, query: str, request_id: str, place: str, locator: str, at: datetime
+        self, name: str, request_id: str, place: str, locator: str, at: datetime
     ) -> None:
         what = f"object {locator} in {place} planned for {request_id}"
-        self._touch(query, what, request_id=request_id, place=place, locator=locator, at=at)
+        self._touch(
+            "purge_object", name, what, request_id=request_id, place=place, locator=locator, at=at
+        )
 
-    def _refuse_in_use(self, query: str, what: str, /, **values: object) -> None:
-        if self._run(query, **values):
+    def _refuse_in_use(self, name: str, what: str, /, **values: object) -> None:
+        if self._run(name, **values):
             raise LineageConflictError(
                 f"{what} is in use and cannot be marked as destroyed.",
                 remedy="make the merge state and model without it current first.",

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 from lineage.audit.log import audited_migration
+from lineage.changes import insert
 from lineage.errors import LineageSchemaError
 from lineage.sql_files import Connection, Database, query, run
 
@@ -59,13 +60,15 @@ def make_views(connection: Connection) -> None:
 
 
 def _apply(
-    connection: Connection, define: Callable[[str], object], new: tuple[Migration, ...]
+    connection: Database, define: Callable[[str], object], new: tuple[Migration, ...]
 ) -> None:
     define("\n".join(definitions(new)))
     for migration in new:
-        run(
+        insert(
             connection,
-            "insert_schema_migration",
+            "schema_migration",
+            ("version",),
+            query("applied_migration"),
             version=migration.version,
             name=migration.name,
             sha256=migration.sha256,

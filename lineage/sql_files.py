@@ -9,11 +9,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import duckdb
 from pydantic_core import to_json
 
-from lineage.records import Row
+from lineage.records import Record, Row
+
+SomeRecord = TypeVar("SomeRecord", bound=Record)
 
 
 class Cursor(Protocol):
@@ -35,7 +38,7 @@ class Connection(Protocol):
 
 
 class Database(Connection, Protocol):
-    """A connection with transactions: DuckDB's own, or a session over PostgreSQL."""
+    """A connection with transactions: to a file, or a session over PostgreSQL."""
 
     def begin(self) -> object:
         """Begin a transaction."""
@@ -52,6 +55,29 @@ class Database(Connection, Protocol):
     def extract_statements(self, query: str) -> list[Any]:
         """Parse statements without running them."""
 
+    def target(self, table: str) -> str:
+        """Return the name by which a table is written to."""
+
+
+class FileDatabase:
+    """DuckDB's own connection to a file: a table is written to by the name it is read by."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.execute = connection.execute
+        self.begin = connection.begin
+        self.commit = connection.commit
+        self.close = connection.close
+        self.extract_statements = connection.extract_statements
+
+    def cursor(self) -> "FileDatabase":
+        """Another connection to the same file, with a transaction of its own."""
+        return FileDatabase(self._connection.cursor())
+
+    def target(self, table: str) -> str:
+        """The table's name."""
+        return table
+
 
 @cache
 def query(name: str) -> str:
@@ -62,6 +88,13 @@ def query(name: str) -> str:
 def run(connection: Connection, name: str, /, **values: object) -> list[dict[str, Any]]:
     """Run a named query with `$name` parameters; return its rows as dicts of Python values."""
     return run_text(connection, query(name), **values)
+
+
+def records(
+    connection: Connection, record: type[SomeRecord], name: str, /, **values: object
+) -> list[SomeRecord]:
+    """Run a named query; return its rows as records."""
+    return [record(**row) for row in run(connection, name, **values)]
 
 
 def run_text(connection: Connection, text: str, /, **values: object) -> list[dict[str, Any]]:

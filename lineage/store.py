@@ -26,7 +26,7 @@ from lineage.errors import (
 )
 from lineage.reader import Reader
 from lineage.recorder import Recorder
-from lineage.sql_files import Connection, Database
+from lineage.sql_files import Connection, Database, FileDatabase
 
 Config = dict[str, str | bool | int | float | list[str]]
 
@@ -61,7 +61,7 @@ class _Sessions(threading.local):
     """The files that this thread has open for a session."""
 
     def __init__(self) -> None:
-        self.open: dict[Path, duckdb.DuckDBPyConnection] = {}
+        self.open: dict[Path, FileDatabase] = {}
 
 
 _SESSIONS = _Sessions()
@@ -227,13 +227,13 @@ class LineageStore(Store):
             except duckdb.Error as error:
                 raise self._unreadable(error) from error
 
-    def _looking(self) -> duckdb.DuckDBPyConnection:
+    def _looking(self) -> FileDatabase:
         """A connection that cannot write: of its own, or of this thread's session."""
         if session := _SESSIONS.open.get(self.path):
             connection = session.cursor()
             connection.execute("BEGIN TRANSACTION READ ONLY")
             return connection
-        return self._open(True, _SEALED, time.monotonic() + self.wait_seconds)
+        return FileDatabase(self._open(True, _SEALED, time.monotonic() + self.wait_seconds))
 
     def check(self) -> str:
         """Open the file and say what it is."""
@@ -274,7 +274,7 @@ class LineageStore(Store):
                 yield connection
 
     @contextmanager
-    def _exclusive(self, config: Config = _SEALED) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _exclusive(self, config: Config = _SEALED) -> Iterator[FileDatabase]:
         deadline = time.monotonic() + self.wait_seconds
         turn = _WRITERS[self.path]
         if not turn.acquire(timeout=max(0.0, self.wait_seconds)):
@@ -282,7 +282,7 @@ class LineageStore(Store):
         try:
             with (
                 self._in_our_words(),
-                closing(self._open(False, config, deadline)) as connection,
+                closing(FileDatabase(self._open(False, config, deadline))) as connection,
             ):
                 opened = self._on_disk()
                 yield connection
@@ -302,11 +302,11 @@ class LineageStore(Store):
                 " then run the command again.",
             ) from error
 
-    def _require_fit(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _require_fit(self, connection: Connection) -> None:
         if _LOOKED_AT.get(self.path) != self._on_disk():
             super()._require_fit(connection)
 
-    def _require_own(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _require_own(self, connection: Connection) -> None:
         now = self._on_disk()
         if _LOOKED_AT.get(self.path) != now:
             require_own(catalogue(connection), own_catalogue())
@@ -327,10 +327,10 @@ class LineageStore(Store):
             found.st_ctime_ns,
         )
 
-    def _definer(self, connection: duckdb.DuckDBPyConnection) -> Callable[[str], object]:
+    def _definer(self, connection: Connection) -> Callable[[str], object]:
         return connection.execute
 
-    def _make_views(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def _make_views(self, connection: Connection) -> None:
         schema.make_views(connection)
 
     def _open(self, read_only: bool, config: Config, deadline: float) -> duckdb.DuckDBPyConnection:

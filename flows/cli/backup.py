@@ -48,7 +48,7 @@ def list_backups(workspace: WorkspaceOption = Path(), json: JsonOption = False) 
     from flows.workspace.workspace import Workspace
 
     with Workspace.open(workspace).lineage.reader() as reader:
-        rows = reader.backups()
+        rows = reader.process.backups()
     standing = {row.backup_id: _standing(row.place, gone=bool(row.destroyed_at)) for row in rows}
     if json:
         print_json(

@@ -113,7 +113,7 @@ def status(
         merged = {member.run_id for member in members}
         vectors = [row for row in reader.task_vectors() if row.run_id in merged]
         upcoming = {row.request_id: reader.next_step(row.request_id) for row in reader.requests()}
-        aside = reader.standing_set_asides()
+        aside = reader.process.standing_set_asides()
     served = still_served(place)
     waiting = {name: step for name, step in upcoming.items() if step is not None}
     facts: dict[str, object] = {

@@ -96,7 +96,7 @@ def erased_likenesses(workspace: Workspace, reader: Reader, key: str) -> list[Li
     """What stays of a contributor's id when it is erased; of one that is gone, what was kept."""
     name = reader.contributor(key).external_id
     if name is None:
-        return [row for row in reader.likenesses() if row.contributor_key == key]
+        return [row for row in reader.process.likenesses() if row.contributor_key == key]
     found = sorted(likenesses(read_secret(workspace.root), name))
     return [LikenessRecord(contributor_key=key, likeness=one) for one in found]
 
@@ -129,7 +129,7 @@ def shown(external_id: str) -> str:
 
 
 def _look_alike(reader: Reader, name: str, other: str, other_name: str | None) -> LookAlikeError:
-    standing = [row for row in reader.standing_requests(other) if row.records is None]
+    standing = [row for row in reader.process.standing_requests(other) if row.records is None]
     who = "a contributor who has left" if other_name is None else f"{shown(other_name)}"
     if standing:
         who += (
@@ -165,7 +165,7 @@ def _likenesses(workspace: Workspace, reader: Reader) -> dict[str, frozenset[str
     """{contributor key: what the id looks like}, of everyone who is known or was."""
     secret = read_secret(workspace.root)
     kept: defaultdict[str, set[str]] = defaultdict(set)
-    for row in reader.likenesses():
+    for row in reader.process.likenesses():
         kept[row.contributor_key].add(row.likeness)
     found = {key: frozenset(own) for key, own in kept.items()}
     for contributor in reader.contributors():
@@ -189,4 +189,6 @@ def _alike(known: Mapping[str, frozenset[str]]) -> Mapping[str, set[str]]:
 
 def _apart(reader: Reader) -> set[frozenset[str]]:
     """Pairs of keys of whom it was said that they are two people."""
-    return {frozenset({row.contributor_key, row.other_key}) for row in reader.distinctions()}
+    return {
+        frozenset({row.contributor_key, row.other_key}) for row in reader.process.distinctions()
+    }

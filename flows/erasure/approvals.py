@@ -36,7 +36,7 @@ def approve(workspace: Workspace, request_id: str, by: str, reason: str) -> int:
     if removal.next_step() == "identified":
         identify([removal])
     with workspace.lineage.writer() as recorder:
-        recorder.decide(request_id, APPROVED, by, reason, datetime.now(UTC))
+        recorder.process.decide(request_id, APPROVED, by, reason, datetime.now(UTC))
         missing = _missing(workspace, recorder.read, request_id)
     if missing == 0:
         record_approval(removal)
@@ -52,7 +52,7 @@ def reject(workspace: Workspace, request_id: str, by: str, reason: str) -> None:
     _deciding(workspace, request_id, by, reason)
     now = datetime.now(UTC)
     with workspace.lineage.writer() as recorder:
-        recorder.decide(request_id, REJECTED, by, reason, now)
+        recorder.process.decide(request_id, REJECTED, by, reason, now)
         recorder.reject(request_id, reason, now)
 
 
@@ -60,14 +60,14 @@ def place_hold(workspace: Workspace, key: str, by: str, reason: str) -> HoldReco
     """Forbid to destroy a contributor's data. Raises LineageConflictError while a hold stands."""
     require_person(workspace, key, by, reason)
     with workspace.lineage.writer() as recorder:
-        return recorder.place_hold(key, by, reason, datetime.now(UTC))
+        return recorder.process.place_hold(key, by, reason, datetime.now(UTC))
 
 
 def release_hold(workspace: Workspace, key: str, by: str, reason: str) -> None:
     """End the hold on a contributor's data. Raises LineageNotFoundError where none stands."""
     require_person(workspace, key, by, reason)
     with workspace.lineage.writer() as recorder:
-        recorder.release_hold(key, by, reason, datetime.now(UTC))
+        recorder.process.release_hold(key, by, reason, datetime.now(UTC))
 
 
 def obstacle(workspace: Workspace, request_id: str) -> FlowError | None:
@@ -78,7 +78,7 @@ def obstacle(workspace: Workspace, request_id: str) -> FlowError | None:
     """
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
-        hold = reader.standing_hold(request.contributor_key)
+        hold = reader.process.standing_hold(request.contributor_key)
         missing = _missing(workspace, reader, request_id)
     if hold is not None:
         return OnHoldError(
@@ -116,7 +116,7 @@ def permit(removal: Removal) -> None:
 def record_approval(removal: Removal) -> None:
     """Record the step `approved`, with who approved; safe to repeat."""
     with removal.workspace.lineage.reader() as reader:
-        rows = reader.approvals(removal.request_id)
+        rows = reader.process.approvals(removal.request_id)
     names = [row.actor for row in rows if row.decision == APPROVED]
     removal.done("approved", {"approved_by": names})
 
@@ -135,7 +135,7 @@ def _deciding(workspace: Workspace, request_id: str, by: str, reason: str) -> Re
 
 
 def _missing(workspace: Workspace, reader: Reader, request_id: str) -> int:
-    request, rows = reader.request(request_id), reader.approvals(request_id)
+    request, rows = reader.request(request_id), reader.process.approvals(request_id)
     rule = approval_rule(workspace.settings.policy)
     return rule.missing([row.actor for row in rows if row.decision == APPROVED], request.filed_by)
 

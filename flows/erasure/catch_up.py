@@ -97,7 +97,7 @@ def _file_again(workspace: Workspace, departure: Departure) -> Removal:
         else:
             request_id = _receive(workspace, recorder, departure, records)
         for one in departure.approvals:
-            recorder.decide(request_id, APPROVED, one.actor, one.reason, one.decided_at)
+            recorder.process.decide(request_id, APPROVED, one.actor, one.reason, one.decided_at)
     removal = Removal(workspace, request_id)
     if removal.next_step() == "identified":
         identify([removal])
@@ -152,5 +152,7 @@ def _receive(
         jurisdiction=law,
         filed_by=departure.filed_by,
     )
-    recorder.set_deadlines(request.request_id, deadlines(policy, law, departure.received_at))
+    recorder.process.set_deadlines(
+        request.request_id, deadlines(policy, law, departure.received_at)
+    )
     return request.request_id

@@ -52,7 +52,7 @@ def due(workspace: Workspace, request_id: str | None = None, soon: int | None = 
     An open one within `soon` days is due soon; None: within `policy.due_soon_days`.
     """
     with workspace.lineage.reader() as reader:
-        rows = reader.deadlines(request_id)
+        rows = reader.process.deadlines(request_id)
     policy = workspace.settings.policy
     if soon is None:
         soon = policy.due_soon_days

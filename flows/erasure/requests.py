@@ -109,16 +109,16 @@ def _file(
             require_withdrawable(workspace, key, shown, records)
         with workspace.lineage.writer() as recorder:
             request = recorder.receive(key, basis, received, records, jurisdiction=law, filed_by=by)
-            recorder.set_deadlines(request.request_id, deadlines(policy, law, received))
+            recorder.process.set_deadlines(request.request_id, deadlines(policy, law, received))
             return request
 
 
 def _require_requestable(workspace: Workspace, key: str, shown: str, received: datetime) -> None:
     with workspace.lineage.reader() as reader:
         known = {row.contributor_key for row in reader.contributors()}
-        standing = reader.standing_requests(key)
+        standing = reader.process.standing_requests(key)
         waiting = next((row for row in standing if reader.next_step(row.request_id)), None)
-        consents = reader.consents(key)
+        consents = reader.process.consents(key)
         if key not in known:
             raise unknown_contributor(workspace, reader, shown)
     if waiting is not None:
@@ -153,7 +153,7 @@ def extend(workspace: Workspace, request_id: str, by: str, reason: str) -> datet
     """
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
-        due = {row.kind: row for row in reader.deadlines(request_id)}
+        due = {row.kind: row for row in reader.process.deadlines(request_id)}
     policy = workspace.settings.policy
     place = zone(policy.time_zone)
     if "extended answer" in due:
@@ -193,9 +193,9 @@ def _notify(
         request_id=request_id, kind=kind, actor=by, reason=reason, sent_at=datetime.now(UTC)
     )
     with workspace.lineage.writer() as recorder:
-        recorder.notify(notice)
+        recorder.process.notify(notice)
         if later is not None:
-            recorder.set_deadlines(request_id, [("extended answer", later)])
+            recorder.process.set_deadlines(request_id, [("extended answer", later)])
 
 
 def open_requests(workspace: Workspace) -> list[str]:

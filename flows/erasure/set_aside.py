@@ -112,7 +112,7 @@ class Aside:
         facts, remedy = (redacted(text, (), place.root) or "…" for text in in_words(error))
         if step is not None and not isinstance(error, WaitingError):
             with place.lineage.writer() as recorder:
-                recorder.set_aside(one.request_id, step, facts, remedy, datetime.now(UTC))
+                recorder.process.set_aside(one.request_id, step, facts, remedy, datetime.now(UTC))
         event(
             "opt_out.set_aside",
             level=logging.WARNING,

@@ -78,9 +78,11 @@ def standing(workspace: Workspace, request_id: str | None = None) -> list[Standi
     deadlines = due(workspace, request_id)
     with workspace.lineage.reader() as reader:
         requests = [reader.request(request_id)] if request_id else reader.requests()
-        aside = reader.standing_set_asides()
+        aside = reader.process.standing_set_asides()
         champion = reader.champion(workspace.settings.model.name)
-        holds = {row.contributor_key: row for row in reader.holds() if row.released_at is None}
+        holds = {
+            row.contributor_key: row for row in reader.process.holds() if row.released_at is None
+        }
         found = []
         for request in requests:
             name = request.request_id
@@ -93,8 +95,8 @@ def standing(workspace: Workspace, request_id: str | None = None) -> list[Standi
                     request=request,
                     steps=steps,
                     next_step=upcoming,
-                    approvals=reader.approvals(name),
-                    notices=reader.notices(name),
+                    approvals=reader.process.approvals(name),
+                    notices=reader.process.notices(name),
                     hold=holds.get(request.contributor_key),
                     set_aside=aside.get(name),
                     still_served_by=_still_served_by(reader, request, steps, champion),

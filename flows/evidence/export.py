@@ -58,7 +58,7 @@ def export(
     require_base(workspace)
     sha256 = served_sha256(workspace, state, len(members), member)
     with workspace.lineage.writer() as recorder:
-        recorder.disclose(
+        recorder.process.disclose(
             recipient=recipient,
             purpose=purpose,
             name=champion.name,

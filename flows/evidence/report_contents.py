@@ -177,14 +177,14 @@ def _approval(reader: Reader, request: RequestRecord) -> list[Decision]:
     """Who decided on the request, in order."""
     return [
         Decision(**row.model_dump(include=set(Decision.model_fields)))
-        for row in reader.approvals(request.request_id)
+        for row in reader.process.approvals(request.request_id)
     ]
 
 
 def _deadlines(reader: Reader, request: RequestRecord, at: datetime) -> list[Deadline]:
     """By when the law asked for what; this report, written `at`, is the answer."""
     rows = []
-    for row in reader.deadlines(request.request_id):
+    for row in reader.process.deadlines(request.request_id):
         met_at = row.met_at or at
         standing = "met" if met_at <= row.due_at else "late"
         rows.append(
@@ -209,7 +209,7 @@ def _recipients(reader: Reader, request: RequestRecord) -> list[Recipient]:
             version=row.version,
             disclosed_at=row.disclosed_at,
         )
-        for row in reader.recipients(request.request_id)
+        for row in reader.process.recipients(request.request_id)
     ]
 
 
@@ -287,7 +287,7 @@ def _again(details: Details) -> list[str]:
 def _copies(workspace: Workspace, request_id: str) -> list[str]:
     """The backups and copies that still hold what left: pending, and how each goes."""
     with workspace.lineage.reader() as reader:
-        backups = reader.backups_holding(request_id)
+        backups = reader.process.backups_holding(request_id)
     return [
         *(_backup(workspace, row, departure_of(workspace, request_id)) for row in backups),
         *(

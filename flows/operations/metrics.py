@@ -78,7 +78,7 @@ def _stock(workspace: Workspace) -> Iterator[Metric]:
         contributors = len(reader.current_datasets())
         versions = [row for row in reader.model_versions() if row.destroyed_at is None]
         champion = reader.champion(workspace.settings.model.name)
-        backups = sum(row.destroyed_at is None for row in reader.backups())
+        backups = sum(row.destroyed_at is None for row in reader.process.backups())
         entries = reader.audit_head().seq
     yield _one("sift_contributors", "Contributors with data", contributors)
     yield _one("sift_members", "Members of the current merge", members)

@@ -70,7 +70,7 @@ def add_contributors(
         require_readable(workspace, datasets)
         with workspace.lineage.reader() as reader:
             current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
-            standing = {row.key: reader.standing_requests(row.key) for row in datasets}
+            standing = {row.key: reader.process.standing_requests(row.key) for row in datasets}
             waiting = {
                 row.request_id
                 for own in standing.values()
@@ -134,7 +134,7 @@ def _store(
             write_atomically(scratch / dataset.key, dataset.to_bytes(workspace.digests))
         with workspace.lineage.writer() as recorder:
             for key, by, reference in consents:
-                recorder.consent(key, by, reference, now)
+                recorder.process.consent(key, by, reference, now)
             recorder.add_all(
                 DistinctionRecord(contributor_key=key, other_key=other, said_by=by, said_at=now)
                 for key, other, by in distinctions

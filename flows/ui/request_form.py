@@ -72,7 +72,7 @@ def _file(workspace: Workspace, form: OptOutForm) -> str:
     records = form.records or None
     day, place = form.received_on, zone(workspace.settings.policy.time_zone)
     with workspace.lineage.reader() as reader:
-        for request in reader.standing_requests(form.contributor_key):
+        for request in reader.process.standing_requests(form.contributor_key):
             same = sorted(request.records or ()) == sorted(form.records)
             if same and reader.next_step(request.request_id) is not None:
                 return request.request_id

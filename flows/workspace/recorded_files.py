@@ -107,7 +107,7 @@ def damaged_members(workspace: Workspace, state_seq: int) -> set[str]:
     error where it is read.
     """
     with workspace.lineage.reader() as reader:
-        aside = reader.standing_set_asides()
+        aside = reader.process.standing_set_asides()
         waiting = {reader.request(request_id).contributor_key for request_id in aside}
         if not waiting:
             return set()

@@ -7,19 +7,18 @@ at its start, and the entry becomes part of the same transaction.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
+from lineage import changes
 from lineage.audit.rows import AuditedTable, audited_tables
 from lineage.errors import LineageWriteError
 from lineage.records import Json, Record, Sha256, Text
-from lineage.sql_files import Connection, Database, as_json, query, run, run_text
+from lineage.sql_files import Connection, Cursor, Database, as_json, query, run, run_text
 from lineage.times import Utc
 
 # ruff: noqa: S608
@@ -28,15 +27,6 @@ from lineage.times import Utc
 FORMAT = "sift-audit-entry/1"
 NOTHING_BEFORE = "0" * 64
 BEGAN, MIGRATED = "began", "migrated"
-
-_LOOKS = {duckdb.StatementType.SELECT}
-_VERBS = {
-    duckdb.StatementType.INSERT: "add",
-    duckdb.StatementType.UPDATE: "update",
-    duckdb.StatementType.DELETE: "delete",
-}
-_TARGET = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
-_TEMPORARY = re.compile(r"\s*CREATE OR REPLACE TEMP TABLE\s", re.IGNORECASE)
 
 
 class AuditEntryRecord(Record):
@@ -72,18 +62,6 @@ def entry_sha256(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a statement gave, read whole."""
-
-    description: list[tuple[Any, ...]]
-    rows: list[tuple[Any, ...]]
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        """Return all rows."""
-        return self.rows
-
-
 class AuditedConnection:
     """Runs statements within one transaction and notes the key of every row they change.
 
@@ -100,60 +78,72 @@ class AuditedConnection:
         self._touched: dict[str, set[tuple[Any, ...]]] = {}
         self._events: list[str] = []
 
-    def execute(self, text: str, parameters: object = None) -> Answer:
-        """Run one statement. Raises LineageWriteError for one that cannot be audited.
-
-        A statement that changes rows returns their key columns, after what it returns itself.
-        """
+    def execute(self, text: str, parameters: object = None) -> Cursor:
+        """Run a statement that changes nothing. Raises LineageWriteError for any other."""
         (statement,) = self._connection.extract_statements(text)
-        if statement.type in _LOOKS or _TEMPORARY.match(text):
-            return self._run(text, parameters)
-        found = _TARGET.match(text)
-        verb = _VERBS.get(statement.type)
-        if verb is None or found is None or found[1] not in self.tables:
+        if statement.type != duckdb.StatementType.SELECT:
             raise LineageWriteError(
                 f"a statement ({statement.type.name}) is not one that the audit log can follow.",
-                remedy="write it as INSERT INTO, UPDATE or DELETE FROM a table of the store.",
+                remedy="call `insert` or `update` with a SELECT of the rows as they shall be.",
             )
-        return self._change(self.tables[found[1]], verb, text, parameters)
+        return self._connection.execute(text, parameters)
 
-    def _change(self, table: AuditedTable, verb: str, text: str, parameters: object) -> Answer:
-        more = ", " if re.search(r"\bRETURNING\b", text) else " RETURNING "
-        # On a line of its own: the text may end in a comment.
-        answer = self._run(f"{text}\n{more}{', '.join(table.key)}", parameters)
-        if answer.rows:
-            size = len(table.key)
-            self._touched.setdefault(table.name, set()).update(row[-size:] for row in answer.rows)
-            event = f"{verb} {table.name}"
-            if event not in self._events:
+    def stage(self, name: str, rows: str, /, **values: object) -> None:
+        """Put the rows of a SELECT into a table of this connection's own."""
+        changes.stage(self._connection, name, rows, **values)
+
+    def insert(
+        self, table: str, rows: str, there: changes.Where = "", /, **values: object
+    ) -> list[tuple[Any, ...]]:
+        """Add the rows of a SELECT to a table that the log follows; their keys."""
+        key = self.tables[table].key
+        return self._noted(
+            "add", table, changes.insert(self._connection, table, key, rows, there, **values)
+        )
+
+    def update(self, table: str, rows: str, /, **values: object) -> list[tuple[Any, ...]]:
+        """Alter rows of a table that the log follows, as the rows of a SELECT say; their keys."""
+        key = self.tables[table].key
+        return self._noted(
+            "update", table, changes.update(self._connection, table, key, rows, **values)
+        )
+
+    def _noted(self, verb: str, table: str, keys: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        if keys:
+            self._touched.setdefault(table, set()).update(keys)
+            if (event := f"{verb} {table}") not in self._events:
                 self._events.append(event)
-        return answer
-
-    def _run(self, text: str, parameters: object) -> Answer:
-        cursor = self._connection.execute(text, parameters)
-        return Answer(cursor.description, cursor.fetchall())
+        return keys
 
     def append_entry(self) -> None:
         """Append the entry of this transaction; none if no row is other than it was."""
         seq = next_seq(self._connection)
-        insert = query("insert_audit_changes")
+        before_rows = query("audit_changes")
         changed = 0
         for name, touched in sorted(self._touched.items()):
             table = self.tables[name]
             keys = as_json(dict(zip(table.key, key, strict=True)) for key in touched)
             before = run_text(self._before, table.rows(table.having("$keys")), keys=keys)
-            added = run_text(
-                self._connection,
-                f"{insert} FULL JOIN ({table.rows(table.having('$keys'))}) AS new USING (row_key)"
-                " WHERE old.digest IS DISTINCT FROM new.digest",
-                seq=seq,
-                table_name=name,
-                before=as_json(before),
-                keys=keys,
+            changed += len(
+                _add_changes(
+                    self._connection,
+                    f"{before_rows} FULL JOIN"
+                    f" ({table.rows(table.having('$keys'))}) AS new USING (row_key)"
+                    " WHERE old.digest IS DISTINCT FROM new.digest",
+                    seq=seq,
+                    table_name=name,
+                    before=as_json(before),
+                    keys=keys,
+                )
             )
-            changed += added[0]["Count"]
         if changed:
             append(self._connection, seq, ", ".join(self._events))
+
+
+def _add_changes(connection: Database, rows: str, /, **values: object) -> list[tuple[Any, ...]]:
+    return changes.insert(
+        connection, "audit_change", ("seq", "table_name", "row_key"), rows, **values
+    )
 
 
 @contextmanager
@@ -194,12 +184,14 @@ def audited_migration(connection: Database) -> Iterator[None]:
         before = (
             f"before_{name}" if name in known else "(SELECT '' AS row_key, '' AS digest LIMIT 0)"
         )
-        run_text(
+        _add_changes(
             connection,
-            f"INSERT INTO audit_change SELECT $seq, '{name}', row_key, old.digest, new.digest"
+            "SELECT CAST($seq AS BIGINT) AS seq, $table_name AS table_name, row_key,"
+            " old.digest AS before, new.digest AS after"
             f" FROM {before} AS old FULL JOIN ({table.rows(name)}) AS new USING (row_key)"
             " WHERE old.digest IS DISTINCT FROM new.digest",
             seq=seq,
+            table_name=name,
         )
     append(connection, seq, MIGRATED if had_log else BEGAN)
     for name in known:
@@ -218,9 +210,11 @@ def append(connection: Database, seq: int, event: str) -> None:
     previous = head[0]["sha256"] if head else NOTHING_BEFORE
     now = datetime.now(UTC)
     details = changes_by_table(connection, seq).get(seq, {})
-    run(
+    changes.insert(
         connection,
-        "insert_audit_entry",
+        "audit_entry",
+        ("seq",),
+        query("audit_entry"),
         seq=seq,
         written_at=now,
         event=event,

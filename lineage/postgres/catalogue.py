@@ -14,22 +14,11 @@ from typing import Any
 
 from lineage.catalogue import Thing, own_catalogue
 from lineage.errors import LineageAlteredError
+from lineage.postgres.definition import TYPES
 
 # ruff: noqa: S608
 # The only name put into SQL text below is our own schema's.
 
-_TYPES = {
-    "VARCHAR": "character varying",
-    "VARCHAR[]": "character varying[]",
-    "UBIGINT": "numeric(20,0)",
-    "DOUBLE": "double precision",
-    "JSON": "text",
-    "TIMESTAMP": "timestamp without time zone",
-    "BIGINT": "bigint",
-    "INTEGER": "integer",
-    "BOOLEAN": "boolean",
-}
-"""DuckDB's type → how PostgreSQL names the type that our tables have for it."""
 _PLAIN_TABLE = ("r", "p", "False", "False", "False", "False", "False")
 _PLAIN_COLUMN = ("False", "", "", "False")  # 100 below is the default collation
 _OWN_NAMES = "pg_catalog"
@@ -107,7 +96,7 @@ def own_things() -> frozenset[Thing]:
             continue
         if one.kind == "column":
             name, index, type_, nullable = one.texts[:4]
-            texts = (name, index, _TYPES[type_], nullable, *_PLAIN_COLUMN)
+            texts = (name, index, TYPES[type_], nullable, *_PLAIN_COLUMN)
             found.add(Thing("column", one.name, texts))
         elif one.kind == "constraint" and one.texts[0] == "PRIMARY KEY":
             found.add(Thing("constraint", one.name, (_in_postgres(one.texts[1]),)))

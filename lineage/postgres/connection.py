@@ -5,20 +5,18 @@ of the same names stand where the tables of a file stand, so every query, view a
 is written. Three things differ, and all of them are here:
 
 - types: PostgreSQL has no UBIGINT, writes DOUBLE otherwise, and DuckDB cannot update its JSON;
-- RETURNING: DuckDB has it not for attached tables, so the rows are looked for before the change;
+- names: what is written to is not the view, but the table behind it;
 - the catalogue: types and keys are read from empty tables in memory, in the schema
   `declared`, that the migrations made as they make a file's tables.
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from lineage.audit.rows import FORGOTTEN
-from lineage.sql_files import Cursor, run
+from lineage.postgres.definition import CAST, definitions, quoted, statements
+from lineage.sql_files import run
 
 # ruff: noqa: S608
 # Every name put into SQL text below is one of our own tables, columns or queries.
@@ -27,36 +25,6 @@ SCHEMA = "lineage"
 """The schema of PostgreSQL that the tables lie in."""
 DECLARED, FORESEEN = "declared", "foreseen"
 """The catalogue as the store is, and as it will be when its migrations are applied."""
-_TYPES = {"UBIGINT": "NUMERIC(20, 0)", "DOUBLE": "DOUBLE PRECISION", "JSON": "TEXT"}
-"""DuckDB's type → the type of PostgreSQL that holds exactly the same values."""
-_TYPE_NAME = re.compile(rf"\b({'|'.join(_TYPES)})\b")
-_COMMENT = re.compile(r"^COMMENT ON .*?;$", re.MULTILINE | re.DOTALL)
-
-_INSERT = re.compile(
-    r"(?:--.*\n)*\s*INSERT(?P<again> OR \w+)? INTO (?P<table>\w+)"
-    r"(?P<columns> BY NAME| \((?P<named>[^)]*)\)|)\s+(?P<rows>SELECT\b.*?)"
-    r"(?:\s+RETURNING (?P<returned>[\w, ]+))?\s*",
-    re.DOTALL,
-)
-_UPDATE = re.compile(
-    r"\s*UPDATE (?P<table>\w+)\s+SET (?P<values>.*?)"
-    r"(?:\nFROM (?P<other>\w+))?\nWHERE (?P<where>.*?)"
-    r"(?:\s+RETURNING (?P<returned>[\w, \n]+))?\s*",
-    re.DOTALL,
-)
-_VALUES = re.compile(r"\s*INSERT INTO (?P<table>\w+)(?P<rest> .*\bVALUES\b.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What a changing statement returned, as if it had a RETURNING of its own."""
-
-    description: list[Any]
-    rows: list[Any]
-
-    def fetchall(self) -> list[Any]:
-        """Return all rows."""
-        return self.rows
 
 
 class SharedConnection:
@@ -64,7 +32,7 @@ class SharedConnection:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._tables: frozenset[str] = frozenset()
+        self.execute = connection.execute
         self.begin = connection.begin
         self.commit = connection.commit
         self.close = connection.close
@@ -74,67 +42,22 @@ class SharedConnection:
 
     def cursor(self) -> "SharedConnection":
         """Another connection of this session, with a transaction of its own."""
-        other = SharedConnection(self._connection.cursor())
-        other._tables = self._tables
-        return other
+        return SharedConnection(self._connection.cursor())
 
-    def execute(self, text: str, parameters: object = None) -> Any:
-        """Run one statement, or several that change no table of the store."""
-        for form, change in ((_INSERT, self._insert), (_UPDATE, self._update)):
-            found = form.fullmatch(text)
-            if found and found["table"] in self._tables:
-                return change(found.groupdict(), _named(parameters))
-        if found := _VALUES.fullmatch(text):
-            text = f"INSERT INTO {_shared(found['table'])}{found['rest']}"
-        return self._connection.execute(text, parameters)
-
-    def _insert(self, said: Mapping[str, str], parameters: dict[str, object]) -> Cursor:
-        again, rows = said["again"] or "", said["rows"]
-        change = f"INSERT{again} INTO {_shared(said['table'])}{said['columns']} {rows}"
-        if not said["returned"]:
-            return self._run(change, parameters)
-        new = f"({rows}) AS new" + (f"({said['named']})" if said["named"] else "")
-        # What OR IGNORE passes over is not written.
-        passed = f"ANTI JOIN {said['table']} USING ({said['returned']})"
-        unless = passed if again == " OR IGNORE" else ""
-        returned = self._look(f"SELECT {said['returned']} FROM {new} {unless}", parameters)
-        self._run(change, parameters)
-        return returned
-
-    def _update(self, said: Mapping[str, str], parameters: dict[str, object]) -> Cursor:
-        table, where, other = said["table"], said["where"], said["other"]
-        change = f"UPDATE {_shared(table)} SET {said['values']}"
-        change += f" FROM {other} WHERE {where}" if other else f" WHERE {where}"
-        if not said["returned"]:
-            return self._run(change, parameters)
-        # Keys: no update of ours changes one, so they are the same before and after.
-        keys = ", ".join(f"{table}.{key.strip()}" for key in said["returned"].split(","))
-        source = f"{_shared(table)} AS {table}" + (f", {other}" if other else "")
-        returned = self._look(f"SELECT {keys} FROM {source} WHERE {where}", parameters)
-        self._run(change, parameters)
-        return returned
-
-    def _look(self, text: str, parameters: dict[str, object]) -> Returned:
-        cursor = self._run(text, parameters)
-        return Returned(list(cursor.description), cursor.fetchall())
-
-    def _run(self, text: str, parameters: dict[str, object]) -> duckdb.DuckDBPyConnection:
-        used = set(re.findall(r"\$(\w+)", text))
-        return self._connection.execute(
-            text, {name: value for name, value in parameters.items() if name in used}
-        )
+    def target(self, table: str) -> str:
+        """The table of PostgreSQL behind the view that stands for it."""
+        return _shared(table)
 
     # ---- tables ------------------------------------------------------------------------------
 
-    def define(self, sql: str) -> None:
-        """Make or alter tables in PostgreSQL, by the text that does it in a file.
+    def define(self) -> None:
+        """Make or alter PostgreSQL's tables: what is foreseen and not there yet.
 
-        `foresee` has told the catalogue of them: within a transaction that writes to PostgreSQL
+        The catalogue was told before (`declare`): within a transaction that writes to PostgreSQL
         DuckDB writes to nothing else, but for temporary views.
         """
-        comments = "\n".join(_COMMENT.findall(sql))
-        types = _TYPE_NAME.sub(lambda found: _TYPES[found[0]], _COMMENT.sub("", sql))
-        self._server(f"SET LOCAL search_path TO {SCHEMA}; {types}\n{comments}")
+        there, wanted = (definitions(self, schema) for schema in (DECLARED, FORESEEN))
+        self._server(";\n".join(statements(there, wanted, SCHEMA)))
         self._connection.execute("CALL pg_clear_cache()")
         self._connection.execute(f"SET VARIABLE declared = '{FORESEEN}'")
         self.expose("TEMP ")
@@ -155,19 +78,20 @@ class SharedConnection:
         for table in tables:
             columns = run(self._connection, "table_columns", table_name=table)
             shown = ", ".join(
-                f"CAST({name} AS {type_}) AS {name}" if type_ in _TYPES else name
+                f"CAST({name} AS {type_}) AS {name}" if type_ in CAST else name
                 for name, type_ in ((row["column_name"], row["data_type"]) for row in columns)
             )
             self._connection.execute(
                 f"CREATE OR REPLACE {kind}VIEW {table} AS SELECT {shown} FROM {_shared(table)}"
             )
-        self._tables = frozenset(tables)
 
-    def describe(self, texts: Iterable[str]) -> None:
-        """Say of the views that stand for tables what these texts say of the tables."""
-        for text in texts:
-            for comment in _COMMENT.findall(text):
-                self._connection.execute(comment.replace("COMMENT ON TABLE", "COMMENT ON VIEW"))
+    def describe(self) -> None:
+        """Say of the views that stand for tables what the catalogue says of the tables."""
+        for name, table in definitions(self, DECLARED).items():
+            self._connection.execute(f"COMMENT ON VIEW {name} IS {quoted(table.comment)}")
+            for column, one in table.columns.items():
+                said = quoted(one.comment)
+                self._connection.execute(f"COMMENT ON COLUMN {name}.{column} IS {said}")
 
     def ask_server(self, question: str) -> list[Any]:
         """What PostgreSQL answers to a question in its own SQL."""
@@ -180,7 +104,3 @@ class SharedConnection:
 
 def _shared(table: str) -> str:
     return f"shared.{SCHEMA}.{table}"
-
-
-def _named(parameters: object) -> dict[str, object]:
-    return dict(parameters) if isinstance(parameters, dict) else {}

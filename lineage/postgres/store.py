@@ -138,7 +138,7 @@ class SharedLineageStore(Store):
     def _definer(self, connection: SharedConnection) -> Callable[[str], object]:
         for sql in schema.definitions(schema.migrations()):
             connection.declare(sql, FORESEEN)
-        return connection.define
+        return lambda _: connection.define()
 
     def _make_views(self, connection: SharedConnection) -> None:
         """None: views are made for each session, in memory."""
@@ -186,7 +186,7 @@ class SharedLineageStore(Store):
                 connection.expose()
                 if schema.is_current(connection):
                     schema.make_views(connection)
-                    connection.describe(known)
+                    connection.describe()
             elif read_only:
                 raise self._missing()
         except duckdb.Error as error:

@@ -1,3 +1,3 @@
-UPDATE model_version
-SET champion_from = $at
+SELECT name, version, $at AS champion_from
+FROM model_version
 WHERE name = $name AND version = $version

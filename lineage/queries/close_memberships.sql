@@ -1,5 +1,5 @@
-UPDATE membership
-SET to_seq = $state_seq, valid_to = $at
+SELECT contributor_key, from_seq, $state_seq AS to_seq, $at AS valid_to
+FROM membership
 WHERE to_seq IS NULL
     AND NOT EXISTS (
         SELECT 1 FROM incoming_member

@@ -1,4 +1,3 @@
-UPDATE backup
-SET destroyed_at = $at, destroyed_by = $actor
+SELECT backup_id, $at AS destroyed_at, $actor AS destroyed_by
+FROM backup
 WHERE backup_id = $backup_id AND destroyed_at IS NULL
-RETURNING backup_id

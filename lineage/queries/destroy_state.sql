@@ -1,4 +1,3 @@
-UPDATE merge_state
-SET destroyed_at = coalesce(destroyed_at, $at)
+SELECT state_seq, coalesce(destroyed_at, $at) AS destroyed_at
+FROM merge_state
 WHERE state_seq = $state_seq
-RETURNING state_seq

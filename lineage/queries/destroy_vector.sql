@@ -1,4 +1,3 @@
-UPDATE task_vector
-SET destroyed_at = coalesce(destroyed_at, $at)
+SELECT run_id, coalesce(destroyed_at, $at) AS destroyed_at
+FROM task_vector
 WHERE run_id = $run_id
-RETURNING run_id

@@ -1,4 +1,3 @@
-UPDATE model_version
-SET destroyed_at = coalesce(destroyed_at, $at)
+SELECT name, version, coalesce(destroyed_at, $at) AS destroyed_at
+FROM model_version
 WHERE name = $name AND version = $version
-RETURNING version

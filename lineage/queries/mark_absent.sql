@@ -1,4 +1,3 @@
-UPDATE purge_object
-SET absent_at = coalesce(absent_at, $at)
+SELECT request_id, place, locator, coalesce(absent_at, $at) AS absent_at
+FROM purge_object
 WHERE request_id = $request_id AND place = $place AND locator = $locator
-RETURNING locator

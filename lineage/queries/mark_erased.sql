@@ -1,4 +1,4 @@
-UPDATE contributor
-SET external_id = NULL, erased_at = coalesce(erased_at, $at)
+SELECT contributor_key, CAST(NULL AS VARCHAR) AS external_id,
+    coalesce(erased_at, $at) AS erased_at
+FROM contributor
 WHERE contributor_key = $contributor_key
-RETURNING contributor_key

@@ -1,4 +1,3 @@
-UPDATE task_vector
-SET dropped_at = NULL
+SELECT run_id, CAST(NULL AS TIMESTAMP) AS dropped_at
+FROM task_vector
 WHERE run_id IN (SELECT unnest(from_json_strict($runs, '["VARCHAR"]')))
-RETURNING run_id

@@ -1,5 +1,4 @@
-INSERT INTO membership (contributor_key, run_id, from_seq, valid_from)
-SELECT contributor_key, run_id, $state_seq, $at
+SELECT contributor_key, run_id, $state_seq AS from_seq, $at AS valid_from
 FROM incoming_member
 WHERE NOT EXISTS (
     SELECT 1 FROM membership

@@ -1,4 +1,4 @@
-UPDATE legal_hold
-SET released_at = $at, released_by = $actor, release_reason = $reason
+SELECT contributor_key, placed_at, $at AS released_at, $actor AS released_by,
+    $reason AS release_reason
+FROM legal_hold
 WHERE contributor_key = $contributor_key AND released_at IS NULL
-RETURNING contributor_key

@@ -1,4 +1,3 @@
-UPDATE dataset_version
-SET superseded_at = coalesce(superseded_at, $at)
+SELECT contributor_key, sha256, coalesce(superseded_at, $at) AS superseded_at
+FROM dataset_version
 WHERE contributor_key = $contributor_key AND sha256 = $sha256
-RETURNING sha256

@@ -129,7 +129,7 @@ def test_who_looks_like_somebody_is_refused_until_somebody_says_that_they_are_tw
         add_contributors(place, [path], two_people=["Ann@Example.org"], recorded_by="the clerk")
     add(place, reviews("Ann@Example.org"))
     with place.lineage.reader() as reader:
-        (row,) = reader.distinctions()
+        (row,) = reader.process.distinctions()
         (alike,) = look_alikes(place, reader, None, place.key_of("ann@example.org"))
     assert (row.contributor_key, row.said_by) == (place.key_of("Ann@Example.org"), "the clerk")
     assert alike.two_people and alike.external_id == "Ann@Example.org"

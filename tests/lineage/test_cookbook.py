@@ -61,7 +61,7 @@ def tell(store: Store) -> None:
         }
         recorder.add_all([run.model_copy(update=made), *rest])
         request = recorder.receive(DAN, "ccpa-1798.105", at(22), jurisdiction="ccpa")
-        recorder.set_deadlines(request.request_id, [("acknowledge", at(36))])
+        recorder.process.set_deadlines(request.request_id, [("acknowledge", at(36))])
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_whatever_is_tried_only_the_next_step_or_an_ending_is_taken(attempts: li
 def test_a_request_goes_through_all_steps_once(populated: Store) -> None:
     with populated.writer() as recorder:
         assert recorder.receive(key("ada"), "gdpr-art-17", at(30)).request_id == REQUEST
-        recorder.decide(REQUEST, "approved", "dpo", "identity proven", at(30))
+        recorder.process.decide(REQUEST, "approved", "dpo", "identity proven", at(30))
     for number, step in enumerate(STEPS[1:], start=31):
         with populated.writer() as recorder:
             assert recorder.read.next_step(REQUEST) == step

@@ -74,7 +74,7 @@ def test_a_request_keeps_its_records_in_order_and_once(populated: Store) -> None
 def test_who_withdrew_records_is_not_removed(populated: Store) -> None:
     with populated.writer() as recorder:
         request_id = recorder.receive(key("ada"), "x", at(30), [record("ada")]).request_id
-        recorder.decide(request_id, "approved", "dpo", "identity proven", at(31))
+        recorder.process.decide(request_id, "approved", "dpo", "identity proven", at(31))
         for step in ("identified", "approved"):
             recorder.advance(request_id, step, {}, at(31))
         recorder.advance(request_id, "removed", {}, at(31))

@@ -231,7 +231,7 @@ def opt_out_of(recorder: Recorder, name: str, rest: Mapping[str, str], day: floa
     """Take `name` out of the merge, destroy all that contains it, and report."""
     impact = recorder.read.impact(key(name))
     request_id = recorder.receive(key(name), "gdpr-art-17", at(day)).request_id
-    recorder.decide(request_id, "approved", "dpo", "identity proven", at(day))
+    recorder.process.decide(request_id, "approved", "dpo", "identity proven", at(day))
     merge(recorder, rest, "opt-out", day)
     objects = [
         PurgeObjectRecord(

@@ -110,7 +110,9 @@ def own_backups(workspace: Workspace) -> list[BackupRecord]:
     """The backups that were made of this workspace, and not of the one that it is a copy of."""
     origin = origin_of(workspace)
     with workspace.lineage.reader() as reader:
-        return [row for row in reader.backups() if origin is None or row.made_at > origin.at]
+        return [
+            row for row in reader.process.backups() if origin is None or row.made_at > origin.at
+        ]
 
 
 def beside_backups(workspace: Workspace) -> list[FolderLedger]:

@@ -70,7 +70,7 @@ def departure_of(workspace: Workspace, request_id: str) -> Departure:
     """What to remember of a request that is about to destroy."""
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
-        approvals = reader.approvals(request_id)
+        approvals = reader.process.approvals(request_id)
         head = reader.audit_head()
         likenesses = erased_likenesses(workspace, reader, request.contributor_key)
     return Departure(

@@ -74,13 +74,13 @@ def make_backup(workspace: Workspace, target: Path, by: str | None = None) -> Ma
             names = [row.external_id for row in reader.contributors() if row.external_id]
         require_nameless(names, str(target), by)
         with workspace.lineage.writer() as recorder:
-            noted = recorder.note_backup(str(target), by, now)
+            noted = recorder.process.note_backup(str(target), by, now)
         try:
             return _write(workspace, target, noted)
         except BaseException:
             shutil.rmtree(beside(noted.place), ignore_errors=True)
             with workspace.lineage.writer() as recorder:
-                recorder.mark_backup_destroyed(noted.backup_id, by, datetime.now(UTC))
+                recorder.process.mark_backup_destroyed(noted.backup_id, by, datetime.now(UTC))
             raise
 
 
@@ -95,7 +95,7 @@ def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) 
     by = by or login_name()
     require_text("name", by, MAX_NAME_LENGTH)
     with workspace.lineage.reader() as reader:
-        rows = [row for row in reader.backups() if row.backup_id == backup_id]
+        rows = [row for row in reader.process.backups() if row.backup_id == backup_id]
     if (origin := origin_of(workspace)) and any(row.made_at <= origin.at for row in rows):
         raise UsageError(
             f"{backup_id} is a backup of {origin.path}, of which this workspace is a copy.",
@@ -112,8 +112,8 @@ def destroy_backup(workspace: Workspace, backup_id: str, by: str | None = None) 
         if not list(beside(row.place).glob(f"*/{COPIES}/*")):
             shutil.rmtree(beside(row.place), ignore_errors=True)
     with workspace.lineage.writer() as recorder:
-        recorder.mark_backup_destroyed(backup_id, by, datetime.now(UTC))
-        return next(row for row in recorder.read.backups() if row.backup_id == backup_id)
+        recorder.process.mark_backup_destroyed(backup_id, by, datetime.now(UTC))
+        return next(row for row in recorder.read.process.backups() if row.backup_id == backup_id)
 
 
 def _require_own_stores(workspace: Workspace) -> None:

@@ -189,7 +189,7 @@ def _copies(workspace: Workspace) -> Found:
 
 def _backups(workspace: Workspace) -> Found:
     with workspace.lineage.reader() as reader:
-        rows = [row for row in reader.backups() if row.destroyed_at is None]
+        rows = [row for row in reader.process.backups() if row.destroyed_at is None]
     lost = [row for row in rows if Path(row.place).parent.is_dir() and not Path(row.place).exists()]
     for row in lost:
         yield (

@@ -222,7 +222,7 @@ def test_a_full_disk_leaves_the_datasets_as_they_were(
         if where == "data":
             patch.setattr(os, "fsync", full)
         else:
-            patch.setattr("flows.data.datasets.record_dataset", full)
+            patch.setattr("flows.training.intake.record_dataset", full)
         with pytest.raises(OSError, match="No space left"):
             added_once(fresh, reviews("eve", edition=1), replace=True)
     assert {k: v for k, v in tree(fresh.root).items() if k != "lineage.duckdb"} == {

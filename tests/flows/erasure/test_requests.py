@@ -170,7 +170,7 @@ def test_who_opted_out_comes_back_by_new_consent_alone(fresh: Workspace) -> None
     add(fresh, reviews("ann"), rejoin="form 12")
 
     with fresh.lineage.reader() as reader:
-        assert [row.reference for row in reader.consents(key)] == ["form 12"]
+        assert [row.reference for row in reader.process.consents(key)] == ["form 12"]
         assert reader.contributor(key).external_id == "ann"
         assert key in {row.contributor_key for row in reader.current_datasets()}
         assert all(row.absent_at for row in reader.purge_objects(name))

@@ -79,7 +79,7 @@ def _together(_both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     remote.with_name("away").rename(remote)
     run(Workspace.open(place.root), names)
     with place.lineage.reader() as reader:
-        told = reader.recipients(names[0])
+        told = reader.process.recipients(names[0])
     yield Together(
         Snapshot.take(place.root, "after two left"),
         names,
@@ -172,7 +172,7 @@ def test_a_hold_stops_a_purge_that_has_begun(
     def record_then_hold(workspace: Workspace, message: str) -> str:
         head = recorded(workspace, message)
         with workspace.lineage.writer() as recorder:
-            recorder.place_hold(key, "counsel", "case 7", datetime.now(UTC))
+            recorder.process.place_hold(key, "counsel", "case 7", datetime.now(UTC))
         return head
 
     monkeypatch.setattr(purge, "record", record_then_hold)

@@ -365,7 +365,7 @@ def test_backups_are_known_until_they_are_destroyed(fresh: Workspace, tmp_path: 
     assert gone.destroyed_at is not None
     assert not made.file.exists() and not beside(str(made.file)).exists()
     with fresh.lineage.reader() as reader:
-        assert reader.backups() == [gone]
+        assert reader.process.backups() == [gone]
 
 
 def test_a_backup_that_fails_is_not_left_and_not_listed(fresh: Workspace, tmp_path: Path) -> None:
@@ -376,4 +376,4 @@ def test_a_backup_that_fails_is_not_left_and_not_listed(fresh: Workspace, tmp_pa
 
     assert not list(tmp_path.glob("monday*"))
     with fresh.lineage.reader() as reader:
-        assert [row.destroyed_at is None for row in reader.backups()] == [False]
+        assert [row.destroyed_at is None for row in reader.process.backups()] == [False]

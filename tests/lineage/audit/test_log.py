@@ -14,6 +14,7 @@ import pytest
 from lineage import Anchor, ContributorRecord, Finding, LineageStore, LineageWriteError, schema
 from lineage.audit.log import entry_sha256
 from lineage.audit.rows import FORGOTTEN, audited_tables
+from lineage.sql_files import FileDatabase
 from tests.support.lineage_stores import Engine, Files
 from tests.support.population import at, key, populate
 
@@ -283,7 +284,7 @@ def test_an_older_store_begins_its_log_with_what_it_holds(
     known_migrations(7)
     # Its `migrate` would write a log; a store of that time has none.
     with duckdb.connect(str(store.path)) as connection:
-        schema._apply(connection, connection.execute, schema.migrations())
+        schema._apply(FileDatabase(connection), connection.execute, schema.migrations())
         connection.execute("INSERT INTO contributor VALUES ('k', 'ada', '2026-01-01', NULL)")
     known_migrations(all_of_them)
     store.migrate()

@@ -156,9 +156,8 @@ def test_a_row_changed_in_the_database_is_found(populated: SharedLineageStore) -
 
 def test_a_constraint_of_a_migration_holds_in_the_database(populated: SharedLineageStore) -> None:
     with pytest.raises(LineageWriteError, match="check constraint"), populated.writer() as recorder:
-        recorder._connection.execute(
-            "UPDATE dataset_version\nSET task = 'poetry'\nWHERE bytes > 0\nRETURNING sha256"
-        )
+        rows = "SELECT contributor_key, sha256, 'poetry' AS task FROM dataset_version"
+        recorder._connection.update("dataset_version", rows)
 
 
 def test_no_byte_of_an_erased_name_is_left_on_the_server(
@@ -228,10 +227,10 @@ def test_an_older_store_is_brought_up_to_date_with_its_rows(
     know(8)
     store.migrate()
     with store.writer() as recorder:
-        recorder._connection.execute(
-            "INSERT INTO contributor BY NAME"
-            f" SELECT '{key('ada')}' AS contributor_key, 'ada' AS external_id,"
-            " TIMESTAMP '2026-01-01' AS added_at"
+        recorder._connection.insert(
+            "contributor",
+            f"SELECT '{key('ada')}' AS contributor_key, 'ada' AS external_id,"
+            " TIMESTAMP '2026-01-01' AS added_at",
         )
     monkeypatch.undo()
     fresh = SharedLineageStore(store.url)

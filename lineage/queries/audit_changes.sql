@@ -1,6 +1,6 @@
 -- The rows of a table before a transaction; what joins them says what they are after it.
-INSERT INTO audit_change (seq, table_name, row_key, before, after)
-SELECT $seq, $table_name, row_key, old.digest, new.digest
+SELECT CAST($seq AS BIGINT) AS seq, $table_name AS table_name, row_key, old.digest AS before,
+    new.digest AS after
 FROM (
     SELECT unnest(
         from_json_strict($before, '[{"row_key": "VARCHAR", "digest": "VARCHAR"}]'),
