@@ -31,13 +31,13 @@ import sift_core
 from benchmarks.documents import put_between
 from benchmarks.memory import Peak, watched
 from flows.erasure.approvals import approve
-from flows.erasure.removal import Removal
-from flows.erasure.requests import receive
+from flows.erasure.filing import receive
+from flows.erasure.request import Request
+from flows.erasure.steps import STEPS
 from flows.hashing import md5_of
 from flows.models.merge import merge_members
 from flows.models.record import commit
 from flows.models.register import promote, register
-from flows.opt_out import WORK
 from flows.telemetry import hush
 from flows.training.base_model import base_record, ensure_base, scoring_base
 from flows.training.environment import environment
@@ -226,8 +226,8 @@ def _opt_out(place: Workspace) -> Steps:
     """The steps of an opt-out of the first contributor, filed and approved."""
     filed = receive(place, CONTRIBUTORS[0], "gdpr-art-17", None, filed_by="the clerk")
     approve(place, filed.request_id, "the privacy officer", "identity proven")
-    removal = Removal(place, filed.request_id)
-    return {step: partial(work, [removal]) for step, work in WORK.items()}
+    removal = Request(place, filed.request_id)
+    return {name: partial(step.work, [removal]) for name, step in STEPS.items()}
 
 
 STAGES = {"build": _build, "opt-out": _opt_out}

@@ -238,7 +238,7 @@ def _publish(
     place: Workspace, result: BuildResult, rows: list[EvaluationRecord], verification: Verification
 ) -> None:
     show_contributors(rows, f"Quality by contributor, state {result.state_seq}")
-    show_exactness(verification.as_dict())
+    show_exactness(verification)
     show_quality(rows)
     show_summary(
         "build-summary",

@@ -22,6 +22,10 @@ class WaitingError(FlowError):
     """A request waits for somebody. Lineage says for whom whenever it is asked: it is not noted."""
 
 
+class UnreachedError(FlowError):
+    """A store cannot do now what it is asked: what is due there is pending, and tried again."""
+
+
 class UsageError(FlowError):
     """The request was wrong: nothing was started, nothing changed."""
 

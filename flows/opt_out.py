@@ -5,21 +5,20 @@ take a step together, so however many leave, there is one new merge state and on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from flows.erasure.approvals import obstacle, permit, ready, record_approval, require_permission
+from flows.erasure.approvals import obstacle, ready, require_permission
 from flows.erasure.catch_up import carry_out_again
-from flows.erasure.purge import purge
-from flows.erasure.removal import Removal, identify, remove
-from flows.erasure.renewal import evaluate, register_new, verify
-from flows.erasure.requests import open_requests
+from flows.erasure.request import Request, open_requests
+from flows.erasure.results import Quality, Removal, as_details
 from flows.erasure.set_aside import SetAsideError, in_words, is_foreseen, setting_aside
+from flows.erasure.steps import STEPS
+from flows.erasure.steps.step import Step
 from flows.errors import UsageError
-from flows.evidence.certify import end_request
 from flows.evidence.report_contents import read_report
 from flows.progress import tracked
 from flows.ui.approval_form import ask_until_decided
@@ -41,7 +40,7 @@ from flows.workspace.here import here
 from flows.workspace.keyring import require_signing_key
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
-from lineage import opt_out as steps
+from lineage.opt_out import UNFULFILLED
 
 
 @dataclass(frozen=True)
@@ -63,60 +62,21 @@ class OptOutResult:
     """How many records were withdrawn; None: the contributor with all data."""
     report: Path | None = None
     version: int | None = None
-    removal: dict[str, Any] = field(default_factory=dict)
-    quality: dict[str, Any] = field(default_factory=dict)
+    removal: Removal | None = None
+    quality: Quality | None = None
     destroyed: int = 0
     set_aside: SetAside | None = None
     """None: it has ended, and the others say how."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
-
-
-def _approve(removals: Sequence[Removal]) -> None:
-    with setting_aside() as aside:
-        for removal in aside.each(removals, permit):
-            record_approval(removal)
-
-
-def _remove(removals: Sequence[Removal]) -> None:
-    # Time may have passed since the approval was recorded: a hold, another policy.
-    with setting_aside() as aside:
-        if permitted := list(aside.each(removals, permit)):
-            remove(permitted)
-
-
-def _report(removals: Sequence[Removal]) -> None:
-    # Written before their step is recorded, and list it: a report that exists is whole.
-    with setting_aside() as aside:
-        aside.each(removals, _end)
-
-
-def _end(removal: Removal) -> None:
-    ended = end_request(removal.workspace, removal.request_id)
-    details = {
-        "folder": f"reports/{removal.request_id}",
-        "certificate": ended.sha256,
-        "sequence": ended.sequence,
-    }
-    removal.done("reported", details, ended.at)
-
-
-WORK: dict[str, Callable[[Sequence[Removal]], None]] = {
-    "identified": identify,
-    "approved": _approve,
-    "removed": _remove,
-    "verified": verify,
-    "evaluated": evaluate,
-    "registered": register_new,
-    "purged": purge,
-    "reported": _report,
-}
+        parts = {"removal": self.removal, "quality": self.quality}
+        told = {name: as_details(part) if part else {} for name, part in parts.items()}
+        return {**vars(self), **told, "set_aside": self.set_aside and vars(self.set_aside)}
 
 
 def take_steps(
-    removals: Sequence[Removal], take: Callable[[list[Removal], str], None] | None = None
+    requests: Sequence[Request], take: Callable[[list[Request], Step], None] | None = None
 ) -> None:
     """Take all requests to their end; each joins the others at the step it stands before.
 
@@ -125,36 +85,40 @@ def take_steps(
     ended, and at once what concerns all.
     """
     troubles: dict[str, Exception] = {}
-    joins = {removal: steps.STEPS.index(step) for removal, step in _upcoming(removals).items()}
-    first = min(joins.values(), default=len(steps.STEPS))
-    remaining = steps.STEPS[first:]
-    for number, step in enumerate(tracked("Opting out", remaining, len(remaining)), start=first):
-        going = [removal for removal in joins if removal.request_id not in troubles]
-        if together := [removal for removal in going if joins[removal] <= number]:
+    order = list(STEPS)
+    joins = {request: order.index(step) for request, step in _upcoming(requests).items()}
+    remaining = order[min(joins.values(), default=len(order)) :]
+    for name in tracked("Opting out", remaining, len(remaining)):
+        together = [
+            request
+            for request, first in joins.items()
+            if first <= order.index(name) and request.request_id not in troubles
+        ]
+        if together:
             try:
-                (take or _work)(together, step)
+                (take or _work)(together, STEPS[name])
             except SetAsideError as error:
                 troubles |= error.troubles
     if troubles:
         raise SetAsideError(troubles)
 
 
-def _work(removals: list[Removal], step: str) -> None:
+def _work(requests: list[Request], step: Step) -> None:
     # A task that is tried again has done it for some; others may have been rejected.
-    removals = [removal for removal, upcoming in _upcoming(removals).items() if upcoming == step]
-    requests = [removal.request_id for removal in removals]
-    if removals:
-        with observed(removals[0].workspace, f"opt_out.{step}", requests):
-            WORK[step](removals)
+    due = [request for request, name in _upcoming(requests).items() if name == step.name]
+    if due:
+        names = [request.request_id for request in due]
+        with observed(due[0].workspace, f"opt_out.{step.name}", names):
+            step.work(due)
 
 
-def _upcoming(removals: Sequence[Removal]) -> dict[Removal, str]:
+def _upcoming(requests: Sequence[Request]) -> dict[Request, str]:
     """The first step that is not done, of each request that has not ended."""
-    if not removals:
+    if not requests:
         return {}
-    with removals[0].workspace.lineage.reader() as reader:
-        found = {removal: reader.next_step(removal.request_id) for removal in removals}
-    return {removal: step for removal, step in found.items() if step is not None}
+    with requests[0].workspace.lineage.reader() as reader:
+        found = {request: reader.next_step(request.request_id) for request in requests}
+    return {request: step for request, step in found.items() if step is not None}
 
 
 @flow(
@@ -178,9 +142,9 @@ def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B00
         return honour(place, ask_until_decided(place, form.requests or open_requests(place)))
     if not form.requests:
         return honour(place, ready(place))
-    removals = [Removal(place, name) for name in form.requests]
-    require_fulfillable(removals)
-    require_permission(place, [r.request_id for r in removals if r.next_step() is not None])
+    requests = [Request(place, name) for name in form.requests]
+    require_fulfillable(requests)
+    require_permission(place, [r.request_id for r in requests if r.next_step() is not None])
     return honour(place, form.requests)
 
 
@@ -204,19 +168,19 @@ def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
     end. Raises SetAsideError then, with the results of all; of a run with one request, what that
     ran into.
     """
-    removals = [Removal(place, name) for name in request_ids]
-    require_fulfillable(removals)
+    requests = [Request(place, name) for name in request_ids]
+    require_fulfillable(requests)
     require_signing_key(place.root)
     troubles: dict[str, Exception] = {}
-    again: list[Removal] = []
+    again: list[Request] = []
     try:
         with place.lock(), noted(place, "opt-out"), setting_aside() as aside:
             again = carry_out_again(place, carry_out, aside)
-            carry_out(removals)
+            carry_out(requests)
     except SetAsideError as error:
         troubles = error.troubles
     results = [
-        _result(removal, troubles.get(removal.request_id)) for removal in (*again, *removals)
+        _result(request, troubles.get(request.request_id)) for request in (*again, *requests)
     ]
     if not troubles:
         return results
@@ -236,81 +200,79 @@ def _at_the_end(troubles: dict[str, Exception], results: list[OptOutResult]) -> 
     return error
 
 
-def carry_out(removals: list[Removal]) -> None:
+def carry_out(requests: list[Request]) -> None:
     """Take requests to their end, each step a task."""
     with showing_progress("opt-out-progress", "Steps of the opt-out"):
-        take_steps(removals, take_step)
+        take_steps(requests, take_step)
 
 
-@sift_task("opt-out step", tags=["exactness"], retries=2, run_name="{step}")
-def take_step(removals: list[Removal], step: str) -> None:
+@sift_task("opt-out step", tags=["exactness"], retries=2, run_name="{step.name}")
+def take_step(requests: list[Request], step: Step) -> None:
     """Do one step of some requests and record it."""
-    _work(removals, step)
+    _work(requests, step)
 
 
-def require_fulfillable(removals: Sequence[Removal]) -> None:
+def require_fulfillable(requests: Sequence[Request]) -> None:
     """Raise UsageError for a request that ended without being fulfilled."""
-    for removal in removals:
-        with removal.workspace.lineage.reader() as reader:
-            last = reader.steps(removal.request_id)[-1]
-        if last.step in steps.UNFULFILLED:
+    for request in requests:
+        with request.workspace.lineage.reader() as reader:
+            last = reader.steps(request.request_id)[-1]
+        if last.step in UNFULFILLED:
             raise UsageError(
-                f"{removal.request_id} was {last.step}: {last.details.get('reason')}.",
+                f"{request.request_id} was {last.step}: {last.details.get('reason')}.",
                 remedy="file a new request if they ask again: `sift opt-out request`.",
             )
 
 
-def _result(removal: Removal, trouble: Exception | None) -> OptOutResult:
+def _result(request: Request, trouble: Exception | None) -> OptOutResult:
     """How a request ended; what is to be seen of it in Prefect is shown."""
     if trouble is None:
-        return _publish(removal)
+        return _publish(request)
     facts, remedy = in_words(trouble)
     return OptOutResult(
-        request_id=removal.request_id,
-        contributor_key=removal.key,
-        records=_records(removal),
-        set_aside=SetAside(step=removal.next_step(), reason=facts, remedy=remedy),
+        request_id=request.request_id,
+        contributor_key=request.key,
+        records=_records(request),
+        set_aside=SetAside(step=request.next_step(), reason=facts, remedy=remedy),
     )
 
 
-def _records(removal: Removal) -> int | None:
-    records = removal.request.records
+def _records(request: Request) -> int | None:
+    records = request.record.records
     return None if records is None else len(records)
 
 
-def _publish(removal: Removal) -> OptOutResult:
-    place, report = removal.workspace, read_report(removal.workspace, removal.request_id)
-    folder = place.reports / removal.request_id
-    show_destroyed(report["destroyed"], removal.request_id)
-    with place.lineage.reader() as reader:
-        details = {step.step: step.details for step in reader.steps(removal.request_id)}
-    if "checks" in details["verified"]:
-        show_exactness(details["verified"])
-    show_before_and_after(report["quality"] or {})
+def _publish(request: Request) -> OptOutResult:
+    place, report = request.workspace, read_report(request.workspace, request.request_id)
+    show_destroyed(report.destroyed, request.request_id)
+    if report.verification is not None:
+        show_exactness(report.verification)
+    if report.quality is not None:
+        show_before_and_after(report.quality)
     show_summary(
         "opt-out-summary",
         [
-            f"# {removal.request_id}",
-            f"Contributor `{report['contributor_key']}`, {_scope(report['records'])}, basis "
-            f"{report['basis']}.",
+            f"# {request.request_id}",
+            f"Contributor `{report.contributor_key}`, {_scope(report.records)}, basis "
+            f"{report.basis}.",
             "",
-            report_line(place, removal.request_id, report["registered"]),
+            report_line(place, request.request_id, report.registered),
             "",
             "| step | done at |",
             "| --- | --- |",
-            *(f"| {moment['step']} | {moment['at']} |" for moment in report["timeline"]),
+            *(f"| {moment.step} | {moment.at:%Y-%m-%dT%H:%M:%SZ} |" for moment in report.timeline),
         ],
         "What this opt-out did",
     )
     return OptOutResult(
-        request_id=removal.request_id,
-        report=folder / "report.html",
-        version=(report["registered"] or {}).get("version"),
-        contributor_key=report["contributor_key"],
-        removal=report["removal"],
-        quality=report["quality"] or {},
-        destroyed=len(report["destroyed"]),
-        records=report["records"],
+        request_id=request.request_id,
+        report=place.reports / request.request_id / "report.html",
+        version=report.registered.version if report.registered else None,
+        contributor_key=report.contributor_key,
+        removal=report.removal,
+        quality=report.quality,
+        destroyed=len(report.destroyed),
+        records=report.records,
     )
 
 

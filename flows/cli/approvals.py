@@ -75,7 +75,7 @@ def acknowledge(
     json: JsonOption = False,
 ) -> None:
     """Record that whoever withdraws was told that their request came in."""
-    from flows.erasure.requests import acknowledge as record
+    from flows.erasure.filing import acknowledge as record
     from flows.workspace.workspace import Workspace
 
     record(Workspace.open(workspace), request_id, by, reason)
@@ -96,7 +96,7 @@ def extend(
     json: JsonOption = False,
 ) -> None:
     """Record that whoever withdraws was told why the answer takes longer; the later deadline."""
-    from flows.erasure.requests import extend as record
+    from flows.erasure.filing import extend as record
     from flows.workspace.times import shown, zone
     from flows.workspace.workspace import Workspace
 

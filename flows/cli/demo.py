@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flows.cli.demo_assets import MINILM, REVIEWS, extract_folder, fetch, read_member
 from flows.cli.render import out, print_json, print_table, progress_bars, quality, say
 from flows.erasure.approvals import approve
-from flows.erasure.requests import receive
+from flows.erasure.filing import receive
 from flows.evidence.verification import verify
 from flows.models.evaluate import SETTINGS, SPLITS
 from flows.models.verify import Verification
@@ -201,12 +201,15 @@ def _as_dict(outcome: _Outcome) -> dict[str, Any]:
 
 
 def _print(place: Workspace, outcome: _Outcome) -> None:
-    before, after = (outcome.removed.quality["retained"][when] for when in ("before", "after"))
-    own = outcome.removed.quality["contributor"]
+    quality_of, removal = outcome.removed.quality, outcome.removed.removal
+    if quality_of is None or removal is None:  # it ended, or `run_demo` had raised
+        raise AssertionError(f"{outcome.removed.request_id} has ended without numbers")
+    before, after = quality_of.retained.before, quality_of.retained.after
+    own = {"before": quality_of.contributor.before, "after": quality_of.contributor.after}
     out.print()
     print_table(
         "Mean accuracy of those who stay, before and after one of "
-        f"{outcome.removed.removal['members_before']} contributors leaves",
+        f"{removal.members_before} contributors leaves",
         ["weights", "trained rows", "held-out rows", "trained, after", "held-out, after"],
         [
             (

@@ -56,7 +56,7 @@ def request(
     from flows.cli.request_tables import deadline_lines, look_alike_lines
     from flows.data.look_alikes import look_alikes
     from flows.erasure.deadlines import due
-    from flows.erasure.requests import receive
+    from flows.erasure.filing import receive
     from flows.erasure.withdrawal import read_hashes
     from flows.workspace.times import read_received, zone
     from flows.workspace.workspace import Workspace
@@ -111,8 +111,7 @@ def run(
     place = Workspace.open(workspace)
     keep_prefect_inside(place.root)
     from flows.erasure.approvals import obstacle
-    from flows.erasure.removal import Removal
-    from flows.erasure.requests import open_requests
+    from flows.erasure.request import Request, open_requests
     from flows.erasure.set_aside import SetAsideError
     from flows.erasure.tombstones.places import unknown
     from flows.opt_out import opt_out, require_fulfillable
@@ -125,7 +124,7 @@ def run(
     if requests:
         with place.lineage.reader() as reader:
             todo = [name for name in dict.fromkeys(requests) if reader.request(name)]
-        require_fulfillable([Removal(place, name) for name in todo])
+        require_fulfillable([Request(place, name) for name in todo])
         given, todo = todo, [name for name in todo if name in unfinished]
         named = todo or given
     else:

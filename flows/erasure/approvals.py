@@ -8,9 +8,10 @@ takes the workspace's lock: a hold must be possible while a purge is running.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from flows.erasure.identification import identify
 from flows.erasure.policy import approval_rule
-from flows.erasure.removal import Removal, identify
-from flows.erasure.requests import open_requests
+from flows.erasure.request import Request, open_requests
+from flows.erasure.results import Approval
 from flows.errors import FlowError, UsageError, WaitingError
 from flows.workspace.texts import require_person
 from flows.workspace.workspace import Workspace
@@ -32,14 +33,14 @@ def approve(workspace: Workspace, request_id: str, by: str, reason: str) -> int:
     What lineage finds is recorded first, so that something definite is approved. Raises UsageError
     for a person whose approval does not count by the policy, OptOutOrderError after the end.
     """
-    removal = _deciding(workspace, request_id, by, reason)
-    if removal.next_step() == "identified":
-        identify([removal])
+    request = _deciding(workspace, request_id, by, reason)
+    if request.next_step() == "identified":
+        identify(request)
     with workspace.lineage.writer() as recorder:
         recorder.process.decide(request_id, APPROVED, by, reason, datetime.now(UTC))
         missing = _missing(workspace, recorder.read, request_id)
     if missing == 0:
-        record_approval(removal)
+        record_approval(request)
     return missing
 
 
@@ -108,30 +109,30 @@ def require_permission(workspace: Workspace, request_ids: Iterable[str]) -> None
             raise found
 
 
-def permit(removal: Removal) -> None:
+def permit(request: Request) -> None:
     """Raise NotApprovedError or OnHoldError unless this request may go on."""
-    require_permission(removal.workspace, [removal.request_id])
+    require_permission(request.workspace, [request.request_id])
 
 
-def record_approval(removal: Removal) -> None:
+def record_approval(request: Request) -> None:
     """Record the step `approved`, with who approved; safe to repeat."""
-    with removal.workspace.lineage.reader() as reader:
-        rows = reader.process.approvals(removal.request_id)
+    with request.workspace.lineage.reader() as reader:
+        rows = reader.process.approvals(request.request_id)
     names = [row.actor for row in rows if row.decision == APPROVED]
-    removal.done("approved", {"approved_by": names})
+    request.done("approved", Approval(approved_by=names))
 
 
-def _deciding(workspace: Workspace, request_id: str, by: str, reason: str) -> Removal:
+def _deciding(workspace: Workspace, request_id: str, by: str, reason: str) -> Request:
     """The request, once it is clear that this person may decide on it."""
-    removal = Removal(workspace, request_id)
-    require_person(workspace, removal.key, by, reason)
-    refusal = approval_rule(workspace.settings.policy).refusal(by, removal.request.filed_by)
+    request = Request(workspace, request_id)
+    require_person(workspace, request.key, by, reason)
+    refusal = approval_rule(workspace.settings.policy).refusal(by, request.record.filed_by)
     if refusal is not None:
         raise UsageError(
             f"{by!r} {refusal}.",
             remedy="somebody else must decide; policy in params.yaml says who may.",
         )
-    return removal
+    return request
 
 
 def _missing(workspace: Workspace, reader: Reader, request_id: str) -> int:

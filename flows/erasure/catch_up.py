@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flows.erasure.approvals import permit
+from flows.erasure.identification import identify
 from flows.erasure.policy import deadlines
-from flows.erasure.removal import Removal, identify
+from flows.erasure.request import Request
+from flows.erasure.results import Approval, DoneAgain
 from flows.erasure.set_aside import Aside, setting_aside
 from flows.erasure.tombstones.places import unknown, withdrawn_again
 from flows.erasure.tombstones.tombstone import Departure, DepartureError, file_name_of
@@ -23,7 +25,7 @@ from lineage import ContributorRecord, LikenessRecord, Recorder
 from lineage.opt_out import APPROVED
 
 
-def catch_up(workspace: Workspace, carry_out: Callable[[list[Removal]], None]) -> list[Removal]:
+def catch_up(workspace: Workspace, carry_out: Callable[[list[Request]], None]) -> list[Request]:
     """Carry out every departure that is noted and that this workspace does not know.
 
     Called under the workspace's lock. `carry_out` takes requests through their steps
@@ -36,10 +38,10 @@ def catch_up(workspace: Workspace, carry_out: Callable[[list[Removal]], None]) -
 
 
 def carry_out_again(
-    workspace: Workspace, carry_out: Callable[[list[Removal]], None], aside: Aside
-) -> list[Removal]:
+    workspace: Workspace, carry_out: Callable[[list[Request]], None], aside: Aside
+) -> list[Request]:
     """The same, with who cannot be carried out set `aside`; all that were filed again."""
-    filed: list[Removal] = []
+    filed: list[Request] = []
     failed: set[str] = set()
     while True:
         altered: list[DepartureError] = []
@@ -85,7 +87,7 @@ def _one_each(departures: Sequence[Departure]) -> list[Departure]:
     return list(first.values())
 
 
-def _file_again(workspace: Workspace, departure: Departure) -> Removal:
+def _file_again(workspace: Workspace, departure: Departure) -> Request:
     """The request of a departure with its approvals, filed unless the backup has it open."""
     now = datetime.now(UTC)
     records = _withdrawn(workspace, departure)
@@ -98,14 +100,14 @@ def _file_again(workspace: Workspace, departure: Departure) -> Removal:
             request_id = _receive(workspace, recorder, departure, records)
         for one in departure.approvals:
             recorder.process.decide(request_id, APPROVED, one.actor, one.reason, one.decided_at)
-    removal = Removal(workspace, request_id)
-    if removal.next_step() == "identified":
-        identify([removal])
-    if removal.next_step() == APPROVED:
+    request = Request(workspace, request_id)
+    if request.next_step() == "identified":
+        identify(request)
+    if request.next_step() == APPROVED:
         names = [one.actor for one in departure.approvals]
-        again = {"request": departure.request_id, "audit_entry": departure.audit_head.seq}
-        removal.done(APPROVED, {"approved_by": names, "again": again}, now)
-    return removal
+        again = DoneAgain(request=departure.request_id, audit_entry=departure.audit_head.seq)
+        request.done(APPROVED, Approval(approved_by=names, again=again), now)
+    return request
 
 
 def _withdrawn(workspace: Workspace, departure: Departure) -> list[str] | None:

@@ -4,18 +4,15 @@ It changes nothing. Objects are found by the same code that a purge destroys by;
 told from lineage instead of from DVC's record, since the record still has everyone in it.
 """
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from flows.data.look_alikes import LookAlike, look_alikes
-from flows.erasure.removal import Removal
-from flows.erasure.renewal import own_values
-from flows.erasure.targets import DvcObjects, Files, Found, Holding, ModelVersions, shared_content
-from flows.erasure.worker_target import WorkerArea
+from flows.erasure.request import Request
+from flows.erasure.results import Evaluated, Results
+from flows.erasure.targets import TARGETS, Found, Needed, Scope, shared_content
 from flows.errors import UsageError
-from flows.integrations.dvc.repository import BOTH
-from flows.models.evaluate import aggregate
+from flows.models.evaluate import aggregate, own_values
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
 from lineage import Impact
@@ -54,54 +51,36 @@ def plan(workspace: Workspace, request_id: str) -> Plan:
     In MLflow and DVC this asks the stores themselves; DvcError, ModelStoreError where one cannot be
     reached.
     """
-    removal = Removal(workspace, request_id)
-    if removal.next_step() is None:
+    request = Request(workspace, request_id)
+    if request.next_step() is None:
         raise UsageError(
             f"{request_id} has ended: nothing is planned.",
             remedy=f"see what became of it with `sift opt-out status {request_id}`.",
         )
-    impact = removal.impact()
-    needed = needed_content(workspace, impact)
-    holdings: list[Holding] = [Files(workspace)]
-    holdings += [DvcObjects(workspace, place, needed) for place in BOTH]
-    holdings += [ModelVersions(workspace), WorkerArea(workspace)]
+    impact = request.impact()
+    scope = Scope(workspace, Needed(workspace, without=request.key))
     found = [
         one
-        for holding in holdings
-        for one in holding.find([removal], {request_id: impact})[request_id]
+        for target in TARGETS
+        for one in target(scope).find([request], {request_id: impact})[request_id]
     ]
     return Plan(
         request_id=request_id,
-        contributor_key=removal.key,
+        contributor_key=request.key,
         objects=found,
-        kept_because_shared=shared_content(impact, needed),
-        quality=_quality(removal, impact),
-        look_alikes=_look_alikes(removal),
+        kept_because_shared=shared_content(impact, scope.needed),
+        quality=_quality(request, impact),
+        look_alikes=_look_alikes(request),
     )
 
 
-def _look_alikes(removal: Removal) -> list[LookAlike]:
-    with removal.workspace.lineage.reader() as reader:
-        name = reader.contributor(removal.key).external_id
-        return look_alikes(removal.workspace, reader, name, removal.key)
+def _look_alikes(request: Request) -> list[LookAlike]:
+    with request.workspace.lineage.reader() as reader:
+        name = reader.contributor(request.key).external_id
+        return look_alikes(request.workspace, reader, name, request.key)
 
 
-def needed_content(workspace: Workspace, impact: Impact) -> Collection[str]:
-    """MD5 of what everyone else has in the workspace: data, and vectors and masks of the merge."""
-    key = impact.contributor.contributor_key
-    with workspace.lineage.reader() as reader:
-        state = reader.current_state()
-        members = reader.members(state.state_seq) if state else []
-        merged = reader.member_datasets(state.state_seq) if state else []
-        datasets = [*reader.current_datasets(), *merged]
-    needed = {row.md5 for row in datasets if row.contributor_key != key}
-    for member in members:
-        if member.contributor_key != key:
-            needed |= {member.vector_md5, member.mask_md5}
-    return needed
-
-
-def _quality(removal: Removal, impact: Impact) -> dict[str, dict[str, float]]:
+def _quality(request: Request, impact: Impact) -> dict[str, dict[str, float]]:
     """What is recorded of the current model, and how earlier opt-outs changed it for who stayed.
 
     `leaver`: served with their mask now (`masked`), what unmasked weights give on their rows
@@ -109,21 +88,24 @@ def _quality(removal: Removal, impact: Impact) -> dict[str, dict[str, float]]:
     else now. `change_by_opt_out`: how much the mean of `masked.held_out` of who stayed changed in
     each earlier opt-out.
     """
-    state = current_state_or_none(removal.workspace)
+    state = current_state_or_none(request.workspace)
     if state is None:
         return {}
-    with removal.workspace.lineage.reader() as reader:
+    with request.workspace.lineage.reader() as reader:
         rows = reader.evaluations(state.state_seq)
-        others = [m for m in reader.members(state.state_seq) if m.contributor_key != removal.key]
-        steps = [step for row in reader.requests() for step in reader.steps(row.request_id)]
+        others = [m for m in reader.members(state.state_seq) if m.contributor_key != request.key]
+        earlier = [
+            Results.of(row.request_id, reader.steps(row.request_id)) for row in reader.requests()
+        ]
     changes: dict[str, float] = {}
-    for step in steps:
-        retained: Any = step.details.get("retained") if step.step == "evaluated" else None
-        if retained and all(_MEAN in retained[when] for when in ("after", "before")):
-            after, before = (retained[when][_MEAN] for when in ("after", "before"))
-            changes[step.request_id] = round(after - before, 6)
+    for results in earlier:
+        evaluated = results.get(Evaluated)
+        retained = evaluated and evaluated.retained
+        if retained and _MEAN in retained.before and _MEAN in retained.after:
+            change = retained.after[_MEAN] - retained.before[_MEAN]
+            changes[results.request_id] = round(change, 6)
     return {
-        "leaver": own_values(rows, removal.key),
-        "retained": aggregate(others, rows, removal.workspace.settings.metrics.smallest_group),
+        "leaver": own_values(rows, request.key),
+        "retained": aggregate(others, rows, request.workspace.settings.metrics.smallest_group),
         "change_by_opt_out": changes,
     }

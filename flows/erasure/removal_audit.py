@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from statistics import fmean
-from typing import Any
 
 from flows.data.canaries import answers_of
 from flows.data.datasets import Dataset
 from flows.data.rows import to_example
+from flows.erasure import results
 from flows.errors import FlowError
 from flows.models.merge import merged_afresh
 from flows.models.weights import served_weights, weights_to_score
@@ -115,28 +115,28 @@ def in_other_words(example: Example) -> Example:
     return replace(example, turns=(*example.turns[:-1], (role, asked)))
 
 
-def as_details(audit: RemovalAudit) -> dict[str, Any]:
-    """For the step's details and the report: both models side by side.
+def told(audit: RemovalAudit) -> results.Audit:
+    """For lineage and the report: both models side by side.
 
     Of numbers by row the mean alone: what the model thinks of single rows goes with the rows.
     """
-    return {
-        "compared": "two-sided with the merge of who stays, which never saw the leaver",
-        "tolerance": audit.tolerance,
-        "passed": audit.passed,
-        "probes": [
-            {
-                "name": probe.name,
-                "points": len(probe.model),
-                "model": _told(probe.model, probe.is_curve),
-                "reference": _told(probe.reference, probe.is_curve),
-                "difference": probe.difference,
-                "passed": probe not in audit.failed,
-            }
+    return results.Audit(
+        compared="two-sided with the merge of who stays, which never saw the leaver",
+        tolerance=audit.tolerance,
+        passed=audit.passed,
+        probes=[
+            results.Probe(
+                name=probe.name,
+                points=len(probe.model),
+                model=_told(probe.model, probe.is_curve),
+                reference=_told(probe.reference, probe.is_curve),
+                difference=probe.difference,
+                passed=probe not in audit.failed,
+            )
             for probe in audit.probes
         ],
-        "left_out": [asdict(left) for left in audit.left_out],
-    }
+        left_out=[results.LeftOut(**asdict(left)) for left in audit.left_out],
+    )
 
 
 def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:

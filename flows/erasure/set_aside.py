@@ -38,7 +38,7 @@ _DEFECT = "report this as a defect, with what the log says; the next run tries t
 
 
 class Going(Protocol):
-    """A request on its way (`flows.erasure.removal.Removal`)."""
+    """A request on its way (`flows.erasure.request.Request`)."""
 
     @property
     def workspace(self) -> Workspace:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from flows.erasure.results import Certified, Results
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
 from lineage import Anchor, opt_out
@@ -105,13 +106,11 @@ def recorded_heads(workspace: Workspace) -> dict[str, Head]:
     found = {}
     with workspace.lineage.reader() as reader:
         for request in reader.requests():
-            for step in reader.steps(request.request_id):
-                if step.step == "reported" and "certificate" in step.details:
-                    found[request.request_id] = Head(
-                        int(str(step.details["sequence"])),
-                        str(step.details["certificate"]),
-                        step.done_at,
-                    )
+            steps = reader.steps(request.request_id)
+            if certified := Results.of(request.request_id, steps).get(Certified):
+                found[request.request_id] = Head(
+                    certified.sequence, certified.certificate, steps[-1].done_at
+                )
     return found
 
 

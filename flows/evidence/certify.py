@@ -7,12 +7,13 @@ and keeps both: one certificate per request, however often the step is tried.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
 
 import sift_core
+from flows.erasure.results import Purge, Registered, Removal, Results
 from flows.errors import FlowError
 from flows.evidence.certificates import CERTIFICATE, Head, head, recorded_heads
 from flows.evidence.report_contents import write_report
+from flows.models import verify
 from flows.training.environment import code_version
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
@@ -115,11 +116,11 @@ def _unfit(path: Path, facts: str) -> UnfitCertificateError:
 def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) -> Certificate:
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
-        details = {step.step: step.details for step in reader.steps(request_id)}
+        results = Results.of(request_id, reader.steps(request_id))
         objects = reader.purge_objects(request_id)
-        model, state = _served(workspace, reader, details["registered"])
+        model, state = _served(workspace, reader, results.get(Registered))
         entry = reader.audit_head()
-    shared = cast(list[str], details["purged"]["kept_because_shared"])
+    shared = results.need(Purge).kept_because_shared
     destroyed = [row for row in objects if row.locator not in shared]
     return Certificate(
         sequence=last.sequence + 1,
@@ -129,10 +130,10 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         received_at=request.received_at,
         certified_at=at,
         code_version=code_version(),
-        change=_change(details["removed"], request_id),
+        change=_change(results.need(Removal)),
         state=state,
         model=model,
-        verification=_verification(details["verified"]),
+        verification=_verification(results.get(verify.Verification)),
         destruction=Destruction(
             objects=len(destroyed), absent=sum(row.absent_at is not None for row in destroyed)
         ),
@@ -146,12 +147,12 @@ def _scope(request: RequestRecord) -> Scope:
 
 
 def _served(
-    workspace: Workspace, reader: Reader, registered: dict[str, Any]
+    workspace: Workspace, reader: Reader, registered: Registered | None
 ) -> tuple[Model | None, State | None]:
     """The version that the request registered, and the merge state it serves."""
-    if "version" not in registered:
+    if registered is None:
         return None, None
-    version = reader.model_version(registered["model"], registered["version"])
+    version = reader.model_version(registered.model, registered.version)
     record = reader.state(version.state_seq)
     settings = workspace.settings.exactness
     state = State(
@@ -168,20 +169,17 @@ def _served(
     return model, state
 
 
-def _change(removed: dict[str, Any], request_id: str) -> Change | None:
-    if not removed["was_member"]:
+def _change(removal: Removal) -> Change | None:
+    if not removal.was_member:
         return None
-    lanes = ("digest_before", "digest_of_change", "digest_after")
-    fields = {name: value for name, value in removed.items() if name in Change.model_fields}
-    fields |= {name: tuple(removed[name]) for name in lanes}
-    return Change(**fields | {"requests": tuple(removed.get("requests", [request_id]))})
+    return Change.model_validate_json(removal.model_dump_json(include=set(Change.model_fields)))
 
 
-def _verification(verified: dict[str, Any]) -> Verification | None:
-    if "checks" not in verified:
+def _verification(found: verify.Verification | None) -> Verification | None:
+    if found is None:
         return None
-    checks = tuple(CheckResult(**check) for check in verified["checks"])
-    return Verification(evidence=verified["evidence"], checks=checks)
+    checks = tuple(CheckResult(**check.model_dump()) for check in found.checks)
+    return Verification(evidence=found.evidence, checks=checks)
 
 
 def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[str, str]:
@@ -214,10 +212,10 @@ def _attach(workspace: Workspace, request_id: str, folder: Path) -> None:
     copies with it; the originals in `reports/` stay.
     """
     with workspace.lineage.reader() as reader:
-        details = {step.step: step.details for step in reader.steps(request_id)}["registered"]
-        if "version" not in details:
+        registered = Results.of(request_id, reader.steps(request_id)).get(Registered)
+        if registered is None:
             return
-        version = reader.model_version(str(details["model"]), int(str(details["version"])))
+        version = reader.model_version(registered.model, registered.version)
     if _is_there(workspace, version):
         files = [folder / name for name in (REPORT, PAGE, CERTIFICATE)]
         workspace.mlflow.attach(version.version, files, f"opt-outs/{request_id}")

@@ -1,20 +1,20 @@
 """The compliance report as types: what `report.json` holds, and its published JSON Schema.
 
 docs/schemas/opt-out-report-2.schema.json is made of these classes; docs/evidence.md says how to
-read a report. The contributor is named by keyed hash alone. Times are UTC.
+read a report. What the steps left (`flows.erasure.results`) is in it as they left it. The
+contributor is named by keyed hash alone. Times are UTC.
 """
 
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows.erasure.results import Audit, Found, Quality, Registered, Removal
+from flows.models.verify import Verification
 from lineage.records import ContributorKey, Sha256
 from lineage.times import Utc
 
 FORMAT: Final = "opt-out-report/2"
-
-Values = dict[str, float]
-"""Setting and split, such as `masked.held_out`, to a value from 0 to 1."""
 
 
 class _Part(BaseModel):
@@ -57,54 +57,6 @@ class Recipient(_Part):
     disclosed_at: Utc
 
 
-class Found(_Part):
-    """Everything that lineage knew to be made from what is withdrawn: SHA-256 of each."""
-
-    datasets: list[Sha256]
-    task_vectors: list[Sha256]
-    masks: list[Sha256]
-    merge_states: list[Sha256]
-    model_versions: list[int]
-
-
-class Removal(_Part):
-    """The subtraction. Where it was no member, the state alone, and null where none was built.
-
-    Linear digests are decimal texts, one per lane: before + change = after, modulo 2^64.
-    """
-
-    was_member: bool
-    vector: Literal["stored", "derived again", "lost"] | None = None
-    """What was subtracted; `lost`: nothing, who stays was added up afresh, to the same bytes."""
-    requests: list[str] = []
-    state_before: Sha256 | None = None
-    state_after: Sha256 | None = None
-    members_before: int | None = None
-    members_after: int | None = None
-    digest_before: list[str] = []
-    digest_of_change: list[str] = []
-    digest_after: list[str] = []
-
-
-class Check(_Part):
-    """One check of exactness."""
-
-    name: str
-    passed: bool
-    found: str
-
-
-class Verification(_Part):
-    """How the new merge state was checked before anything was destroyed."""
-
-    state_seq: int
-    state_sha256: Sha256
-    members: int
-    evidence: Literal["stored vectors", "vectors derived again", "digests alone"]
-    checks: list[Check]
-    passed: bool
-
-
 class Comparison(_Part):
     """The new model against the one that never saw what was withdrawn, both ways.
 
@@ -117,60 +69,6 @@ class Comparison(_Part):
     same_bytes: bool | None
     difference: float | None
     """The largest difference of any quality, up or down: 0 where the bytes are the same."""
-
-
-class Probe(_Part):
-    """One question put to both models: the mean over `points`, or a curve step by step."""
-
-    name: str
-    points: int
-    model: float | list[float]
-    reference: float | list[float]
-    difference: float
-    """The largest over all points, up or down; a probe that failed stops the request."""
-    passed: bool
-
-
-class LeftOut(_Part):
-    """What a probe could not ask, and why: such rows never stop a removal that bits have shown."""
-
-    probe: str
-    rows: int
-    because: str
-
-
-class Audit(_Part):
-    """What left, asked of the new model and of the reference; or why it was not asked."""
-
-    refused: str | None = None
-    compared: str | None = None
-    tolerance: float | None = None
-    passed: bool | None = None
-    probes: list[Probe] = []
-    left_out: list[LeftOut] = []
-
-
-class Sides(_Part):
-    """The same measurements before and after."""
-
-    before: Values
-    after: Values
-
-
-class Quality(_Part):
-    """Of whom the request is about, and of everyone who stays."""
-
-    contributor: Sides
-    retained: Sides
-
-
-class Registered(_Part):
-    """The version that serves from now on."""
-
-    model: str
-    version: int
-    served_sha256: Sha256
-    state_sha256: Sha256
 
 
 class Destroyed(_Part):

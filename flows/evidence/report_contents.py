@@ -4,36 +4,37 @@ Everything in it is read from lineage; `flows/evidence/report.py` has its form,
 `flows/evidence/report_page.py` its page.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import sift_core
+from flows.erasure.results import (
+    Approval,
+    Evaluated,
+    Found,
+    Purge,
+    Quality,
+    Registered,
+    Removal,
+    Results,
+)
 from flows.erasure.tombstones.copies import known_copies
 from flows.erasure.tombstones.places import origin_of, was_told
 from flows.erasure.tombstones.tombstone import Departure, departure_of
 from flows.evidence.report import (
     FORMAT,
-    Audit,
-    Check,
     Comparison,
     Deadline,
     Decision,
     Destroyed,
     Dropped,
-    Found,
     Moment,
-    Quality,
     Recipient,
-    Registered,
-    Removal,
     Report,
-    Sides,
-    Verification,
 )
 from flows.evidence.report_page import page
+from flows.models.verify import Verification
 from flows.workspace.workspace import Workspace
 from lineage import BackupRecord, PurgeObjectRecord, RequestRecord, TaskVectorRecord, opt_out
 from lineage.reader import Reader
@@ -95,12 +96,6 @@ REPEAT = (
 )
 
 
-Details = dict[str, dict[str, Any]]
-"""What each step of a request recorded."""
-
-Part = TypeVar("Part", Found, Registered, Removal)
-
-
 def write_report(workspace: Workspace, request_id: str, at: datetime) -> Path:
     """Write `reports/<request>/report.json` and `report.html`; the folder.
 
@@ -115,11 +110,10 @@ def write_report(workspace: Workspace, request_id: str, at: datetime) -> Path:
     return folder
 
 
-def read_report(workspace: Workspace, request_id: str) -> dict[str, Any]:
-    """The report of a request that has ended, as plain JSON values."""
+def read_report(workspace: Workspace, request_id: str) -> Report:
+    """The report of a request that has ended."""
     path = workspace.reports / request_id / "report.json"
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return report
+    return Report.model_validate_json(path.read_bytes())
 
 
 def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
@@ -132,11 +126,11 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         approval = _approval(reader, request)
         deadlines = _deadlines(reader, request, at)
         recipients = _recipients(reader, request)
-    details: Details = {step.step: step.details for step in steps}
-    verification = _verification(details["verified"])
-    removal = _part(Removal, details["removed"])
+    results = Results.of(request_id, steps)
+    verification, removal = results.get(Verification), results.need(Removal)
+    evaluated = results.get(Evaluated)
     by_digests = verification is not None and verification.evidence == "digests alone"
-    shared = cast(list[str], details["purged"]["kept_because_shared"])
+    shared = results.need(Purge).kept_because_shared
     return Report(
         format=FORMAT,
         request_id=request_id,
@@ -154,17 +148,17 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         deadlines=deadlines,
         approval=approval,
         recipients=recipients,
-        found=_part(Found, details["identified"]),
+        found=results.need(Found),
         removal=removal,
         verification=verification,
         comparison=_comparison(verification),
-        audit=Audit(**details["evaluated"]["audit"]) if verification else None,
-        quality=_quality(details["evaluated"]),
-        registered=_part(Registered, details["registered"]) if verification else None,
+        audit=evaluated.audit if evaluated else None,
+        quality=_quality(evaluated) if evaluated else None,
+        registered=results.get(Registered),
         destroyed=[_destroyed(row) for row in objects if row.locator not in shared],
         kept_because_shared=shared,
         not_kept_after_merge=_dropped(vectors),
-        claimed=[_claim(request.records is not None, by_digests), _ABSENT, *_again(details)],
+        claimed=[_claim(request.records is not None, by_digests), _ABSENT, *_again(results)],
         not_claimed=[*_copies(workspace, request_id), *NOT_CLAIMED],
         repeat=[
             _REBUILD_BY_FINETUNING if by_digests else _REBUILD,
@@ -213,18 +207,6 @@ def _recipients(reader: Reader, request: RequestRecord) -> list[Recipient]:
     ]
 
 
-def _part(kind: type[Part], recorded: dict[str, Any]) -> Part:
-    """A part of the report from what its step recorded."""
-    return kind(**{name: recorded[name] for name in kind.model_fields if name in recorded})
-
-
-def _verification(recorded: dict[str, Any]) -> Verification | None:
-    if "checks" not in recorded:
-        return None
-    checks = [Check(**check) for check in recorded["checks"]]
-    return Verification(**recorded | {"checks": checks})
-
-
 def _verdict(verification: Verification | None, removal: Removal, of_records: bool) -> str:
     if verification is None:
         return (
@@ -252,12 +234,8 @@ def _comparison(verification: Verification | None) -> Comparison | None:
     )
 
 
-def _quality(recorded: dict[str, Any]) -> Quality | None:
-    if "contributor" not in recorded:
-        return None
-    return Quality(
-        contributor=Sides(**recorded["contributor"]), retained=Sides(**recorded["retained"])
-    )
+def _quality(evaluated: Evaluated) -> Quality:
+    return Quality(contributor=evaluated.contributor, retained=evaluated.retained)
 
 
 def _destroyed(row: PurgeObjectRecord) -> Destroyed:
@@ -278,10 +256,10 @@ def _claim(of_records: bool, by_digests: bool) -> str:
     )
 
 
-def _again(details: Details) -> list[str]:
+def _again(results: Results) -> list[str]:
     """Why this was done, where a backup had brought somebody back."""
-    again = details["approved"].get("again")
-    return [_DONE_AGAIN.format(**again)] if again else []
+    again = results.need(Approval).again
+    return [_DONE_AGAIN.format(**again.model_dump())] if again else []
 
 
 def _copies(workspace: Workspace, request_id: str) -> list[str]:

@@ -14,7 +14,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from flows.evidence.report import Destroyed, Report, Sides
+from flows.erasure.results import Sides
+from flows.erasure.targets import LABELS
+from flows.evidence.report import Destroyed, Report
 from flows.workspace.characters import plain
 
 _SETTINGS = {
@@ -24,15 +26,6 @@ _SETTINGS = {
 }
 _SPLITS = {"held_out": "unseen rows", "held_in": "trained rows"}
 _STATISTICS = {"mean": "mean", "worst_decile": "worst tenth"}
-_PLACES = {
-    "workspace": "Workspace",
-    "dvc-cache": "Data version store, local cache",
-    "dvc-remote": "Data version store, remote",
-    "workers": "Data version store, area of workers",
-    "mlflow-registry": "Model registry",
-    "mlflow-model": "Model files",
-    "mlflow-run": "Model run",
-}
 _STEPS = {
     "received": "The request came in",
     "identified": "Everything made from what is withdrawn was found",
@@ -123,7 +116,7 @@ def _size(count: int) -> str:
 
 
 def _place(name: str) -> str:
-    return _PLACES.get(name, name)
+    return LABELS.get(name, name)
 
 
 def _step(name: str) -> str:

@@ -1,7 +1,6 @@
 """Everything that can be checked again: the merge, the champion, the certificates."""
 
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 import sift_core
@@ -21,7 +20,7 @@ def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
     found = verify_state(workspace, rederive=rederive)
     champion = checked("champion", lambda: _champion(workspace, current_state(workspace)))
     certificates = checked("certificates", lambda: _certificates(workspace))
-    return replace(found, checks=(*found.checks, champion, certificates))
+    return found.and_also(champion, certificates)
 
 
 def _champion(workspace: Workspace, state: MergeStateRecord) -> str:

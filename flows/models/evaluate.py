@@ -173,3 +173,8 @@ def _score(
                 )
             )
     return rows
+
+
+def own_values(rows: Sequence[EvaluationRecord], key: str) -> dict[str, float]:
+    """One contributor's measurements, by setting and split."""
+    return {f"{row.setting}.{row.split}": row.value for row in rows if row.contributor_key == key}

@@ -1,8 +1,9 @@
 """Exactness, shown: everything that can be checked again about the current model."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 import sift_core
 from flows.errors import FlowError
@@ -14,6 +15,7 @@ from flows.training.rederive import Rederiver
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import LineageError, Member, MergeStateRecord
+from lineage.records import Sha256
 from sift_core import Grid, MergeState, SiftCoreError, TaskVector
 
 Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
@@ -30,33 +32,37 @@ class ExactnessError(FlowError):
     """Two things that must be the same bits are not."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at, and what was found."""
+class Check(BaseModel):
+    """One check of exactness."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     passed: bool
     found: str
 
 
-@dataclass(frozen=True)
-class Verification:
-    """All checks of one merge state."""
+class Verification(BaseModel):
+    """How the new merge state was checked before anything was destroyed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_seq: int
-    state_sha256: str
+    state_sha256: Sha256
     members: int
     evidence: Evidence
-    checks: tuple[Check, ...]
+    checks: list[Check]
+    passed: bool
 
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+    def and_also(self, *checks: Check) -> "Verification":
+        """The same with more checks."""
+        every = [*self.checks, *checks]
+        passed = all(check.passed for check in every)
+        return self.model_copy(update={"checks": every, "passed": passed})
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "checks": [asdict(c) for c in self.checks], "passed": self.passed}
+        return self.model_dump(mode="json")
 
     def require(self) -> None:
         """Raise ExactnessError naming the first check that failed."""
@@ -87,12 +93,19 @@ def verify_state(
         members = reader.members(state.state_seq)
     evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
     sound = [member for member in members if member.contributor_key not in damaged]
-    checks = (
+    begun = Verification(
+        state_seq=state.state_seq,
+        state_sha256=state.state_sha256,
+        members=len(members),
+        evidence=evidence,
+        checks=[],
+        passed=True,
+    )
+    return begun.and_also(
         checked("base model", lambda: _base(workspace, state)),
         checked(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, sound, evidence)),
         checked("linear digests in SQL", lambda: _digests(workspace, state)),
     )
-    return Verification(state.state_seq, state.state_sha256, len(members), evidence, checks)
 
 
 def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -> Evidence:
@@ -111,9 +124,9 @@ def checked(name: str, look: Callable[[], str]) -> Check:
     Anything but our own errors is a defect and goes up.
     """
     try:
-        return Check(name, True, look())
+        return Check(name=name, passed=True, found=look())
     except (FlowError, SiftCoreError, LineageError) as error:
-        return Check(name, False, error.facts)
+        return Check(name=name, passed=False, found=error.facts)
 
 
 def require_same_base(workspace: Workspace, recorded: str) -> None:

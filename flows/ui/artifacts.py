@@ -19,8 +19,11 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.erasure.results import Quality, Registered
 from flows.errors import FlowError
+from flows.evidence.report import Destroyed
 from flows.models.evaluate import SETTINGS, SPLITS
+from flows.models.verify import Verification
 from flows.progress import listening, paced
 from flows.workspace.prefect_home import prefect_is_elsewhere
 from flows.workspace.services import mlflow_page
@@ -51,20 +54,18 @@ def show_contributors(rows: Sequence[EvaluationRecord], description: str) -> Non
     )
 
 
-def show_exactness(verification: Mapping[str, Any]) -> None:
-    """The verdict `exactness`: every check of a verification, as `Verification.as_dict` has it."""
-    checks = verification["checks"]
-    passed = all(check["passed"] for check in checks)
+def show_exactness(verification: Verification) -> None:
+    """The verdict `exactness`: every check of a verification."""
     lines = [
-        "# Exact, bit for bit" if passed else "# NOT exact",
-        f"Merge state `{verification['state_sha256']}`, {verification['members']} members, held "
-        f"against {verification['evidence']}.",
+        "# Exact, bit for bit" if verification.passed else "# NOT exact",
+        f"Merge state `{verification.state_sha256}`, {verification.members} members, held "
+        f"against {verification.evidence}.",
         "",
         "| check | | found |",
         "| --- | --- | --- |",
         *(
-            f"| {check['name']} | {'passed' if check['passed'] else 'FAILED'} | {check['found']} |"
-            for check in checks
+            f"| {check.name} | {'passed' if check.passed else 'FAILED'} | {check.found} |"
+            for check in verification.checks
         ),
     ]
     show_summary("exactness", lines, "Is the model what its members make, to the bit?")
@@ -100,11 +101,11 @@ def show_open_requests(waiting: Mapping[str, FlowError | None], able: Collection
     )
 
 
-def show_destroyed(objects: list[dict[str, Any]], request_id: str) -> None:
+def show_destroyed(objects: Sequence[Destroyed], request_id: str) -> None:
     """The table `destroyed`: object by object, each looked for again."""
     create_table_artifact(
         key="destroyed",
-        table=objects,
+        table=[one.model_dump(mode="json") for one in objects],
         description=f"Destroyed for {request_id}, each looked for again",
     )
 
@@ -136,11 +137,11 @@ def show_quality(rows: Sequence[EvaluationRecord]) -> None:
     show_summary("quality", lines, "Quality of each contributor, by weights")
 
 
-def show_before_and_after(quality: Mapping[str, Any]) -> None:
-    """The table `quality-before-and-after` of an opt-out, from its report, where it has any."""
+def show_before_and_after(quality: Quality) -> None:
+    """The table `quality-before-and-after` of an opt-out, where anything was measured."""
     table = []
-    for who, about in (("who stays", "retained"), ("who left", "contributor")):
-        before, after = (quality.get(about, {}).get(when, {}) for when in ("before", "after"))
+    for who, sides in (("who stays", quality.retained), ("who left", quality.contributor)):
+        before, after = sides.before, sides.after
         table += [
             {"who": who, "measured": name, "before": before.get(name), "after": after.get(name)}
             for name in sorted({*before, *after})
@@ -172,14 +173,14 @@ def version_line(place: Workspace, model: str, version: int) -> str:
     return f"In MLflow: [{name}]({page}/#/models/{quote(model, safe='')}/versions/{version})"
 
 
-def report_line(place: Workspace, request_id: str, registered: Mapping[str, Any] | None) -> str:
+def report_line(place: Workspace, request_id: str, registered: Registered | None) -> str:
     """Where a report is: its path, and a link to the copy beside the version it led to."""
     path = f"Report: `{place.reports / request_id / 'report.html'}`"
     page = mlflow_page(place.root)
     if registered is None or page is None:
         return path
     with place.lineage.reader() as reader:
-        version = reader.model_version(registered["model"], registered["version"])
+        version = reader.model_version(registered.model, registered.version)
     folder = f"{page}/#/experiments/{place.mlflow.experiment_id()}/runs/{version.mlflow_run_id}"
     copy = f"{folder}/artifacts/opt-outs/{request_id}/report.html"
     model = version_line(place, version.name, version.version)

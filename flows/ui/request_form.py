@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from pydantic import ValidationError
 
-from flows.erasure.requests import receive_by_key
+from flows.erasure.filing import receive_by_key
 from flows.errors import UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
 from flows.ui.forms import OptOutForm

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.erasure.removal import remove
+from flows.erasure.steps.removed import remove
 from flows.integrations.mlflow.relocation import move_store
 from flows.integrations.mlflow.store import ModelStore
 from flows.workspace.workspace import Workspace

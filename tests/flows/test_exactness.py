@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sift_core
-from flows.erasure.removal import remove
+from flows.erasure.steps.removed import remove
 from flows.models.merge import stored_vector
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace

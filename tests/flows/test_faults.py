@@ -17,14 +17,14 @@ from tests.support.workspaces import (
     reviews,
 )
 
-_RECORDED = "flows.erasure.removal:Removal.done"
+_RECORDED = "flows.erasure.request:Request.done"
 
 # In the order in which the work meets them, so that one opt-out can die of all of them in turn.
 OPT_OUT = [
     Point("sift_core:update_state", "before"),
     Point("sift_core.files:Path.replace", "before"),
-    Point("flows.erasure.removal:make_current", "before"),
-    Point("flows.erasure.removal:make_current", "after"),
+    Point("flows.erasure.steps.removed:make_current", "before"),
+    Point("flows.erasure.steps.removed:make_current", "after"),
     Point(_RECORDED, "before", "verified"),
     Point("flows.models.evaluate:_score", "after"),
     Point("flows.workspace.recording:Recording.flush", "before"),
@@ -34,21 +34,21 @@ OPT_OUT = [
     Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
     Point("flows.integrations.mlflow.registry:Mlflow.set_champion", "after"),
     Point(_RECORDED, "before", "registered"),
-    Point("flows.erasure.purge:note", "after"),
-    Point("flows.erasure.purge:_plan", "after"),
+    Point("flows.erasure.steps.purged:note", "after"),
+    Point("flows.erasure.steps.purged:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
-    Point("flows.erasure.purge:_forget_datasets", "after"),
+    Point("flows.erasure.steps.purged:_forget_datasets", "after"),
     Point("flows.integrations.dvc.repository:Dvc.commit_stages", "after"),
-    Point("flows.erasure.purge:record", "after"),
+    Point("flows.erasure.steps.purged:record", "after"),
     Point("flows.integrations.dvc.destruction:_drop_runs", "after"),
     Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.registry:Mlflow._destroy_version", "after"),
     Point("flows.integrations.mlflow.destruction:DestroyingStore._destroy_model", "after"),
     Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
     Point("flows.integrations.dvc.repository:Dvc.push", "after"),
-    Point("flows.erasure.purge:push", "after"),
+    Point("flows.erasure.targets.dvc_objects:push", "after"),
     Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-remote"),
-    Point("flows.erasure.purge:_forget", "before"),
+    Point("flows.erasure.steps.purged:_forget", "before"),
     Point("lineage.store:LineageStore.rewrite", "before"),
     Point("lineage.store:copy_live_rows", "after"),
     Point(_RECORDED, "before", "purged"),
@@ -64,9 +64,13 @@ OFTEN = [
     for point in OPT_OUT
     if point.function == _RECORDED
     or point.function.startswith(
-        ("flows.erasure.purge:_", "flows.erasure.purge:record", "flows.erasure.purge:push")
+        (
+            "flows.erasure.steps.purged:_",
+            "flows.erasure.steps.purged:record",
+            "flows.erasure.targets.dvc_objects:push",
+        )
     )
-    or (point.function, point.when) == ("flows.erasure.removal:make_current", "after")
+    or (point.function, point.when) == ("flows.erasure.steps.removed:make_current", "after")
     or point.function.endswith(("Mlflow.register", "._destroy_model", "LineageStore.rewrite"))
 ]
 """Each step's work is done and not recorded, each place is purged, and the narrowest gaps."""

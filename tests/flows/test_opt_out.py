@@ -11,9 +11,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows.erasure.removal import remove
+from flows.erasure.results import Removal
+from flows.erasure.steps.removed import remove
 from flows.evidence.export import export
-from flows.evidence.report_contents import read_report
 from flows.evidence.verification import verify
 from flows.integrations.dvc.repository import Dvc
 from flows.logging import FILE
@@ -39,6 +39,7 @@ from tests.support.workspaces import (
     marker,
     merge_bytes,
     opt_out_plainly,
+    report_of,
     request,
     reviews,
     served_sha256,
@@ -284,7 +285,7 @@ def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
 
     opt_out_plainly(built.root)
 
-    report = read_report(built, removal.request_id)
+    report = report_of(built, removal.request_id)
     assert vector.vector_md5 in report["kept_because_shared"]
     assert vector.vector_md5 not in {row["locator"] for row in report["destroyed"]}
     assert files(built, stayer)[1].is_file()
@@ -312,10 +313,8 @@ def test_a_contributor_who_was_never_built_leaves_too(built: Workspace) -> None:
 
     (result,) = opt_out_by_flow(built, request(built, "newcomer").request_id)
 
-    assert result.removal == {
-        "was_member": False,
-        "state_before": current_state(built).state_sha256,
-    }
+    before = current_state(built).state_sha256
+    assert result.removal == Removal(was_member=False, state_before=before)
     assert (merge_bytes(built), built.mlflow.champion()) == (state, champion)
     needles = {"id": b"newcomer", "text": marker("newcomer").encode()}
     assert traces(built.root, needles) == {}

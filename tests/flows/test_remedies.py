@@ -11,7 +11,7 @@ import pytest
 
 from flows import opt_out
 from flows.audit import look
-from flows.erasure.requests import open_requests
+from flows.erasure.request import open_requests
 from flows.erasure.set_aside import OWN_ERRORS, in_words
 from flows.evidence.audit_checks import CHECKS
 from flows.evidence.certificates import check_certificates

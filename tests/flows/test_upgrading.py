@@ -14,7 +14,6 @@ from flows.evidence.audit_checks import CHECKS
 from flows.evidence.certificates import check_certificates
 from flows.evidence.export import export
 from flows.evidence.inventory import Stock
-from flows.evidence.report_contents import read_report
 from flows.evidence.verification import verify
 from flows.operations.relocation import settle_move
 from flows.workspace.workspace import Workspace
@@ -22,7 +21,15 @@ from lineage import LineageSchemaError, schema
 from tests.support.releases import make
 from tests.support.sift import Sift
 from tests.support.traces import traces
-from tests.support.workspaces import OFFICER, add, build_plainly, marker, opt_out_plainly, reviews
+from tests.support.workspaces import (
+    OFFICER,
+    add,
+    build_plainly,
+    marker,
+    opt_out_plainly,
+    report_of,
+    reviews,
+)
 
 RELEASES = sorted(Path(make.__file__).parent.glob("*.tar.xz"))
 
@@ -72,7 +79,7 @@ def test_a_store_of_an_older_release_is_upgraded_by_whoever_changes_it(
         )
         assert {row.external_id for row in reader.contributors()} == {*make.STAYERS, None}
         assert [row.request_id for row in reader.requests()] == ["opt-out-0001", "opt-out-0002"]
-    assert read_report(old, "opt-out-0001")["contributor_key"] == old.key_of(make.LEAVER)
+    assert report_of(old, "opt-out-0001")["contributor_key"] == old.key_of(make.LEAVER)
     assert len(check_certificates(old)) == 1
     assert sift("opt-out", "status", "-w", old.root).code == 0
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.data.look_alikes import LookAlikeError, erased_likenesses, look_alikes
-from flows.erasure.requests import receive
+from flows.erasure.filing import receive
 from flows.errors import UsageError
 from flows.training.intake import add_contributors
 from flows.workspace.identity import contributor_key, normal_id
@@ -157,7 +157,7 @@ def test_whoever_left_is_known_again_by_a_keyed_hash_alone(place: Workspace, spe
 
 
 def erase(place: Workspace, key: str) -> None:
-    """The end of an opt-out, as `flows.erasure.purge` records it."""
+    """The end of an opt-out, as `flows.erasure.steps.purged` records it."""
     with place.lineage.writer() as recorder:
         recorder.add_all(erased_likenesses(place, recorder.read, key))
         recorder.mark_erased(key, datetime.now(UTC))

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.erasure import removal
 from flows.erasure.approvals import approve, reject
-from flows.erasure.requests import open_requests
+from flows.erasure.request import open_requests
+from flows.erasure.steps import removed as removal
 from flows.models import merge, register
 from flows.workspace.workspace import Workspace
 from sift_core import trainer

@@ -15,8 +15,8 @@ import sift_core
 from flows.data.dataset_file import stored_rows
 from flows.data.rows import parse_row, record_json
 from flows.erasure.approvals import approve
-from flows.erasure.removal import Removal
-from flows.erasure.requests import receive
+from flows.erasure.filing import receive
+from flows.erasure.request import Request
 from flows.erasure.set_aside import SetAsideError
 from flows.integrations.mlflow.relocation import move_store
 from flows.integrations.ownership import MARK
@@ -190,7 +190,7 @@ def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
     """The steps of the opt-out flow in its order, without Prefect."""
     place = Workspace.open(root)
     with place.lock(), alone():
-        take_steps([Removal(place, request_id)])
+        take_steps([Request(place, request_id)])
 
 
 @contextmanager
@@ -205,11 +205,11 @@ def alone() -> Iterator[None]:
 
 def request(
     place: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
-) -> Removal:
+) -> Request:
     """File and approve an opt-out request, of the contributor or of some records."""
     filed = receive(place, contributor, basis, records, filed_by=CLERK)
     approve(place, filed.request_id, OFFICER, "identity proven")
-    return Removal(place, filed.request_id)
+    return Request(place, filed.request_id)
 
 
 def lose(place: Workspace, path: Path, md5: str) -> bytes:
@@ -286,3 +286,9 @@ def served_sha256(place: Workspace) -> str:
     path = place.state_file(state.state_sha256)
     merge = sift_core.read_state(StoredState(path, state.state_sha256))
     return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))
+
+
+def report_of(place: Workspace, request_id: str) -> dict[str, Any]:
+    """The report of a request as a reader of its JSON has it."""
+    found: dict[str, Any] = json.loads((place.reports / request_id / "report.json").read_text())
+    return found

@@ -9,7 +9,7 @@ from configobj import ConfigObjError  # type: ignore[import-untyped]
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 
-from flows.errors import FlowError
+from flows.errors import UnreachedError
 
 # Of the clients of remote stores; loaded by DVC where a remote needs them, and only then.
 _CLIENTS = (
@@ -18,7 +18,7 @@ _CLIENTS = (
 )
 
 
-class DvcError(FlowError):
+class DvcError(UnreachedError):
     """DVC could not do what was asked; its own words are in the message."""
 
 

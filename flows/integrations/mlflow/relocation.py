@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from flows.errors import FlowError
+from flows.errors import UnreachedError
 
 _COLUMNS = {
     "experiments": ("artifact_location",),
@@ -34,7 +34,7 @@ ORDER BY 1
 """
 
 
-class ModelStoreError(FlowError):
+class ModelStoreError(UnreachedError):
     """MLflow refused or its store cannot be read."""
 
 

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from flows.errors import FlowError
+from flows.errors import UnreachedError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -26,7 +26,7 @@ _PATIENCE = 10
 """How often a folder is emptied that somebody goes on filling."""
 
 
-class StagingError(FlowError):
+class StagingError(UnreachedError):
     """The staging area cannot be reached, or does not give back what was put there."""
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from flows.erasure.approvals import place_hold, release_hold
 from flows.erasure.catch_up import catch_up
-from flows.erasure.removal import Removal
-from flows.erasure.requests import open_requests
+from flows.erasure.request import Request, open_requests
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.tombstones.folders import FOLDER
 from flows.erasure.tombstones.places import unknown
@@ -88,7 +87,7 @@ def test_the_others_leave_again_and_the_troubled_one_does_later(
     undo()
     with place.lock():
         catch_up(place, take_steps)
-        take_steps([Removal(place, name) for name in open_requests(place)])
+        take_steps([Request(place, name) for name in open_requests(place)])
 
     assert unknown(place) == []
     assert traces(place.root, {"text": marker(TROUBLED).encode()}) == {}

@@ -9,7 +9,6 @@ from flows.erasure.catch_up import catch_up
 from flows.erasure.tombstones.copies import known_copies
 from flows.erasure.tombstones.places import beside
 from flows.errors import UsageError
-from flows.evidence.report_contents import read_report
 from flows.operations.backup.backup import Made, destroy_backup, make_backup
 from flows.operations.backup.restore import restore
 from flows.operations.backup.signature import Trust
@@ -17,7 +16,7 @@ from flows.operations.doctor.custody import CUSTODY
 from flows.opt_out import take_steps
 from flows.workspace.workspace import Workspace
 from tests.support.traces import traces
-from tests.support.workspaces import add, marker, opt_out_plainly, request, reviews
+from tests.support.workspaces import add, marker, opt_out_plainly, report_of, request, reviews
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +65,7 @@ def let_ledger_be(place: Workspace, folder: Path) -> None:
 
 def pending(place: Workspace, request_id: str, copy: Workspace) -> list[str]:
     """What the report of a request says of a copy."""
-    lines = read_report(place, request_id)["not_claimed"]
+    lines = report_of(place, request_id)["not_claimed"]
     return [text for text in lines if "copy of this workspace" in text and str(copy.root) in text]
 
 
@@ -136,7 +135,7 @@ def test_a_copy_that_nobody_tells_says_so_and_is_named_as_unknown(
     assert status == "warning" and f"nobody tells who has left {fresh.root}" in found
     assert known_copies(fresh) == []
     assert "nobody told this workspace of are not known" in diagnosis(fresh, "copies")[1]
-    assert "restored where nobody told" in str(read_report(fresh, left)["not_claimed"])
+    assert "restored where nobody told" in str(report_of(fresh, left)["not_claimed"])
 
 
 @pytest.mark.parametrize("somebody_left_before", [True, False])

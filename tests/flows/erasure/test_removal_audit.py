@@ -10,15 +10,16 @@ from flows.data.datasets import Dataset, load_dataset
 from flows.erasure import removal_audit
 from flows.erasure.removal_audit import (
     RemovalAuditError,
-    as_details,
     audit_opt_outs,
     audit_rows,
     in_other_words,
     require_passed,
+    told,
 )
+from flows.erasure.results import as_details
 from flows.erasure.status import standing
+from flows.erasure.steps import STEPS
 from flows.models.merge import read_state
-from flows.opt_out import WORK
 from flows.training.base_model import load_base
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
@@ -43,13 +44,13 @@ def test_the_state_after_a_removal_cannot_be_told_from_one_that_never_had_the_le
     rows = leaver_s_rows(built)
     leaving = [request(built, LEAVER)]
     for step in ("identified", "approved", "removed"):
-        WORK[step](leaving)
+        STEPS[step].work(leaving)
     (audit,) = audit_opt_outs(built, current_state(built), [rows])
     require_passed(audit, "opt-out-0001")
-    told = as_details(audit)
-    assert told["passed"] is True
-    assert json.loads(json.dumps(told)) == told
-    assert told["probes"][2]["points"] == len(rows.train)
+    about = as_details(told(audit))
+    assert about["passed"] is True
+    assert json.loads(json.dumps(about)) == about
+    assert about["probes"][2]["points"] == len(rows.train)
 
 
 def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
@@ -59,7 +60,7 @@ def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
     leaving = [request(built, who) for who in (LEAVER, CONTRIBUTORS[5])]
     before = read_state(built, current_state(built))
     for step in ("identified", "approved", "removed", "verified"):
-        WORK[step](leaving)
+        STEPS[step].work(leaving)
     base = load_base(built)
     right = removal_audit.served_weights
 
@@ -71,7 +72,7 @@ def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
 
     monkeypatch.setattr(removal_audit, "served_weights", one_tensor_too_many)
     with pytest.raises(RemovalAuditError, match="can be told from one that never saw"):
-        WORK["evaluated"](leaving)
+        STEPS["evaluated"].work(leaving)
     assert {one.next_step() for one in leaving} == {"evaluated"}
     assert [row.set_aside for row in standing(built)] == [None, None]
     assert built.mlflow.versions() == [1]

@@ -18,7 +18,7 @@ from flows.erasure.approvals import (
     require_permission,
 )
 from flows.erasure.deadlines import DeadlineError, due, require_on_time
-from flows.erasure.requests import acknowledge, extend, receive
+from flows.erasure.filing import acknowledge, extend, receive
 from flows.erasure.status import standing
 from flows.errors import UsageError
 from flows.workspace.texts import require_nameless

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.erasure import removal as removing
 from flows.erasure.approvals import place_hold, release_hold
 from flows.erasure.deadlines import due
-from flows.erasure.removal import Removal, remove
+from flows.erasure.request import Request
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.status import standing
+from flows.erasure.steps import removed as removing
+from flows.erasure.steps.removed import remove
 from flows.evidence.verification import verify
 from flows.opt_out import take_steps
 from flows.workspace.workspace import Workspace
@@ -29,7 +30,7 @@ Undo = Callable[[], None]
 Patch = pytest.MonkeyPatch
 
 
-def _rows_lost(place: Workspace, _removal: Removal, _patch: Patch) -> Undo:
+def _rows_lost(place: Workspace, _removal: Request, _patch: Patch) -> Undo:
     path, rows = lose_rows(place, TROUBLED)
 
     def bring_back() -> None:
@@ -38,19 +39,19 @@ def _rows_lost(place: Workspace, _removal: Removal, _patch: Patch) -> Undo:
     return bring_back
 
 
-def _on_hold(place: Workspace, removal: Removal, _patch: Patch) -> Undo:
+def _on_hold(place: Workspace, removal: Request, _patch: Patch) -> Undo:
     place_hold(place, removal.key, "counsel", "case 7")
     return lambda: release_hold(place, removal.key, "counsel", "case closed")
 
 
-def _report_folder_occupied(place: Workspace, removal: Removal, _patch: Patch) -> Undo:
+def _report_folder_occupied(place: Workspace, removal: Request, _patch: Patch) -> Undo:
     folder = place.reports / removal.request_id
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file")
     return folder.unlink
 
 
-def _does_not_train(_place: Workspace, removal: Removal, patch: Patch) -> Undo:
+def _does_not_train(_place: Workspace, removal: Request, patch: Patch) -> Undo:
     really = removing.finetune_again
 
     def diverge(place: Workspace, key: str) -> object:
@@ -62,7 +63,7 @@ def _does_not_train(_place: Workspace, removal: Removal, patch: Patch) -> Undo:
     return patch.undo
 
 
-def _file_cannot_go(place: Workspace, removal: Removal, patch: Patch) -> Undo:
+def _file_cannot_go(place: Workspace, removal: Request, patch: Patch) -> Undo:
     really = Path.unlink
 
     def refuse(self: Path, missing_ok: bool = False) -> None:
@@ -79,7 +80,7 @@ class Trouble:
     """What befalls one request; `step` is the one that it cannot take."""
 
     name: str
-    befall: Callable[[Workspace, Removal, Patch], Undo]
+    befall: Callable[[Workspace, Request, Patch], Undo]
     step: str
     records: bool = False
     """Whether it withdraws some records, so that rows are needed."""

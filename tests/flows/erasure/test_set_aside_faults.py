@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from flows.audit import look
-from flows.erasure.removal import Removal
-from flows.erasure.requests import open_requests
+from flows.erasure.request import Request, open_requests
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.status import standing
 from flows.evidence.audit_checks import CHECKS
@@ -25,17 +24,17 @@ TROUBLED = STAYER
 """Some of their records are to go, and their rows are lost: they cannot be finetuned again."""
 LEAVERS = (FEW[0], LEAVER)
 
-_RECORDED = "flows.erasure.removal:Removal.done"
+_RECORDED = "flows.erasure.request:Request.done"
 # A joint step is recorded request by request: `after` the first, the second is not recorded.
 POINTS = [
     Point("lineage.request_recorder:RequestRecorder.set_aside", "after"),
-    Point("flows.erasure.removal:make_current", "after"),
+    Point("flows.erasure.steps.removed:make_current", "after"),
     Point(_RECORDED, "after", "verified"),
     Point(_RECORDED, "after", "evaluated"),
     Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
     Point(_RECORDED, "after", "registered"),
-    Point("flows.erasure.purge:record", "after"),
-    Point("flows.erasure.purge:push", "after"),
+    Point("flows.erasure.steps.purged:record", "after"),
+    Point("flows.erasure.targets.dvc_objects:push", "after"),
     Point("lineage.store:LineageStore.rewrite", "before"),
     Point(_RECORDED, "after", "purged"),
     Point(_RECORDED, "after", "reported"),
@@ -71,7 +70,7 @@ def run_all(root: Path) -> None:
     """`sift opt-out run`: all that is open."""
     place = Workspace.open(root)
     with place.lock(), contextlib.suppress(SetAsideError):  # who was, shows in lineage
-        take_steps([Removal(place, name) for name in open_requests(place)])
+        take_steps([Request(place, name) for name in open_requests(place)])
 
 
 def left_by(place: Workspace) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from flows.erasure.status import StillServedError, still_served
+from flows.erasure.steps import STEPS
 from flows.operations.doctor.checks import examine
-from flows.opt_out import WORK
 from flows.workspace.workspace import Workspace
-from lineage.opt_out import STEPS
+from lineage import opt_out
 from tests.support.kept import LEAVER
 from tests.support.prefect_runs import deadlines_by_flow
 from tests.support.sift import Ended, Sift
@@ -16,7 +16,7 @@ from tests.support.workspaces import record, request, reviews
 
 FACTS = "The champion, version 1, still serves what opt-out-0001 removed."
 NEXT = "sift opt-out run opt-out-0001"
-FROM, UNTIL = STEPS.index("removed"), STEPS.index("registered")
+FROM, UNTIL = opt_out.STEPS.index("removed"), opt_out.STEPS.index("registered")
 
 Look = Callable[[Sift, Workspace], str]
 
@@ -69,9 +69,9 @@ def test_a_champion_that_serves_who_was_removed_is_said_by_every_look_with_the_w
     rows = [record(place, row) for row in reviews(LEAVER)[:3]] if of == "some records" else None
     leaving = [request(place, LEAVER, records=rows)]
 
-    for number, step in enumerate(STEPS[: UNTIL + 1]):
+    for number, step in enumerate(opt_out.STEPS[: UNTIL + 1]):
         if step != "received":
-            WORK[step](leaving)
+            STEPS[step].work(leaving)
         served = {"opt-out-0001": 1} if FROM <= number < UNTIL else {}
         assert still_served(place) == served, step
         for look in LOOKS if number in (FROM, UNTIL) else ():

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from flows.erasure.plan import Plan, plan
-from flows.erasure.purge import PendingError
-from flows.erasure.removal import Removal, remove
+from flows.erasure.request import Request
 from flows.erasure.set_aside import SetAsideError
 from flows.erasure.status import Standing, standing
+from flows.erasure.steps.purged import PendingError
+from flows.erasure.steps.removed import remove
 from flows.evidence.export import export
-from flows.evidence.report_contents import read_report
 from flows.evidence.verification import verify
 from flows.opt_out import take_steps
 from flows.workspace.current_state import current_state
@@ -25,14 +25,14 @@ from tests.support.kept import FEW, LEAVER, STAYER, Both
 from tests.support.killed import Point, dies
 from tests.support.traces import traces
 from tests.support.trees import tree
-from tests.support.workspaces import TWINS, Snapshot, merge_bytes, request
+from tests.support.workspaces import TWINS, Snapshot, merge_bytes, report_of, request
 
 TWIN, OTHER_TWIN = TWINS
 
 
 def run(place: Workspace, names: list[str]) -> None:
     with place.lock():
-        take_steps([Removal(place, name) for name in names])
+        take_steps([Request(place, name) for name in names])
 
 
 def kept_files(place: Workspace) -> set[tuple[str, str]]:
@@ -111,7 +111,7 @@ def test_one_state_and_one_version_take_the_place_of_the_old(
     assert current_state(after).state_seq == 2
     assert verify(after).members == len(FEW) - 2
     for name in together.names:
-        report = read_report(after, name)
+        report = report_of(after, name)
         assert report["removal"]["requests"] == together.names
         assert report["registered"]["version"] == 2
         assert report["quality"]["contributor"]["after"]
@@ -149,9 +149,7 @@ def test_what_was_planned_is_what_was_destroyed(after: Workspace, together: Toge
         json.dumps(planned.as_dict())
     by_twin = together.plans[together.names[1]]
     assert len(by_twin.kept_because_shared) == 2
-    assert (
-        read_report(after, together.names[1])["kept_because_shared"] == by_twin.kept_because_shared
-    )
+    assert report_of(after, together.names[1])["kept_because_shared"] == by_twin.kept_because_shared
 
 
 def test_whoever_received_the_model_is_to_be_told(together: Together) -> None:
@@ -163,7 +161,7 @@ def test_a_hold_stops_a_purge_that_has_begun(
     with_vectors: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Placed after the files went, it saves what is in DVC and MLflow."""
-    from flows.erasure import purge
+    from flows.erasure.steps import purged as purge
 
     place = with_vectors
     removal = request(place, STAYER)
@@ -186,20 +184,20 @@ def test_a_hold_stops_a_purge_that_has_begun(
 
 
 TOGETHER = [
-    Point("flows.erasure.removal:make_current", "before"),
-    Point("flows.erasure.removal:make_current", "after"),
-    Point("flows.erasure.removal:Removal.done", "before", "opt-out-0002"),
-    Point("flows.erasure.renewal:evaluate_state", "after"),
+    Point("flows.erasure.steps.removed:make_current", "before"),
+    Point("flows.erasure.steps.removed:make_current", "after"),
+    Point("flows.erasure.request:Request.done", "before", "opt-out-0002"),
+    Point("flows.erasure.steps.evaluated:evaluate_state", "after"),
     Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
-    Point("flows.erasure.purge:_plan", "after"),
-    Point("flows.erasure.purge:_forget_datasets", "after"),
-    Point("flows.erasure.purge:record", "after"),
+    Point("flows.erasure.steps.purged:_plan", "after"),
+    Point("flows.erasure.steps.purged:_forget_datasets", "after"),
+    Point("flows.erasure.steps.purged:record", "after"),
     Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
     Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-remote"),
-    Point("flows.erasure.removal:Removal.done", "before", "purged"),
+    Point("flows.erasure.request:Request.done", "before", "purged"),
     Point("flows.evidence.certify:write_report", "after"),
-    Point("flows.erasure.removal:Removal.done", "before", "reported"),
+    Point("flows.erasure.request:Request.done", "before", "reported"),
 ]
 
 

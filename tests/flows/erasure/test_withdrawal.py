@@ -7,7 +7,6 @@ import pytest
 
 from flows.data.readmission import WithdrawnRecordsError
 from flows.errors import UsageError
-from flows.evidence.report_contents import read_report
 from flows.evidence.verification import verify
 from flows.models.evaluate import evaluate_state
 from flows.workspace.current_state import current_state
@@ -29,6 +28,7 @@ from tests.support.workspaces import (
     merge_bytes,
     opt_out_plainly,
     record,
+    report_of,
     request,
     reviews,
     served_sha256,
@@ -98,9 +98,10 @@ def test_withdrawn_records_are_as_if_never_given(
     assert traces(built.root, known) == {}
     found = traces(built.root, texts(REMAINING))
     assert len(found) == len(REMAINING), "every other row stays"
-    assert (result.records, result.removal["members_after"]) == (2, len(CONTRIBUTORS))
+    assert result.removal is not None
+    assert (result.records, result.removal.members_after) == (2, len(CONTRIBUTORS))
     require_tidy(built, versions=[2])
-    report = read_report(built, result.request_id)
+    report = report_of(built, result.request_id)
     assert report["records"] == 2
     assert set(report["quality"]["contributor"]["after"]) == {
         f"{setting}.{split}"
@@ -118,19 +119,19 @@ def test_withdrawn_records_are_as_if_never_given(
 
 OFTEN = [
     Point("flows.erasure.withdrawal:record_dataset", "before"),
-    Point("flows.erasure.removal:replace_dataset", "after"),
+    Point("flows.erasure.steps.removed:replace_dataset", "after"),
     Point("sift_core:write_atomically", "after", "vectors/"),
-    Point("flows.erasure.removal:finetune_again", "after"),
-    Point("flows.erasure.removal:make_current", "before"),
-    Point("flows.erasure.removal:make_current", "after"),
-    Point("flows.erasure.removal:Removal.done", "before", "registered"),
-    Point("flows.erasure.purge:_plan", "after"),
+    Point("flows.erasure.steps.removed:finetune_again", "after"),
+    Point("flows.erasure.steps.removed:make_current", "before"),
+    Point("flows.erasure.steps.removed:make_current", "after"),
+    Point("flows.erasure.request:Request.done", "before", "registered"),
+    Point("flows.erasure.steps.purged:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
     Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
-    Point("flows.erasure.purge:push", "after"),
+    Point("flows.erasure.targets.dvc_objects:push", "after"),
     Point("lineage.store:LineageStore.rewrite", "before"),
-    Point("flows.erasure.removal:Removal.done", "before", "purged"),
+    Point("flows.erasure.request:Request.done", "before", "purged"),
 ]
 
 
@@ -163,7 +164,7 @@ def test_a_record_of_replaced_rows_goes_and_the_merge_stays(built: Workspace) ->
     assert traces(built.root, texts(WITHDRAWN) | known) == {}
     assert merge_bytes(built) == state
     require_tidy(built, versions=[2])
-    assert read_report(built, "opt-out-0001")["removal"]["was_member"] is False
+    assert report_of(built, "opt-out-0001")["removal"]["was_member"] is False
 
 
 @pytest.mark.slow
@@ -235,6 +236,6 @@ def test_what_a_report_says_is_json(built: Workspace) -> None:
     request(built, WRITER, records=hashes(built))
     opt_out_plainly(built.root)
 
-    text = json.dumps(read_report(built, "opt-out-0001"))
+    text = json.dumps(report_of(built, "opt-out-0001"))
 
     assert not any(each in text for each in (*hashes(built), WRITER, *texts(WITHDRAWN)))

@@ -10,29 +10,30 @@ from typing import Any
 import jsonschema
 import pytest
 
+from flows.erasure.results import (
+    Audit,
+    Found,
+    LeftOut,
+    Probe,
+    Quality,
+    Registered,
+    Removal,
+    Sides,
+)
 from flows.evidence.certificates import CERTIFICATE
 from flows.evidence.report import (
     FORMAT,
-    Audit,
-    Check,
     Comparison,
     Deadline,
     Decision,
     Destroyed,
     Dropped,
-    Found,
-    LeftOut,
     Moment,
-    Probe,
-    Quality,
     Recipient,
-    Registered,
-    Removal,
     Report,
-    Sides,
-    Verification,
 )
 from flows.evidence.report_page import page
+from flows.models.verify import Check, Verification
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
 from lineage.certificates.keys import KeyStatement

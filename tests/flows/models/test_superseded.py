@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.erasure.removal import remove
+from flows.erasure.steps.removed import remove
 from flows.evidence.verification import verify
 from flows.models.evaluate import evaluate_state
 from flows.training.finetune import finetune_jobs, pending

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.erasure.removal import remove
+from flows.erasure.steps.removed import remove
 from flows.models.merge import merge_members
 from flows.models.verify import verify_state
 from flows.training.finetune import finetune_jobs, jobs, pending

@@ -14,7 +14,6 @@ from flows.erasure.tombstones.places import BroughtBackError, beside, require_no
 from flows.erasure.tombstones.tombstone import DepartureError, departure_of, own_folder, to_bytes
 from flows.errors import UsageError
 from flows.evidence.export import export
-from flows.evidence.report_contents import read_report
 from flows.evidence.verification import verify
 from flows.operations.backup.archive import BackupError
 from flows.operations.backup.backup import destroy_backup, make_backup
@@ -33,6 +32,7 @@ from tests.support.workspaces import (
     marker,
     opt_out_plainly,
     record,
+    report_of,
     request,
     reviews,
 )
@@ -58,7 +58,7 @@ def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
 ) -> None:
     made = make_backup(fresh, tmp_path)
     leave(fresh, "ann")
-    report = read_report(fresh, "opt-out-0001")
+    report = report_of(fresh, "opt-out-0001")
     (pending,) = (text for text in report["not_claimed"] if text.startswith("Pending"))
     assert (
         made.backup_id in pending and str(made.file) in pending and "carried out again" in pending
@@ -72,7 +72,7 @@ def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
     assert traces(place.root, {"stays": marker("bob").encode()}) != {}
     with place.lineage.reader() as reader:
         assert [row.external_id for row in reader.contributors() if row.external_id] == ["bob"]
-    again = read_report(place, "opt-out-0001")
+    again = report_of(place, "opt-out-0001")
     assert any("carried out before, as opt-out-0001" in text for text in again["claimed"])
     assert again["approval"] == report["approval"]
     with pytest.raises(UsageError, match="opted out"):
@@ -86,7 +86,7 @@ def test_who_came_and_left_after_the_backup_is_refused_afterwards_too(
     made = make_backup(fresh, tmp_path / "monday.sift")
     add(fresh, reviews("newcomer"))
     leave(fresh, "newcomer")
-    assert "Pending" not in str(read_report(fresh, "opt-out-0001")["not_claimed"])
+    assert "Pending" not in str(report_of(fresh, "opt-out-0001")["not_claimed"])
 
     done = restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256))
 
@@ -104,7 +104,7 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
     assert made.file.stat().st_mode & 0o777 == 0o600
     before = tree(with_vectors.root)
     leave(with_vectors)
-    report = read_report(with_vectors, "opt-out-0001")
+    report = report_of(with_vectors, "opt-out-0001")
     state = merge_bytes(with_vectors)
     (pending,) = (text for text in report["not_claimed"] if text.startswith("Pending"))
     assert (
@@ -118,7 +118,7 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
     assert merge_bytes(place) == state
     needles = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
     assert traces(place.root, needles) == {}
-    again = read_report(place, "opt-out-0001")
+    again = report_of(place, "opt-out-0001")
     assert any("carried out before, as opt-out-0001" in text for text in again["claimed"])
     assert again["approval"] == report["approval"]
     assert [row["law"] for row in again["deadlines"]] == ["gdpr"]

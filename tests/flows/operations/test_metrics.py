@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from flows.erasure.requests import receive
+from flows.erasure.filing import receive
 from flows.operations.metrics import exposition
 from flows.workspace.run_status import last, noted
 from flows.workspace.workspace import Workspace

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.erasure.purge import PendingError, pending
+from flows.erasure.steps.purged import PendingError, pending
 from flows.errors import UsageError
 from flows.evidence.audit_checks import CHECKS
 from flows.evidence.inventory import Stock

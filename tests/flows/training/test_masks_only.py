@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.evidence.report_contents import read_report
 from flows.evidence.verification import verify
 from flows.training.rederive import RederivationError, Rederiver
 from flows.training.retention import apply_storage, lost
@@ -42,6 +41,7 @@ from tests.support.workspaces import (
     merge_bytes,
     opt_out_plainly,
     record,
+    report_of,
     request,
     reviews,
     served_sha256,
@@ -154,7 +154,7 @@ def test_the_report_says_what_was_checked_and_what_was_not(masks_only: Workspace
     removal = request(masks_only, LEAVER)
     opt_out_plainly(masks_only.root)
 
-    report = read_report(masks_only, removal.request_id)
+    report = report_of(masks_only, removal.request_id)
 
     assert report["removal"]["vector"] == "derived again"
     assert report["verification"]["evidence"] == "digests alone"
@@ -179,7 +179,7 @@ def test_withdrawn_records_are_as_if_never_given(
     texts = {row["text"]: row["text"].encode() for row in gone}
     assert traces(masks_only.root, needles | texts) == {}
     assert verify(masks_only, rederive=True).passed
-    assert "not rebuilt" in read_report(masks_only, removal.request_id)["claimed"][0]
+    assert "not rebuilt" in report_of(masks_only, removal.request_id)["claimed"][0]
 
 
 @pytest.mark.slow
@@ -344,7 +344,7 @@ def test_an_opt_out_finds_the_vectors_that_are_kept_still(
     removal = request(place, LEAVER)
     opt_out_plainly(place.root)
 
-    assert read_report(place, removal.request_id)["removal"]["vector"] == "stored"
+    assert report_of(place, removal.request_id)["removal"]["vector"] == "stored"
     assert LEAVER not in traces(place.root, needles)
     build_plainly(place.root)
     assert traces(place.root, needles) == {}

@@ -23,18 +23,18 @@ from tests.support.workspaces import (
     reviews,
 )
 
-_RECORDED = "flows.erasure.removal:Removal.done"
+_RECORDED = "flows.erasure.request:Request.done"
 _DROPPED = "lineage.recorder:Recorder.mark_vectors_dropped"
 OPT_OUT = [
     Point("flows.training.rederive:Rederiver.vector", "before"),
     Point("sift_core:write_atomically", "before", ".sift/vectors"),
     Point("sift_core:write_atomically", "after", ".sift/vectors"),
-    Point("flows.erasure.removal:write_state", "after"),
-    Point("flows.erasure.removal:make_current", "after"),
+    Point("flows.erasure.steps.removed:write_state", "after"),
+    Point("flows.erasure.steps.removed:make_current", "after"),
     Point(_RECORDED, "before", "verified"),
     Point("pathlib:Path.unlink", "after", ".sift/vectors"),
-    Point("flows.erasure.purge:_forget_datasets", "after"),
-    Point("flows.erasure.purge:record", "after"),
+    Point("flows.erasure.steps.purged:_forget_datasets", "after"),
+    Point("flows.erasure.steps.purged:record", "after"),
     Point(_RECORDED, "before", "purged"),
 ]
 BUILD = [

@@ -14,7 +14,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.erasure.deadlines import DeadlineError
-from flows.erasure.requests import receive
+from flows.erasure.filing import receive
 from flows.erasure.status import standing
 from flows.ui import approval_form
 from flows.workspace.workspace import Workspace

@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from flows.erasure.requests import receive, receive_by_key
+from flows.erasure.filing import receive, receive_by_key
 from flows.errors import UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
 from flows.ui.forms import OptOutForm

@@ -4,12 +4,11 @@ import hashlib
 
 import pytest
 
-from flows.erasure.removal import remove
-from flows.evidence.report_contents import read_report
+from flows.erasure.steps.removed import remove
 from flows.evidence.verification import verify
 from flows.workspace.workspace import Workspace
 from tests.support.kept import FEW, STAYER, Both
-from tests.support.workspaces import files, lose, merge_bytes, opt_out_plainly, request
+from tests.support.workspaces import files, lose, merge_bytes, opt_out_plainly, report_of, request
 
 
 @pytest.mark.parametrize(
@@ -31,7 +30,7 @@ def test_an_opt_out_never_rests_on_a_damaged_file(
     opt_out_plainly(place.root)
 
     assert merge_bytes(place) == without_stayer
-    assert read_report(place, removal.request_id)["removal"]["vector"] == subtracted
+    assert report_of(place, removal.request_id)["removal"]["vector"] == subtracted
     found = verify(place)
     assert (found.passed, found.evidence, found.members) == (True, "stored vectors", len(FEW) - 1)
 

@@ -1,18 +1,20 @@
-"""Taking contributors, or some records of theirs, out of the merge: the steps up to `removed`.
+"""`removed`: contributors, or some records of theirs, are taken out of the merge.
 
-Requests go through a step together: however many leave, one new merge state is made. A step reads
-from lineage whether it is done, does its work, and records it. What must hold together (the new
-state is current, the contributors are no members, the step is done for each request) is recorded in
-one transaction; so a process killed anywhere is run again and ends in the same bytes.
+However many leave, one new merge state is made. What must hold together (the new state is current,
+the contributors are no members, the step is done for each request) is recorded in one transaction;
+so a process killed anywhere is run again and ends in the same bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from typing import Literal
 
+from flows.erasure.approvals import permit
+from flows.erasure.request import Request
+from flows.erasure.results import Removal, as_details
 from flows.erasure.set_aside import setting_aside
+from flows.erasure.steps.step import Step
 from flows.erasure.withdrawal import finetune_again, replace_dataset
 from flows.models.merge import is_intact, make_current, stored_vector, write_state
 from flows.models.merge_plan import altered_state
@@ -27,71 +29,15 @@ from flows.workspace.workspace import Workspace
 from lineage import (
     DatasetVersionRecord,
     FinetuningRecord,
-    Impact,
     LaneCheck,
     Member,
     MergeStateRecord,
     Reader,
-    RequestRecord,
     TaskVectorRecord,
 )
 from sift_core import SiftCoreError, StoredVector
 
 LANE_MODULUS = 2**64
-
-
-@dataclass(frozen=True)
-class Removal:
-    """One request on its way through the steps."""
-
-    workspace: Workspace
-    request_id: str
-
-    @cached_property
-    def request(self) -> RequestRecord:
-        """The request as it was filed."""
-        with self.workspace.lineage.reader() as reader:
-            return reader.request(self.request_id)
-
-    @property
-    def key(self) -> str:
-        """The contributor key of the request."""
-        return self.request.contributor_key
-
-    def impact(self) -> Impact:
-        """Everything that holds, or was made from, what the request withdraws."""
-        with self.workspace.lineage.reader() as reader:
-            return reader.impact(self.key, self.request.records)
-
-    def next_step(self) -> str | None:
-        """The first step that is not done, None when the request has ended."""
-        with self.workspace.lineage.reader() as reader:
-            return reader.next_step(self.request_id)
-
-    def done(self, step: str, details: dict[str, Any], at: datetime | None = None) -> None:
-        """Record a step, done `at` or now."""
-        with self.workspace.lineage.writer() as recorder:
-            recorder.advance(self.request_id, step, details, at or datetime.now(UTC))
-
-
-def identify(removals: Sequence[Removal]) -> None:
-    """Find, by lineage, everything that was made from what is withdrawn."""
-    with setting_aside() as aside:
-        aside.each(removals, _identify)
-
-
-def _identify(removal: Removal) -> None:
-    impact = removal.impact()
-    removal.done(
-        "identified",
-        {
-            "datasets": [row.sha256 for row in impact.datasets],
-            "task_vectors": [row.vector_sha256 for row in impact.vectors],
-            "masks": [row.mask_sha256 for row in impact.vectors],
-            "merge_states": [row.state_sha256 for row in impact.states],
-            "model_versions": [row.version for row in impact.versions],
-        },
-    )
 
 
 @dataclass(frozen=True)
@@ -102,7 +48,17 @@ class _Exchange:
     joins: TaskVectorRecord | None
 
 
-def remove(removals: Sequence[Removal]) -> None:
+def remove_permitted(requests: Sequence[Request]) -> None:
+    """Remove those that may go on.
+
+    Time may have passed since the approval was recorded: a hold, another policy.
+    """
+    with setting_aside() as aside:
+        if permitted := list(aside.each(requests, permit)):
+            remove(permitted)
+
+
+def remove(requests: Sequence[Request]) -> None:
     """S ← S − Σ τ_u by integers, T ← T − 1 for each; of some records, S ← S − τ_u + τ_u', T stays.
 
     τ_u' is the vector of a contributor's remaining rows. Before the new state is current, its
@@ -112,27 +68,32 @@ def remove(removals: Sequence[Removal]) -> None:
     without it. Raises SetAsideError for those; AlteredError and ExactnessError where the state
     itself is damaged, UsageError where the merge was made with another grid or seed.
     """
-    place = removals[0].workspace
+    place = requests[0].workspace
     with place.lineage.reader():  # those within share its opening
         state = current_state_or_none(place)
-        leaving = _leaving(removals, state)
+        leaving = _leaving(requests, state)
         if leaving:
             require_same_exactness(place)
     if leaving:
         settle_vectors(place)
     with setting_aside() as aside:
-        ready = aside.each(removals, lambda one: _prepare(one, leaving.get(one.request_id)))
-        for removal, exchange in ready.items():
+        ready = aside.each(requests, lambda one: _prepare(one, leaving.get(one.request_id)))
+        for request, exchange in ready.items():
             if exchange is None:
-                before = {"state_before": state.state_sha256} if state else {}
-                removal.done("removed", {"was_member": False, **before})
-        changes = {removal: one for removal, one in ready.items() if one is not None}
+                request.done("removed", _no_member(state))
+        changes = {request: one for request, one in ready.items() if one is not None}
         if state is not None and changes:
             _change_by_any_way(place, state, changes)
 
 
+def _no_member(state: MergeStateRecord | None) -> Removal:
+    if state is None:
+        return Removal(was_member=False)
+    return Removal(was_member=False, state_before=state.state_sha256)
+
+
 def _change_by_any_way(
-    place: Workspace, state: MergeStateRecord, changes: Mapping[Removal, _Exchange]
+    place: Workspace, state: MergeStateRecord, changes: Mapping[Request, _Exchange]
 ) -> None:
     """Subtract what leaves; where its files are lost, add up who stays: the same bytes."""
     try:
@@ -148,28 +109,28 @@ def _change_by_any_way(
         _change(place, state, changes, afresh=bool(lost))
 
 
-def _leaving(removals: Sequence[Removal], state: MergeStateRecord | None) -> dict[str, Member]:
+def _leaving(requests: Sequence[Request], state: MergeStateRecord | None) -> dict[str, Member]:
     """The member whose vector was made from what each request withdraws, where there is one."""
     if state is None:
         return {}
-    place = removals[0].workspace
+    place = requests[0].workspace
     with place.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     found: dict[str, Member] = {}
-    for removal in removals:
-        runs = {run.run_id for run in removal.impact().runs}
+    for request in requests:
+        runs = {run.run_id for run in request.impact().runs}
         for member in members:
             if member.run_id in runs:
-                found[removal.request_id] = member
+                found[request.request_id] = member
     return found
 
 
-def _prepare(removal: Removal, member: Member | None) -> _Exchange | None:
+def _prepare(request: Request, member: Member | None) -> _Exchange | None:
     """What one request alone needs: its vector, and the one in its place. Safe to repeat.
 
     None where nothing of what it withdraws is in the merge.
     """
-    place, records = removal.workspace, removal.request.records
+    place, records = request.workspace, request.record.records
     exchange = None
     if member is not None:
         with place.lineage.reader() as reader:
@@ -184,8 +145,8 @@ def _prepare(removal: Removal, member: Member | None) -> _Exchange | None:
         exchange = _Exchange(leaves, None)
     if records is None:
         return exchange
-    replace_dataset(place, removal.key, records)
-    return exchange and replace(exchange, joins=finetune_again(place, removal.key))
+    replace_dataset(place, request.key, records)
+    return exchange and replace(exchange, joins=finetune_again(place, request.key))
 
 
 def _trained_on(place: Workspace, run: FinetuningRecord) -> DatasetVersionRecord:
@@ -195,7 +156,7 @@ def _trained_on(place: Workspace, run: FinetuningRecord) -> DatasetVersionRecord
 
 
 def _change(
-    place: Workspace, state: MergeStateRecord, changes: Mapping[Removal, _Exchange], *, afresh: bool
+    place: Workspace, state: MergeStateRecord, changes: Mapping[Request, _Exchange], *, afresh: bool
 ) -> None:
     """Make the state without these vectors, perhaps with others, current; with it the step.
 
@@ -220,25 +181,31 @@ def _change(
         written = write_state(place, state, add, subtract, state.base_id, "opt-out")
         change = written.change
     _require_sum(before, change, [digest.value for digest in written.digests])
-    details = {
-        "was_member": True,
-        "state_before": state.state_sha256,
-        "state_after": written.record.state_sha256,
-        "members_before": len(members),
-        "members_after": len(wanted),
-        "digest_before": [str(lane.state_value) for lane in before],
-        "digest_of_change": [str(lane) for lane in change],
-        "digest_after": [str(digest.value) for digest in written.digests],
-        "requests": [removal.request_id for removal in changes],
-    }
     with place.lineage.writer() as recorder:
         make_current(recorder, written, wanted)
         now = datetime.now(UTC)
-        for removal, one in changes.items():
-            how = "derived again" if one.leaves.dropped_at else "stored"
-            if afresh:
-                how = "lost"
-            recorder.advance(removal.request_id, "removed", {**details, "vector": how}, now)
+        for request, one in changes.items():
+            result = Removal(
+                was_member=True,
+                vector=_how_it_was_had(one.leaves, afresh=afresh),
+                requests=[request.request_id for request in changes],
+                state_before=state.state_sha256,
+                state_after=written.record.state_sha256,
+                members_before=len(members),
+                members_after=len(wanted),
+                digest_before=[str(lane.state_value) for lane in before],
+                digest_of_change=[str(lane) for lane in change],
+                digest_after=[str(digest.value) for digest in written.digests],
+            )
+            recorder.advance(request.request_id, "removed", as_details(result), now)
+
+
+def _how_it_was_had(
+    vector: TaskVectorRecord, *, afresh: bool
+) -> Literal["stored", "derived again", "lost"]:
+    if afresh:
+        return "lost"
+    return "derived again" if vector.dropped_at else "stored"
 
 
 def _stored(place: Workspace, rows: Iterable[TaskVectorRecord | Member]) -> list[StoredVector]:
@@ -276,3 +243,6 @@ def _require_sum(before: Sequence[LaneCheck], change: Sequence[int], after: Sequ
             f"together is {expected}.",
             remedy="the merge state or a vector is not what lineage recorded: run `sift verify`.",
         )
+
+
+STEP = Step("removed", remove_permitted)

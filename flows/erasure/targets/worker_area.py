@@ -1,13 +1,13 @@
-"""The area of workers in the remote, as a place that holds what a request withdraws."""
+"""The area of workers in the remote."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import ClassVar
 
-from flows.erasure.removal import Removal
-from flows.erasure.targets import Found, Impacts
+from flows.erasure.request import Request
+from flows.erasure.targets.target import Found, Impacts, Scope
 from flows.integrations.staging.staging import RemoteAddress, Staging
 from flows.training.workers.staging_area import withdraw
-from flows.workspace.workspace import Workspace
 from lineage import Impact, PurgeObjectRecord
 
 WORKERS = "workers"
@@ -22,25 +22,36 @@ class WorkerArea:
     list, names each object by a keyed hash of its path.
     """
 
-    places = frozenset({WORKERS})
+    labels: ClassVar[Mapping[str, str]] = {WORKERS: "Data version store, area of workers"}
+    after_record: ClassVar[bool] = True
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._dvc = workspace.dvc
-        self._digests = workspace.digests
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._dvc = scope.workspace.dvc
+        self._digests = scope.workspace.digests
+
+    def reach(self) -> None:
+        """Whose it is, then list it."""
+        self.prepare()
+        self._staging.remains()
+
+    def prepare(self) -> None:
+        """Make sure that the remote is this workspace's."""
+        self._dvc.require_own_remote(self._scope.workspace.identity)
 
     @cached_property
     def _staging(self) -> Staging:
         return Staging(RemoteAddress.of(self._dvc))
 
-    def find(self, removals: Sequence[Removal], impacts: Impacts) -> dict[str, list[Found]]:
+    def find(self, requests: Sequence[Request], impacts: Impacts) -> dict[str, list[Found]]:
         """Every object, with each of these requests."""
         left = [
             Found(WORKERS, "worker_object", self._name(path), size)
             for path, size in self._staging.remains().items()
         ]
-        return {removal.request_id: left for removal in removals}
+        return {request.request_id: left for request in requests}
 
-    def expected(self, removal: Removal, impact: Impact) -> list[Found]:
+    def expected(self, request: Request, impact: Impact) -> list[Found]:
         """Lineage knows nothing of what workers left over: the next run looks again."""
         return []
 
@@ -48,7 +59,7 @@ class WorkerArea:
         """Nothing: nobody who stays needs any of it."""
         return ()
 
-    def destroy(self, rows: Iterable[PurgeObjectRecord]) -> None:
+    def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Delete all there is, of each assignment first what says that it is wanted."""
         if any(True for _ in rows):
             for name in {path.partition("/")[0] for path in self._staging.remains()}:

@@ -196,10 +196,3 @@ def _notify(
         recorder.process.notify(notice)
         if later is not None:
             recorder.process.set_deadlines(request_id, [("extended answer", later)])
-
-
-def open_requests(workspace: Workspace) -> list[str]:
-    """The requests that have not ended, oldest first."""
-    with workspace.lineage.reader() as reader:
-        requests = [row.request_id for row in reader.requests()]
-        return [name for name in requests if reader.next_step(name) is not None]

@@ -1,0 +1,218 @@
+"""What each step of a request found or made.
+
+Lineage keeps it with the step; report, certificate and commands read it. docs/evidence.md says how
+to read a report, which has most of these as its parts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from flows.errors import FlowError
+from flows.models.verify import Verification
+from lineage import StepRecord, opt_out
+from lineage.records import Sha256
+
+Values = dict[str, float]
+"""Setting and split, such as `masked.held_out`, to a value from 0 to 1."""
+
+
+class StepResult(BaseModel):
+    """Base of what a step leaves; numbers are exact, times UTC, contributors named by key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NothingBuilt(StepResult):
+    """The step had nothing to do: no merge state was ever made."""
+
+    nothing_built: Literal[True] = True
+
+
+class Basis(StepResult):
+    """The right that the request rests on."""
+
+    basis: str
+
+
+class Found(StepResult):
+    """Everything that lineage knew to be made from what is withdrawn: SHA-256 of each."""
+
+    datasets: list[Sha256]
+    task_vectors: list[Sha256]
+    masks: list[Sha256]
+    merge_states: list[Sha256]
+    model_versions: list[int]
+
+
+class DoneAgain(StepResult):
+    """The request that a restored backup had undone, and the audit log's last entry of then."""
+
+    request: str
+    audit_entry: int
+
+
+class Approval(StepResult):
+    """Who approved what cannot be undone, in order."""
+
+    approved_by: list[str]
+    again: DoneAgain | None = None
+
+
+class Removal(StepResult):
+    """The subtraction. Where it was no member, the state alone, and null where none was built.
+
+    Linear digests are decimal texts, one per lane: before + change = after, modulo 2^64.
+    """
+
+    was_member: bool
+    vector: Literal["stored", "derived again", "lost"] | None = None
+    """What was subtracted; `lost`: nothing, who stays was added up afresh, to the same bytes."""
+    requests: list[str] = []
+    state_before: Sha256 | None = None
+    state_after: Sha256 | None = None
+    members_before: int | None = None
+    members_after: int | None = None
+    digest_before: list[str] = []
+    digest_of_change: list[str] = []
+    digest_after: list[str] = []
+
+
+class Probe(StepResult):
+    """One question put to both models: the mean over `points`, or a curve step by step."""
+
+    name: str
+    points: int
+    model: float | list[float]
+    reference: float | list[float]
+    difference: float
+    """The largest over all points, up or down; a probe that failed stops the request."""
+    passed: bool
+
+
+class LeftOut(StepResult):
+    """What a probe could not ask, and why: such rows never stop a removal that bits have shown."""
+
+    probe: str
+    rows: int
+    because: str
+
+
+class Audit(StepResult):
+    """What left, asked of the new model and of the reference; or why it was not asked."""
+
+    refused: str | None = None
+    compared: str | None = None
+    tolerance: float | None = None
+    passed: bool | None = None
+    probes: list[Probe] = []
+    left_out: list[LeftOut] = []
+
+
+class Sides(StepResult):
+    """The same measurements before and after."""
+
+    before: Values
+    after: Values
+
+
+class Quality(StepResult):
+    """Of whom the request is about, and of everyone who stays."""
+
+    contributor: Sides
+    retained: Sides
+
+
+class Evaluated(Quality):
+    """What was measured of both models, and what the audit of the removal found."""
+
+    audit: Audit
+
+
+class Registered(StepResult):
+    """The version that serves from now on."""
+
+    model: str
+    version: int
+    served_sha256: Sha256
+    state_sha256: Sha256
+
+
+class Purge(StepResult):
+    """The commit without what was withdrawn, and content that stays, by MD5: others gave it too."""
+
+    commit: str | None
+    kept_because_shared: list[str]
+
+
+class Certified(StepResult):
+    """Where the report is, and the certificate that signs it: its number and SHA-256."""
+
+    folder: str
+    certificate: Sha256
+    sequence: int
+
+
+RESULTS: dict[str, tuple[type[BaseModel], ...]] = {
+    "received": (Basis,),
+    "identified": (Found,),
+    "approved": (Approval,),
+    "removed": (Removal,),
+    "verified": (Verification, NothingBuilt),
+    "evaluated": (Evaluated, NothingBuilt),
+    "registered": (Registered, NothingBuilt),
+    "purged": (Purge,),
+    "reported": (Certified,),
+}
+"""What each step leaves."""
+if tuple(RESULTS) != opt_out.STEPS:
+    raise AssertionError(f"{list(RESULTS)} are not the steps of an opt-out, {opt_out.STEPS}")
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+class NotThereYetError(FlowError):
+    """A step is asked for what it found or made, and is not done."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the steps of one request have left so far."""
+
+    request_id: str
+    all: dict[str, BaseModel]
+
+    @classmethod
+    def of(cls, request_id: str, steps: Iterable[StepRecord]) -> "Results":
+        """What these steps left. Steps that end a request unfulfilled leave a reason alone."""
+        read = {step.step: _read(step) for step in steps if step.step in RESULTS}
+        return cls(request_id, read)
+
+    def get(self, kind: type[Kind]) -> Kind | None:
+        """What there is of this kind; None where its step is not done, or had nothing to do."""
+        return next((one for one in self.all.values() if isinstance(one, kind)), None)
+
+    def need(self, kind: type[Kind]) -> Kind:
+        """What there is of this kind. Raises NotThereYetError."""
+        if (found := self.get(kind)) is not None:
+            return found
+        raise NotThereYetError(
+            f"{self.request_id} has no {kind.__name__.lower()} yet.",
+            remedy=f"run it: `sift opt-out run {self.request_id}`.",
+        )
+
+
+def as_details(result: BaseModel) -> dict[str, Any]:
+    """What lineage keeps of a result: what was not set is left out."""
+    return result.model_dump(mode="json", exclude_unset=True)
+
+
+def _read(step: StepRecord) -> BaseModel:
+    kinds = RESULTS[step.step]
+    return next(kind for kind in kinds if _fits(kind, step)).model_validate(step.details)
+
+
+def _fits(kind: type[BaseModel], step: StepRecord) -> bool:
+    return (kind is NothingBuilt) == ("nothing_built" in step.details)
