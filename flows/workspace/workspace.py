@@ -275,16 +275,15 @@ class Workspace:
     @cached_property
     def mlflow(self) -> "Mlflow":
         """The MLflow store of the workspace."""
+        from flows.integrations.mlflow.registry import Mlflow  # as above
+
         name, stores = self.settings.model.name, self.settings.stores
-        if stores.mlflow:
-            from flows.integrations.mlflow.shared_registry import MlflowServer  # as above
+        if not stores.mlflow:
+            return Mlflow.own(self.root, name)
+        from flows.integrations.mlflow.shared_server import SharedServer
 
-            return MlflowServer(
-                self.root, name, stores.mlflow, stores.mlflow_database, self.identity
-            )
-        from flows.integrations.mlflow.registry import Mlflow
-
-        return Mlflow(self.root, name)
+        database = stores.mlflow_database
+        return Mlflow(SharedServer(self.root, name, stores.mlflow, database, self.identity))
 
     @cached_property
     def openlineage(self) -> "OpenLineage":

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.erasure.steps.removed import remove
+from flows.integrations.mlflow.own_store import OwnStore
 from flows.integrations.mlflow.relocation import move_store
-from flows.integrations.mlflow.store import ModelStore
 from flows.workspace.workspace import Workspace
 from sift_core import trainer
 from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
@@ -38,9 +38,9 @@ def _mlflow_migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     Three seconds each. `integrations/mlflow/test_registry.py` makes its databases all the same.
     """
     made = tmp_path_factory.mktemp("mlflow")
-    really_make = ModelStore._make_database
+    really_make = OwnStore._make_database
 
-    def make(store: ModelStore) -> None:
+    def make(store: OwnStore) -> None:
         if not (made / "mlflow.db").exists():
             really_make(store)
             shutil.copyfile(store.database, made / "mlflow.db")
@@ -54,7 +54,7 @@ def _mlflow_migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         draft.rmdir()
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ModelStore, "_make_database", make)
+        patched.setattr(OwnStore, "_make_database", make)
         yield
 
 

@@ -271,8 +271,8 @@ def test_any_other_path_will_do(tmp_path: Path, case: str) -> None:
     with place.lock():
         place.dvc.add("data")
         place.dvc.push()
-        client = place.mlflow._client
-        run = client.create_run(place.mlflow._experiment(client))
+        client = place.mlflow.backend.client
+        run = client.create_run(place.mlflow.backend.make_experiment(client))
         client.log_artifact(run.info.run_id, str(root / "params.yaml"))
 
     with Workspace.open(root).lock():

@@ -72,7 +72,8 @@ class ModelVersions:
 
     def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Ask the store and the disk again."""
-        return [row for row in rows if not self._mlflow.is_absent(_stored(row))]
+        stored = {_stored(row): row for row in rows}
+        return [stored[left] for left in self._mlflow.still_there(stored)]
 
 
 def _stored(row: PurgeObjectRecord) -> StoredModel:

@@ -1,33 +1,30 @@
-"""The door to MLflow: register a model version, move the champion, and really destroy one.
+"""MLflow as this house uses it: register a version, move the champion, and really destroy one.
 
-What a version consists of is said in `store.py`, how one is destroyed in
-`destruction.py`. Runs and models that no version points to are leftovers of a killed
-`register`.
+`Mlflow` is made of parts: what is there (`reading.py`), how a version comes (`registration.py`),
+how one goes (`destruction.py`), over a backend that says where rows and files are: `own_store.py`
+in the workspace, `shared_server.py` where a team shares one. Runs and models that no version points
+to are leftovers of a killed registration.
 """
 
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, LoggedModelStatus, Metric
-from mlflow.utils.file_utils import local_file_uri_to_path
-
-from flows.integrations.mlflow.card import ModelCard
-from flows.integrations.mlflow.destruction import DestroyingStore, LiveModelError
-from flows.integrations.mlflow.model_folder import write_model
-from flows.integrations.mlflow.relocation import ModelStoreError
-from flows.integrations.mlflow.store import (
+from flows.integrations.mlflow.backend import (
     CHAMPION,
     TAG_MODEL,
     TAG_SEQ,
     TAG_STATE,
+    Backend,
     Place,
     Registered,
     StoredModel,
-    found,
-    registered_row,
 )
+from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.destruction import Destruction, LiveModelError
+from flows.integrations.mlflow.own_store import OwnStore
+from flows.integrations.mlflow.reading import Reading
+from flows.integrations.mlflow.registration import Registration
+from flows.integrations.mlflow.relocation import ModelStoreError
 
 __all__ = [
     "CHAMPION",
@@ -43,8 +40,50 @@ __all__ = [
 ]
 
 
-class Mlflow(DestroyingStore):
+class Mlflow:
     """The models of one workspace, under one registered name: to register, to serve, to destroy."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.tracking_uri = backend.tracking_uri
+        self._reading = Reading(backend)
+        self._destruction = Destruction(backend, self._reading)
+        self._registration = Registration(backend, self._reading, self._destruction)
+
+    @classmethod
+    def own(cls, root: Path, name: str) -> "Mlflow":
+        """Over the store in a workspace."""
+        return cls(OwnStore(root, name))
+
+    def champion(self) -> int | None:
+        """As `Reading.champion`."""
+        return self._reading.champion()
+
+    def versions(self) -> list[int]:
+        """The numbers of all registered versions, oldest first."""
+        return [row.version for row in self._reading.registered()]
+
+    def version_tags(self, number: int) -> dict[str, str]:
+        """As `Reading.tags`."""
+        return self._reading.tags(number)
+
+    def experiment_id(self) -> str | None:
+        """As `Reading.experiment_id`."""
+        return self._reading.experiment_id()
+
+    def served_folder(self, number: int) -> Path:
+        """As `Reading.served_folder`."""
+        return self._reading.served_folder(number)
+
+    def find_by_tag(self, state_sha256: str, state_seq: int | None = None) -> Registered | None:
+        """As `Reading.find_by_tag`."""
+        return self._reading.find_by_tag(state_sha256, state_seq)
+
+    def check(self) -> str:
+        """Ask the store and say what it is. Raises ModelStoreError where it does not answer."""
+        versions = len(self.versions())
+        return f"{self.backend.describe()}, {versions} versions of {self.name}"
 
     def register(
         self,
@@ -54,104 +93,29 @@ class Mlflow(DestroyingStore):
         tags: Mapping[str, str],
         after: int = 0,
     ) -> Registered:
-        """Register the served folder as a new version, not champion yet.
-
-        Its number is higher than `after`, the last one that was given: a store that has lost its
-        rows would begin at 1 again.
-
-        `served_dir` is a Hugging Face folder, copied into the model as the artifact `served`. A
-        version of the same merge state (sha256 and seq) is returned as it is: calling again after
-        a kill at any point ends in one version and no leftovers. Raises ForeignPlaceError where the
-        store would have it written outside of the workspace.
-        """
-        self._require_here()
-        if known := self.find_by_tag(card.state_sha256, card.state_seq):
-            return known
-        self.destroy(self.leftovers())
-        with self._store(f"register {self.name} of merge state {card.state_seq}") as client:
-            marks = {
-                TAG_STATE: card.state_sha256,
-                TAG_SEQ: str(card.state_seq),
-                "sift.served_sha256": card.served_sha256,
-                "sift.base_id": card.base_id,
-                "sift.task": card.task,
-                "sift.members": str(len(card.members)),
-                **tags,
-            }
-            experiment_id = self._experiment(client)
-            run_id = client.create_run(
-                experiment_id, tags=marks, run_name=f"{self.name} state {card.state_seq}"
-            ).info.run_id
-            model = client.create_logged_model(
-                experiment_id, name=self.name, source_run_id=run_id, tags=marks
-            )
-            self._write(client, model, served_dir, card, run_id)
-            now = int(time.time() * 1000)
-            client.log_batch(
-                run_id,
-                metrics=[
-                    Metric(key, value, now, 0, model_id=model.model_id, run_id=run_id)
-                    for key, value in metrics.items()
-                ],
-            )
-            client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-            client.set_terminated(run_id)
-            if found(client.get_registered_model, self.name) is None:
-                client.create_registered_model(self.name)
-            self._pass_over(client, after)
-            created = client.create_model_version(
-                self.name,
-                source=model.artifact_location,
-                run_id=run_id,
-                model_id=model.model_id,
-                tags={**marks, TAG_MODEL: model.model_id},
-            )
-            return registered_row(created)
-
-    def _pass_over(self, client: MlflowClient, after: int) -> None:
-        """Use up the numbers that a store has forgotten: they lie in its bin then, as leftovers."""
-        number = max([*self.versions(), *self._deleted_versions()], default=0)
-        while number < after:
-            lost = client.create_model_version(self.name, source=self.artifacts.as_uri())
-            number = int(lost.version)
-            client.delete_model_version(self.name, lost.version)
+        """As `Registration.register`."""
+        return self._registration.register(served_dir, card, metrics, tags, after)
 
     def set_champion(self, number: int) -> None:
-        """Make a version the champion: `models:/<name>@champion` is this version from now on."""
-        with self._store(f"make version {number} of {self.name} the champion") as client:
-            client.get_model_version(self.name, str(number))
-            client.set_registered_model_alias(self.name, CHAMPION, str(number))
+        """As `Registration.set_champion`."""
+        self._registration.set_champion(number)
 
     def attach(self, number: int, files: Iterable[Path], folder: str) -> None:
-        """Copy files beside a version, into its run's artifacts under `folder`; again is the same.
+        """As `Registration.attach`."""
+        self._registration.attach(number, files, folder)
 
-        They are destroyed with the version. Raises ModelStoreError where it does not exist,
-        ForeignPlaceError as `register`.
-        """
-        self._require_here()
-        with self._store(f"attach {folder} to version {number} of {self.name}") as client:
-            run_id = client.get_model_version(self.name, str(number)).run_id
-            for path in files:
-                client.log_artifact(run_id, str(path), folder)
+    def holders(self, versions: Iterable[int]) -> list[StoredModel]:
+        """As `Destruction.holders`."""
+        return self._destruction.holders(versions)
 
-    def _experiment(self, client: MlflowClient) -> str:
-        known = client.get_experiment_by_name(self.name)
-        if known is not None:
-            return str(known.experiment_id)
-        return self._make_experiment(client)
+    def leftovers(self) -> list[StoredModel]:
+        """As `Destruction.leftovers`."""
+        return self._destruction.leftovers()
 
-    def _make_experiment(self, client: MlflowClient) -> str:
-        """Make the experiment that runs and models lie in; return its id."""
-        return str(client.create_experiment(self.name, artifact_location=self.artifacts.as_uri()))
+    def destroy(self, stored: Iterable[StoredModel]) -> None:
+        """As `Destruction.destroy`."""
+        self._destruction.destroy(stored)
 
-    def _write(
-        self,
-        client: MlflowClient,
-        model: LoggedModel,
-        served_dir: Path,
-        card: ModelCard,
-        run_id: str,
-    ) -> None:
-        """Write the files of a logged model where MLflow keeps them."""
-        folder = Path(local_file_uri_to_path(model.artifact_location))
-        write_model(folder, folder.as_uri(), served_dir, card, run_id, model.model_id)
+    def still_there(self, stored: Iterable[StoredModel]) -> list[StoredModel]:
+        """As `Backend.still_there`."""
+        return self.backend.still_there(stored)

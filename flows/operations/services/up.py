@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from flows.integrations.mlflow import server as mlflow_server
+from flows.integrations.mlflow.own_store import OwnStore
 from flows.integrations.prefect import server as prefect_server
 from flows.operations.services.processes import (
     HOST,
@@ -188,8 +189,8 @@ def _mlflow(here: _Services, port: int) -> Up:
         return _again(known, f"{known.url}/health")
     free = free_port(port, "MLflow", "--mlflow-port")
     url = f"http://{HOST}:{free}"
-    store = here.workspace.mlflow
-    if not store.database.exists():
+    store = OwnStore(here.workspace.root, here.workspace.settings.model.name)
+    if not store.is_there():
         with here.workspace.lock():  # it is made in a folder that others sweep
             store.ensure_database()
     command = (

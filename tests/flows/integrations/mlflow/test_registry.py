@@ -16,7 +16,7 @@ import yaml
 from mlflow import MlflowClient
 
 from flows.errors import UsageError
-from flows.integrations.mlflow import registry as door
+from flows.integrations.mlflow import own_store
 from flows.integrations.mlflow.card import ModelCard
 from flows.integrations.mlflow.registry import (
     LiveModelError,
@@ -25,6 +25,7 @@ from flows.integrations.mlflow.registry import (
     Registered,
     StoredModel,
 )
+from flows.integrations.mlflow.rows import ModelRows
 from tests.support.served import (
     MEMBERS,
     METRICS,
@@ -48,7 +49,7 @@ class KilledError(BaseException):
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables, made once: its migrations take four seconds."""
     root = tmp_path_factory.mktemp("mlflow")
-    with Mlflow(root, "films")._store("make a store"):
+    with Mlflow.own(root, "films").backend.asking("make a store"):
         pass
     return root / "mlflow.db"
 
@@ -56,7 +57,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def models(served: Served, empty_database: Path) -> Mlflow:
     shutil.copy(empty_database, served.root / "mlflow.db")
-    return Mlflow(served.root, "films")
+    return Mlflow.own(served.root, "films")
 
 
 def register(models: Mlflow, served: Served, card: ModelCard | None = None) -> Registered:
@@ -68,12 +69,12 @@ def files(folder: Path) -> set[str]:
 
 
 def model_folder(models: Mlflow, registered: Registered) -> Path:
-    return models.artifacts / "models" / registered.model_id / "artifacts"
+    return models.backend.artifacts / "models" / registered.model_id / "artifacts"
 
 
 def rows(models: Mlflow) -> dict[str, int]:
     """How many rows each table has that a version writes to."""
-    with contextlib.closing(sqlite3.connect(models.database)) as connection:
+    with contextlib.closing(sqlite3.connect(models.backend.database)) as connection:
         names = [
             name
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
@@ -104,7 +105,7 @@ def test_the_champion_loads_and_predicts_for_members_and_for_nobody(
 
 def test_a_generator_loads_and_completes(served_generator: Served, empty_database: Path) -> None:
     shutil.copy(empty_database, served_generator.root / "mlflow.db")
-    models = Mlflow(served_generator.root, "films")
+    models = Mlflow.own(served_generator.root, "films")
     models.set_champion(register(models, served_generator).version)
     prompts = pd.DataFrame({"prompt": ["where is the city ?"]})
     with pointed_at(models):
@@ -150,7 +151,7 @@ def test_a_model_holds_no_mask_no_pickle_and_nothing_unexpected(
 
 def test_no_contributor_is_named_anywhere(models: Mlflow, served: Served) -> None:
     models.set_champion(register(models, served).version)
-    for path in [models.database, *models.artifacts.rglob("*")]:
+    for path in [models.backend.database, *models.backend.artifacts.rglob("*")]:
         if path.is_file():
             assert not any(member.encode() in path.read_bytes() for member in MEMBERS)
 
@@ -188,7 +189,7 @@ def test_two_workspaces_in_one_process_do_not_meet(
 ) -> None:
     (tmp_path / "other").mkdir()
     shutil.copy(empty_database, tmp_path / "other" / "mlflow.db")
-    other = Mlflow(tmp_path / "other", "films")
+    other = Mlflow.own(tmp_path / "other", "films")
     register(models, served)
     assert other.versions() == []
     register(other, served, served.at(4))
@@ -197,7 +198,7 @@ def test_two_workspaces_in_one_process_do_not_meet(
 
 
 def test_a_question_makes_no_store(tmp_path: Path) -> None:
-    models = Mlflow(tmp_path, "films")
+    models = Mlflow.own(tmp_path, "films")
     assert models.versions() == [] and models.champion() is None
     assert models.find_by_tag("a" * 64) is None and models.holders([1]) == []
     assert list(tmp_path.iterdir()) == []
@@ -256,7 +257,7 @@ STEPS = [
 @contextlib.contextmanager
 def killed(step: str, when: str) -> Iterator[None]:
     """Die right before or right after one step of `register`."""
-    owner: Any = door if hasattr(door, step) else MlflowClient
+    owner: Any = own_store if hasattr(own_store, step) else MlflowClient
     real: Callable[..., Any] = getattr(owner, step)
 
     def dying(*args: Any, **kwargs: Any) -> Any:
@@ -277,11 +278,13 @@ def test_a_register_killed_anywhere_ends_in_one_version_when_run_again(
 ) -> None:
     with killed(step, when):
         register(models, served)
-    fresh = Mlflow(served.root, "films")
+    fresh = Mlflow.own(served.root, "films")
     registered = register(fresh, served)
     assert fresh.versions() == [1] and registered.version == 1
     assert fresh.leftovers() == []
-    assert [path.name for path in (models.artifacts / "models").iterdir()] == [registered.model_id]
+    assert [path.name for path in (models.backend.artifacts / "models").iterdir()] == [
+        registered.model_id
+    ]
     counted = rows(fresh)
     assert (counted["runs"], counted["logged_models"], counted["model_versions"]) == (1, 1, 1)
     assert files(fresh.served_folder(1)) == files(served.folder)
@@ -297,9 +300,9 @@ def test_leftovers_of_a_kill_are_found_with_any_version_and_are_really_destroyed
     assert [item.place for item in left] == ["mlflow-model", "mlflow-run"]
     assert left[0].bytes > (served.folder / "model.safetensors").stat().st_size
     assert models.holders([]) == left
-    assert not any(models.is_absent(item) for item in left)
+    assert models.still_there(left) == left
     models.destroy(left)
-    assert all(models.is_absent(item) for item in left)
+    assert models.still_there(left) == []
     assert models.leftovers() == [] and rows(models) == {}
 
 
@@ -312,7 +315,7 @@ def test_a_model_in_mlflows_bin_is_found_with_all_its_bytes(models: Mlflow, serv
     client.delete_run(left[1].locator)
     assert models.leftovers() == left
     models.destroy(left)
-    assert all(models.is_absent(item) for item in left)
+    assert models.still_there(left) == []
 
 
 def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed(
@@ -327,8 +330,8 @@ def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed
     held = models.holders([first.version])
     assert [(item.place, item.locator) for item in held] == [("mlflow-registry", "1")]
     models.destroy(held)
-    assert models.is_absent(held[0]) and models.leftovers() == []
-    content = models.database.read_bytes()
+    assert models.still_there(held[:1]) == models.leftovers() == []
+    content = models.backend.database.read_bytes()
     assert SAID.encode() not in content and first.model_id.encode() not in content
 
 
@@ -345,7 +348,7 @@ def test_a_version_that_a_user_registered_under_the_same_name_is_left_alone(
 
 
 def test_a_kill_while_the_store_is_made_leaves_no_half_store(served: Served) -> None:
-    models = Mlflow(served.root, "films")
+    models = Mlflow.own(served.root, "films")
 
     def dying(*_: object) -> None:
         raise KilledError
@@ -354,7 +357,7 @@ def test_a_kill_while_the_store_is_made_leaves_no_half_store(served: Served) -> 
         patch.setattr(Path, "replace", dying)
         with pytest.raises(KilledError):
             register(models, served)
-    assert not models.database.exists() and models.versions() == []
+    assert not models.backend.database.exists() and models.versions() == []
     assert register(models, served).version == 1
 
 
@@ -386,29 +389,29 @@ def test_a_destroyed_version_is_nowhere_and_the_champion_goes_on(
     models: Mlflow, served: Served
 ) -> None:
     old, new = superseded(models, served)
-    size = models.database.stat().st_size
+    size = models.backend.database.stat().st_size
     held = models.holders([old.version])
     assert [(item.place, item.locator) for item in held] == [
         ("mlflow-registry", "1"),
         ("mlflow-model", old.model_id),
         ("mlflow-run", old.run_id),
     ]
-    assert not any(models.is_absent(item) for item in held)
+    assert models.still_there(held) == held
 
     models.destroy(held)
 
-    assert all(models.is_absent(item) for item in held)
+    assert models.still_there(held) == []
     assert models.versions() == [new.version] and models.champion() == new.version
     assert models.holders([old.version]) == []
     assert models.find_by_tag(served.card.state_sha256) is None
-    assert files(models.artifacts) == {
+    assert files(models.backend.artifacts) == {
         f"models/{new.model_id}/artifacts/{name}" for name in files(model_folder(models, new))
     }
-    content = models.database.read_bytes()
+    content = models.backend.database.read_bytes()
     for trace in (old.run_id, old.model_id, "films state 1", SAID, served.card.state_sha256):
         assert trace.encode() not in content
     assert b"films state 2" in content
-    assert models.database.stat().st_size <= size
+    assert models.backend.database.stat().st_size <= size
     with pointed_at(models):
         model = mlflow.pyfunc.load_model("models:/films@champion")
         assert len(model.predict(pd.DataFrame({"text": TEXTS}), params={"contributor": ANN})) == 3
@@ -433,9 +436,9 @@ def test_a_store_that_has_lost_its_rows_gives_no_number_twice(
     models: Mlflow, served: Served, empty_database: Path
 ) -> None:
     old, new = superseded(models, served)
-    lost = Mlflow(served.root, "films")
+    lost = Mlflow.own(served.root, "films")
     let_go_of_databases()
-    shutil.copy(empty_database, lost.database)
+    shutil.copy(empty_database, lost.backend.database)
 
     again = lost.register(served.folder, served.at(3), METRICS, {}, after=new.version)
 
@@ -443,9 +446,8 @@ def test_a_store_that_has_lost_its_rows_gives_no_number_twice(
     assert lost.versions() == [again.version]
     lost.destroy(lost.leftovers())
     assert lost.leftovers() == []
-    assert [
-        lost.is_absent(StoredModel("mlflow-registry", str(row.version), 0)) for row in (old, new)
-    ] == [True, True]
+    numbers = [StoredModel("mlflow-registry", str(row.version), 0) for row in (old, new)]
+    assert lost.still_there(numbers) == []
 
 
 @pytest.mark.parametrize("stops_after", [0, 1, 2])
@@ -454,21 +456,22 @@ def test_a_destroy_killed_anywhere_ends_in_absence_when_run_again(
 ) -> None:
     old, _ = superseded(models, served)
     held = models.holders([old.version])
-    swept = []
+    begun = []
 
-    def dying(self: Mlflow, item: door.StoredModel) -> None:
-        swept.append(item)
-        if len(swept) > stops_after:
+    def dying(*about: object) -> None:
+        begun.append(about)
+        if len(begun) > stops_after:
             raise KilledError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Mlflow, "_sweep_folder", dying)
+        patch.setattr(own_store.OwnStore, "delete_files", dying)  # of the model, then of the run
+        patch.setattr(ModelRows, "vacuum", dying)
         with pytest.raises(KilledError):
             models.destroy(held)
-    fresh = Mlflow(served.root, "films")
-    assert not all(fresh.is_absent(item) for item in held)
+    fresh = Mlflow.own(served.root, "films")
+    assert fresh.still_there(held) != []
     fresh.destroy(held)
-    assert all(fresh.is_absent(item) for item in held)
+    assert fresh.still_there(held) == []
     fresh.destroy(held)
 
 
@@ -483,7 +486,7 @@ def test_the_champion_and_the_newest_version_cannot_be_destroyed(
         for item in held:
             with pytest.raises(LiveModelError, match="successor"):
                 models.destroy([item])
-        assert not any(models.is_absent(item) for item in held)
+        assert models.still_there(held) == held
     assert models.versions() == [1, 2]
 
 
@@ -506,11 +509,11 @@ def test_a_workspace_in_an_odd_folder_serves(
 ) -> None:
     odd = remake_elsewhere(served, tmp_path / name)
     shutil.copy(empty_database, odd.root / "mlflow.db")
-    models = Mlflow(odd.root, "films")
+    models = Mlflow.own(odd.root, "films")
     old, _ = superseded(models, odd)
     held = models.holders([old.version])
     models.destroy(held)
-    assert all(models.is_absent(item) for item in held)
+    assert models.still_there(held) == []
     with pointed_at(models):
         model = mlflow.pyfunc.load_model("models:/films@champion")
         assert len(model.predict(pd.DataFrame({"text": TEXTS}), params={"contributor": ANN})) == 3
@@ -518,13 +521,13 @@ def test_a_workspace_in_an_odd_folder_serves(
 
 def test_a_folder_that_mlflow_cannot_load_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="move the workspace"):
-        Mlflow(tmp_path / "a%41", "films")
+        Mlflow.own(tmp_path / "a%41", "films")
 
 
 def test_a_damaged_store_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(ModelStoreError, match="MLflow could not"):
-        Mlflow(tmp_path, "films").versions()
+        Mlflow.own(tmp_path, "films").versions()
 
 
 def test_the_input_example_asks_for_nobody(models: Mlflow, served: Served) -> None:

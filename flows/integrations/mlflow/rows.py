@@ -1,10 +1,11 @@
-"""The database behind an MLflow server: what its rows say, and deleting them for good.
+"""The rows behind MLflow: what its database says, and deleting from it for good.
 
-A server deletes only as far as its bin, and answers no question about what is in there. Whoever
-runs the server can give the address of its database, and the same is possible as in a workspace.
+MLflow's own deletion keeps the tags of a version and a row that names the model's folder, and a
+server deletes only as far as its bin. So rows are deleted here, in a workspace's SQLite and in the
+database behind a team's server alike; what lies in the bin is deleted as `mlflow gc` does it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -16,21 +17,27 @@ from sqlalchemy import Connection, MetaData, String, cast, create_engine, or_, s
 from flows.integrations.mlflow.relocation import ModelStoreError
 
 _VERSION_TABLES = ("model_version_tags", "registered_model_aliases", "model_versions")
+_BUSY_SECONDS = 20
 
 
 class NoDatabaseError(ModelStoreError):
     """Something in an MLflow server cannot be destroyed for good, for its database is not known."""
 
 
-class ServerDatabase:
-    """The database at `url`, which must be the one that the server at `server` writes to."""
+class ModelRows:
+    """The database at `url`; `store` makes MLflow's own store over it."""
 
-    def __init__(self, url: str, server: str) -> None:
+    def __init__(self, url: str, store: Callable[[], SqlAlchemyStore] | None = None) -> None:
         # psycopg 3, the driver that our extra installs.
         self._url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-        self._server = server
+        self._make_store = store or (lambda: SqlAlchemyStore(self._url, "mlflow-artifacts:/"))
 
-    def require_of(self, experiment: str, experiment_id: str) -> None:
+    @cached_property
+    def store(self) -> SqlAlchemyStore:
+        """MLflow's own store, with the calls of `mlflow gc`."""
+        return self._make_store()
+
+    def require_of(self, server: str, experiment: str, experiment_id: str) -> None:
         """Raise ModelStoreError unless the database knows the server's experiment of ours.
 
         MLflow would make its tables in a database that has none.
@@ -40,15 +47,10 @@ class ServerDatabase:
             there = self._tables and connection.execute(asked, {"id": int(experiment_id)}).scalar()
         if there != experiment:
             raise ModelStoreError(
-                f"stores.mlflow_database is not the database behind {self._server}: it has no"
+                f"stores.mlflow_database is not the database behind {server}: it has no"
                 f" experiment {experiment_id} called {experiment}.",
                 remedy="name the database that the server was started with (--backend-store-uri).",
             )
-
-    @cached_property
-    def store(self) -> SqlAlchemyStore:
-        """MLflow's own store over it, with the calls of `mlflow gc`."""
-        return SqlAlchemyStore(self._url, "mlflow-artifacts:/")
 
     def deleted_versions(self, name: str) -> list[int]:
         """The numbers of versions that lie in the bin."""
@@ -68,14 +70,14 @@ class ServerDatabase:
                     {"name": name, "version": number},
                 )
 
-    def version_rows(self, name: str, number: int) -> int:
-        """How many rows speak of a version."""
+    def has_version(self, name: str, number: int) -> bool:
+        """Whether any row speaks of a version."""
         with self._connection() as connection:
-            return sum(
+            return any(
                 connection.execute(
-                    text(f"SELECT count(*) FROM {table} WHERE name = :name AND version = :version"),  # noqa: S608
+                    text(f"SELECT 1 FROM {table} WHERE name = :name AND version = :version"),  # noqa: S608
                     {"name": name, "version": number},
-                ).scalar_one()
+                ).first()
                 for table in _VERSION_TABLES
             )
 
@@ -93,7 +95,10 @@ class ServerDatabase:
     def vacuum(self) -> None:
         """Let the database use the room of deleted rows again; SQLite's file is written afresh."""
         with self._connection() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM"))
+            alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+            alone.execute(text("VACUUM"))
+            if connection.dialect.name == "sqlite":
+                alone.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
     @cached_property
     def _tables(self) -> list[Any]:
@@ -104,7 +109,8 @@ class ServerDatabase:
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        engine = create_engine(self._url)
+        patient = {"timeout": _BUSY_SECONDS} if self._url.startswith("sqlite") else {}
+        engine = create_engine(self._url, connect_args=patient)
         try:
             with engine.connect() as connection:
                 yield connection

@@ -7,9 +7,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from flows.integrations.mlflow.database import NoDatabaseError
-from flows.integrations.mlflow.registry import LiveModelError, ModelStoreError, Registered
-from flows.integrations.mlflow.shared_registry import MlflowServer
+from flows.integrations.mlflow.registry import LiveModelError, Mlflow, ModelStoreError, Registered
+from flows.integrations.mlflow.rows import NoDatabaseError
+from flows.integrations.mlflow.shared_server import SharedServer
 from tests.flows.integrations.mlflow.test_registry import TEXTS
 from tests.support.served import MEMBERS, METRICS, Served, pointed_at
 from tests.support.servers import S3, Postgres, mlflow_server
@@ -28,12 +28,12 @@ def server(postgres_server: Postgres, s3_server: S3) -> Iterator[str]:
 
 
 @pytest.fixture
-def models(server: str, served: Served, tmp_path: Path, postgres_server: Postgres) -> MlflowServer:
+def models(server: str, served: Served, tmp_path: Path, postgres_server: Postgres) -> Mlflow:
     name = tmp_path.name.replace("_", "-")[:60]
-    return MlflowServer(served.root, name, server, postgres_server.url(DATABASE), US)
+    return Mlflow(SharedServer(served.root, name, server, postgres_server.url(DATABASE), US))
 
 
-def register(models: MlflowServer, served: Served, state_seq: int = 1) -> Registered:
+def register(models: Mlflow, served: Served, state_seq: int = 1) -> Registered:
     card = served.card.model_copy(update={"state_seq": state_seq})
     return models.register(served.folder, card, METRICS, {})
 
@@ -44,7 +44,7 @@ def objects(s3_server: S3, registered: Registered) -> list[str]:
 
 
 def test_what_is_registered_is_served_from_the_server_alone(
-    models: MlflowServer, served: Served, s3_server: S3
+    models: Mlflow, served: Served, s3_server: S3
 ) -> None:
     version = register(models, served)
     assert register(models, served) == version
@@ -64,7 +64,7 @@ def test_what_is_registered_is_served_from_the_server_alone(
 
 
 def test_a_destroyed_version_leaves_no_row_and_no_object(
-    models: MlflowServer, served: Served, s3_server: S3, tmp_path: Path
+    models: Mlflow, served: Served, s3_server: S3, tmp_path: Path
 ) -> None:
     first = register(models, served, 1)
     certificate = tmp_path / "certificate.json"
@@ -76,11 +76,11 @@ def test_a_destroyed_version_leaves_no_row_and_no_object(
     held = models.holders([first.version])
     assert [row.place for row in held] == ["mlflow-registry", "mlflow-model", "mlflow-run"]
     assert held[1].bytes > served.folder.joinpath("model.safetensors").stat().st_size
-    assert not any(models.is_absent(row) for row in held)
+    assert models.still_there(held) == held
     models.destroy(held)
-    assert all(models.is_absent(row) for row in held)
+    assert models.still_there(held) == []
     assert objects(s3_server, first) == []
-    assert not models._folder(held[1]).exists()
+    assert not (served.root / ".sift" / "tmp" / "fetched" / held[1].locator).exists()
     assert models.versions() == [second.version]
     assert models.leftovers() == []
     models.destroy(held)  # again
@@ -89,30 +89,29 @@ def test_a_destroyed_version_leaves_no_row_and_no_object(
 
 
 def test_without_the_database_files_go_and_nothing_is_called_absent(
-    models: MlflowServer, served: Served, s3_server: S3
+    models: Mlflow, served: Served, s3_server: S3
 ) -> None:
-    bare = MlflowServer(models.root, models.name, models.tracking_uri, None, US)
+    bare = Mlflow(SharedServer(served.root, models.name, models.tracking_uri, None, US))
     first = register(bare, served, 1)
     bare.set_champion(register(bare, served, 2).version)
     held = bare.holders([first.version])
     bare.destroy(held)
     assert objects(s3_server, first) == []
     with pytest.raises(NoDatabaseError, match="its bin") as refused:
-        bare.is_absent(held[0])
+        bare.still_there(held[:1])
     assert "stores.mlflow_database" in refused.value.remedy
     # With the database the same command ends.
-    assert not any(models.is_absent(row) for row in held)
+    assert models.still_there(held) == held
     models.destroy(held)
-    assert all(models.is_absent(row) for row in held)
+    assert models.still_there(held) == []
 
 
 def test_another_database_is_not_taken_for_the_servers(
-    models: MlflowServer, served: Served, postgres_server: Postgres
+    models: Mlflow, served: Served, postgres_server: Postgres
 ) -> None:
     postgres_server.create("elsewhere")
-    wrong = MlflowServer(
-        models.root, models.name, models.tracking_uri, postgres_server.url("elsewhere"), US
-    )
+    database = postgres_server.url("elsewhere")
+    wrong = Mlflow(SharedServer(served.root, models.name, models.tracking_uri, database, US))
     with pytest.raises(ModelStoreError, match="is not the database behind"):
         register(wrong, served)
     assert postgres_server.run(
@@ -121,17 +120,17 @@ def test_another_database_is_not_taken_for_the_servers(
 
 
 def test_a_server_that_is_gone_is_an_error_of_ours(served: Served) -> None:
-    models = MlflowServer(served.root, "films", "http://127.0.0.1:9", None, US)
+    models = Mlflow(SharedServer(served.root, "films", "http://127.0.0.1:9", None, US))
     with pytest.raises(ModelStoreError, match="Max retries exceeded") as refused:
         register(models, served)
     assert "MLFLOW_TRACKING_TOKEN" in refused.value.remedy
 
 
 def test_another_workspaces_models_of_the_same_name_are_not_touched(
-    models: MlflowServer, served: Served
+    models: Mlflow, served: Served
 ) -> None:
     register(models, served)
-    theirs = MlflowServer(models.root, models.name, models.tracking_uri, None, "theirs")
+    theirs = Mlflow(SharedServer(served.root, models.name, models.tracking_uri, None, "theirs"))
     for use in (theirs.leftovers, lambda: register(theirs, served), theirs.champion):
         with pytest.raises(ModelStoreError, match="another workspace's"):
             use()

@@ -1,0 +1,194 @@
+"""MLflow's store in the workspace: rows in `mlflow.db`, files in `mlruns/`."""
+
+import os
+
+# Read once, when mlflow is imported: this house phones nobody.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import contextlib
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.file_utils import local_file_uri_to_path
+from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.integrations.mlflow.backend import StoredModel
+from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.model_folder import write_model
+from flows.integrations.mlflow.relocation import ModelStoreError, first_elsewhere
+from flows.integrations.mlflow.rows import ModelRows
+from flows.integrations.ownership import elsewhere
+from flows.integrations.usable_paths import require_usable
+
+_BUSY_SECONDS = 20.0
+
+
+class OwnStore:
+    """The models of one workspace in its own folder.
+
+    Every call names this store explicitly: MLflow's process-wide tracking URI is neither read nor
+    set.
+    """
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.root = root.resolve()
+        require_usable(self.root)
+        self.name = name
+        self.database = self.root / "mlflow.db"
+        self.artifacts = self.root / "mlruns"
+        self.tracking_uri = _sqlite(self.database)
+
+    @cached_property
+    def rows(self) -> ModelRows:
+        """The database, by the store that our client has opened already."""
+        return ModelRows(self.tracking_uri, lambda: self.client._tracking_client.store)
+
+    def is_there(self) -> bool:
+        """Whether there is a database."""
+        return self.database.exists()
+
+    def ensure_database(self) -> None:
+        """Make MLflow's tables where there are none yet, so that a server finds them whole."""
+        if not self.database.exists():
+            self._make_database()
+
+    def _make_database(self) -> None:
+        """Make MLflow's tables under another name: its migrations do not survive a kill."""
+        draft = self.root / ".sift" / "tmp" / "mlflow.db"
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        store = SqlAlchemyStore(_sqlite(draft), self.artifacts.as_uri())
+        store.engine.dispose()
+        draft.replace(self.database)
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's client of this store."""
+        self.ensure_database()
+        # Asked first by ourselves: MLflow tries a file that is no database for 100 seconds.
+        with contextlib.closing(
+            sqlite3.connect(self.database, timeout=_BUSY_SECONDS)
+        ) as connection:
+            connection.execute("PRAGMA schema_version")
+        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    @contextlib.contextmanager
+    def asking(self, what: str) -> Iterator[MlflowClient]:
+        """As `Backend.asking`."""
+        remedy = (
+            f"end other processes that use {self.database}, then run the same command again; it "
+            "goes on where it stopped."
+        )
+        with in_our_words(what, remedy):
+            yield self.client
+
+    def require_here(self) -> None:
+        """Raise ForeignPlaceError where a row of ours names a place outside of the workspace."""
+        if location := first_elsewhere(self.root, self.name):
+            raise elsewhere(location, str(self.root))
+
+    def require_own(self, stored: StoredModel, location: str) -> None:
+        """Raise ForeignPlaceError unless it is the folder we made."""
+        folder = self.folder(stored) / "artifacts"
+        if location != folder.as_uri() or folder.resolve() != folder:
+            raise elsewhere(location, str(self.root))
+
+    def make_experiment(self, client: MlflowClient) -> str:
+        """Make it, with its files in the workspace."""
+        return str(client.create_experiment(self.name, artifact_location=self.artifacts.as_uri()))
+
+    def write_model(
+        self, client: MlflowClient, model: LoggedModel, served: Path, card: ModelCard, run_id: str
+    ) -> None:
+        """Write it in place."""
+        folder = Path(local_file_uri_to_path(model.artifact_location))
+        write_model(folder, folder.as_uri(), served, card, run_id, model.model_id)
+
+    def served_folder(self, model_id: str) -> Path:
+        """The folder itself."""
+        folder = self.folder(StoredModel("mlflow-model", model_id, 0))
+        return folder / "artifacts" / "artifacts" / "served"
+
+    def size(self, stored: StoredModel) -> int:
+        """Bytes on the disk."""
+        files = self.folder(stored).rglob("*")
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def delete_files(self, stored: StoredModel) -> None:
+        """Remove the folder."""
+        if self.folder(stored).exists():
+            shutil.rmtree(self.folder(stored))
+
+    def still_there(self, stored: Iterable[StoredModel]) -> list[StoredModel]:
+        """Those of which a row, a folder or a byte is left.
+
+        For a model or a run that means its id anywhere in the database file, free pages and
+        journals included; a version's number is looked for in the registry's tables.
+        """
+        if not self.is_there():
+            return [one for one in stored if self._has_folder(one)]
+        files = [self.database.with_name(f"mlflow.db{end}") for end in ("", "-journal", "-wal")]
+        content = b"\0".join(file.read_bytes() for file in files if file.exists())
+        left = []
+        for one in stored:
+            if one.place == "mlflow-registry":
+                with self.asking(f"look for version {one.locator} of {self.name}"):
+                    there = self.rows.has_version(self.name, int(one.locator))
+            else:
+                there = self._has_folder(one) or one.locator.encode("ascii") in content
+            left += [one] if there else []
+        return left
+
+    def describe(self) -> str:
+        """MLflow's own version."""
+        return f"MLflow {mlflow.__version__}"
+
+    def folder(self, stored: StoredModel) -> Path:
+        """Where the files of a model or a run lie."""
+        if stored.place == "mlflow-model":
+            return self.artifacts / "models" / stored.locator
+        return self.artifacts / stored.locator
+
+    def _has_folder(self, stored: StoredModel) -> bool:
+        return stored.place != "mlflow-registry" and self.folder(stored).exists()
+
+
+def _sqlite(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+@contextlib.contextmanager
+def in_our_words(what: str, remedy: str) -> Iterator[None]:
+    """Raise ModelStoreError for whatever MLflow or its database says; keep its notes quiet."""
+    with _quiet():
+        try:
+            yield
+        except (MlflowException, sqlite3.Error, SQLAlchemyError) as error:
+            raise ModelStoreError(
+                f"MLflow could not {what}: {str(error).strip().splitlines()[0][:300]}",
+                remedy=remedy,
+            ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep MLflow's progress notes off the terminal meanwhile; warnings still show."""
+    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(max(logger.level, logging.WARNING))
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
