@@ -50,8 +50,10 @@ _WATCHED = {
         "flows.build:_publish",
     ),
     "lineage": ("lineage:LineageStore.reader()", "lineage:LineageStore.writer()"),
-    "DVC": tuple(
-        f"flows.integrations.dvc.repository:Dvc.{name}" for name in ("add", "commit_stages", "push")
+    "DVC": (
+        "flows.integrations.dvc.recording:Recording.add",
+        "flows.integrations.dvc.recording:Recording.commit_stages",
+        "flows.integrations.dvc.remote:RemoteStore.push",
     ),
     "git": ("flows.integrations.git:Git.add", "flows.integrations.git:Git.commit"),
     "MLflow": (

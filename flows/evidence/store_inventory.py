@@ -17,7 +17,7 @@ _OF_A_CONTRIBUTOR = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.\w+")
 
 def dvc_findings(stock: Stock) -> Iterator[Finding]:
     """Find objects in cache and remote that no row knows, that should be gone, or are lost."""
-    inventory = stock.workspace.dvc.inventory()
+    inventory = stock.workspace.dvc.objects.inventory()
     kept, gone = _content(stock)
     for stored in inventory.altered:
         yield Finding(

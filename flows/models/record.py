@@ -43,20 +43,20 @@ def push(workspace: Workspace) -> None:
     empty now: a disk that is not mounted must not pass for a remote that holds nothing. Raises
     ForeignPlaceError where the remote is another workspace's.
     """
-    remote = workspace.dvc.remote_url()
+    remote = workspace.dvc.remote.url()
     known = last_pushed_to(workspace.root) == remote
     if known:
-        workspace.dvc.require_filled_remote()
-    workspace.dvc.require_own_remote(workspace.identity)
-    workspace.dvc.push()
+        workspace.dvc.remote.require_filled()
+    workspace.dvc.remote.require_own(workspace.identity)
+    workspace.dvc.remote.push()
     if not known:
         note_pushed_to(workspace.root, remote)
 
 
 def _track(workspace: Workspace) -> None:
     _mend(workspace)
-    workspace.dvc.add("data")
-    workspace.dvc.commit_stages()
+    workspace.dvc.record.add("data")
+    workspace.dvc.record.commit_stages()
 
 
 def _mend(workspace: Workspace) -> None:
@@ -64,7 +64,7 @@ def _mend(workspace: Workspace) -> None:
 
     What was new in it is recorded again by whoever calls this.
     """
-    for name in workspace.dvc.mend():
+    for name in workspace.dvc.record.mend():
         event("dvc.record_mended", level=logging.WARNING, found=f"{name} was cut off")
         if not workspace.git.restore(name):
             (workspace.root / name).unlink()

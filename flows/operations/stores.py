@@ -28,7 +28,7 @@ def check_stores(workspace: Workspace) -> Iterator[StoreCheck]:
 
 
 def _remote(workspace: Workspace) -> str:
-    return workspace.dvc.check_remote()
+    return workspace.dvc.remote.check()
 
 
 def _check(store: str, where: str, ask: Callable[[], str]) -> StoreCheck:

@@ -178,6 +178,6 @@ def _places(workspace: Path, named: Path, reference: MaskRef) -> Iterator[Path]:
     if (workspace / ".dvc").is_dir():
         from flows.integrations.dvc.repository import Dvc  # a second to import, and rarely needed
 
-        cached = Dvc(workspace).object_path(reference.mask_md5)
+        cached = Dvc(workspace).objects.path(reference.mask_md5)
         if cached is not None:
             yield cached

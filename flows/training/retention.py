@@ -118,10 +118,10 @@ def forget_vectors(workspace: Workspace) -> None:
         return
     with workspace.lineage.reader() as reader:
         dropped = [row.vector_md5 for row in reader.task_vectors() if row.dropped_at]
-    live = workspace.dvc.live_objects()
-    held = [stored for stored in workspace.dvc.holders(dropped) if stored.md5 not in live]
+    live = workspace.dvc.objects.live()
+    held = [stored for stored in workspace.dvc.objects.holders(dropped) if stored.md5 not in live]
     if held:
-        workspace.dvc.destroy(held)
+        workspace.dvc.objects.destroy(held)
 
 
 def _needless(workspace: Workspace) -> set[str]:

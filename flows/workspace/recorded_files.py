@@ -60,7 +60,7 @@ def put_back(workspace: Workspace, file: Recorded) -> bool:
     with workspace.scratch("put-back") as folder:
         for place in BOTH:
             copy = Recorded(folder / place, file.sha256, file.md5)
-            if workspace.dvc.copy_object(file.md5, place, copy.path) and copy.is_whole:
+            if workspace.dvc.objects.copy(file.md5, place, copy.path) and copy.is_whole:
                 copy.path.replace(file.path)
                 event(
                     "file.put_back", level=logging.WARNING, found=f"{file.path.name} from {place}"

@@ -22,7 +22,7 @@ def require_own_places(root: Path, name: str, identity: str) -> None:
     """Raise ForeignPlaceError, or another UsageError, where a store of `root` leads elsewhere.
 
     `name` is the model's in MLflow, `identity` what marks a remote as ours. A remote that is no
-    folder of this machine is asked when it is written to (`Dvc.require_own_remote`).
+    folder of this machine is asked when it is written to (`RemoteStore.require_own`).
     """
     for path in _links(root):
         raise ForeignPlaceError(

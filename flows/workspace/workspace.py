@@ -149,7 +149,7 @@ class Workspace:
         with self.lineage.reader() as reader:
             if reader.contributors() or reader.current_state():
                 used.append(f"stores.lineage {stores.lineage}")
-        if stores.remote and not self.dvc.is_remote_empty():
+        if stores.remote and not self.dvc.remote.is_empty():
             used.append(f"stores.remote {stores.remote}")
         if used:
             raise UsageError(

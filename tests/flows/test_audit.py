@@ -31,7 +31,7 @@ def test_what_an_opt_out_leaves_passes_every_check(left: Workspace) -> None:
 def test_each_damage_is_found_by_its_own_check(built: Workspace) -> None:
     """All at once: what each check finds is told apart by its place."""
     data, _, mask = files(built, READER)
-    cached = built.dvc.object_path(_md5(built, mask.name))
+    cached = built.dvc.objects.path(_md5(built, mask.name))
     assert cached is not None
     mask.unlink()
     flip_a_byte(data)
@@ -148,7 +148,7 @@ def _md5(place: Workspace, name: str) -> str:
 
 
 def _live(place: Workspace) -> set[str]:
-    return {md5[2:] for md5 in place.dvc.live_objects()}
+    return {md5[2:] for md5 in place.dvc.objects.live()}
 
 
 def vector_run(place: Workspace) -> str:

@@ -122,7 +122,7 @@ def test_lineage_knows_the_leaver_by_key_only(left: Workspace, departure: Depart
 
 def test_everything_checks_out_afterwards(left: Workspace) -> None:
     assert verify(left).passed
-    assert left.dvc.status() == {}
+    assert left.dvc.record.status() == {}
     assert left.git.is_clean()
     assert [path.name for path in left.merge.iterdir()] == [
         f"{current_state(left).state_sha256}.safetensors"
@@ -257,7 +257,7 @@ def test_identical_data_of_another_contributor_survives(built: Workspace) -> Non
     assert built.files_of(built.key_of(leaver)) == {}
     assert traces(built.root, {"id": leaver.encode()}) == {}
     dvc = Dvc(built.root)
-    assert {stored.place for stored in dvc.holders(report["kept_because_shared"])} == {
+    assert {stored.place for stored in dvc.objects.holders(report["kept_because_shared"])} == {
         "dvc-cache",
         "dvc-remote",
     }

@@ -221,7 +221,7 @@ def test_a_good_backup_is_known_by_its_digest_or_by_its_key(good: Good, tmp_path
         done = restore(good.made.file, tmp_path / str(number), trust)
 
         place = Workspace.open(done.workspace)
-        assert place.git.is_clean() and "data.dvc" not in place.dvc.status()
+        assert place.git.is_clean() and "data.dvc" not in place.dvc.record.status()
         assert not (place.root / ".git" / "hooks").exists()
 
 

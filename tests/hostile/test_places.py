@@ -112,7 +112,7 @@ def test_a_moved_workspace_goes_on_after_one_command(original: Workspace, tmp_pa
 
     place = Workspace.open(new)
     assert place.identity == original.identity if original.root.exists() else True
-    assert place.mlflow.served_folder(1).is_relative_to(new) and place.dvc.status() == {}
+    assert place.mlflow.served_folder(1).is_relative_to(new) and place.dvc.record.status() == {}
     leave(place, "ann")
     assert traces(new, {"text": marker("ann").encode()}) == {}
     verify(place).require()
@@ -205,7 +205,7 @@ def test_a_remote_that_nobody_marked_and_that_holds_objects_is_not_ours(
     place = Workspace.open(original.root)
 
     with pytest.raises(ForeignPlaceError, match="another workspace's"):
-        place.dvc.require_own_remote(place.identity)
+        place.dvc.remote.require_own(place.identity)
 
     assert not (tmp_path / "theirs" / MARK).exists()
 
@@ -269,8 +269,8 @@ def test_any_other_path_will_do(tmp_path: Path, case: str) -> None:
     (place.data / "rows.jsonl").write_text("{}\n")
 
     with place.lock():
-        place.dvc.add("data")
-        place.dvc.push()
+        place.dvc.record.add("data")
+        place.dvc.remote.push()
         client = place.mlflow.backend.client
         run = client.create_run(place.mlflow.backend.make_experiment(client))
         client.log_artifact(run.info.run_id, str(root / "params.yaml"))
@@ -279,4 +279,4 @@ def test_any_other_path_will_do(tmp_path: Path, case: str) -> None:
         pass
     assert place.git.is_clean() or place.git.tracked("params.yaml")
     assert (root / "mlruns" / run.info.run_id / "artifacts" / "params.yaml").is_file()
-    assert not place.dvc.is_remote_empty() and [p.name for p in tmp_path.iterdir()] == [root.name]
+    assert not place.dvc.remote.is_empty() and [p.name for p in tmp_path.iterdir()] == [root.name]

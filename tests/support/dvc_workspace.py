@@ -55,9 +55,9 @@ class Workspace:
         self.write("plots/quality.csv", b"contributor,accuracy\n")
 
     def record(self, message: str = "build") -> str:
-        self.dvc.add("base", "data")
-        self.dvc.commit_stages()
-        self.dvc.push()
+        self.dvc.record.add("base", "data")
+        self.dvc.record.commit_stages()
+        self.dvc.remote.push()
         self.git.add(["."])
         return self.git.commit(message)
 

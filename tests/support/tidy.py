@@ -26,7 +26,7 @@ def require_tidy(place: Workspace, versions: list[int]) -> None:
         assert reader.sql("SELECT * FROM orphans").rows == ()
     assert [row.version for row in recorded if row.destroyed_at is None] == versions
     assert sum(row.state_seq == state.state_seq for row in recorded) == 1
-    assert place.dvc.status() == {}
+    assert place.dvc.record.status() == {}
     assert place.git.is_clean()
     stock = Stock(place)
     checks = [look.fn(stock, name) for name in CHECKS]

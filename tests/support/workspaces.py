@@ -216,7 +216,7 @@ def lose(place: Workspace, path: Path, md5: str) -> bytes:
     """Alter a file and let no copy of it be left in DVC; what it held."""
     held = path.read_bytes()
     path.write_bytes(b"altered")
-    for one in place.dvc.holders([md5]):
+    for one in place.dvc.objects.holders([md5]):
         if one.md5 == md5:
             Path(one.path).unlink()
     return held

@@ -24,7 +24,7 @@ class _DvcStore:
 
     def reach(self) -> None:
         """Walk it."""
-        self._dvc.holders((), [self.place])
+        self._dvc.objects.holders((), [self.place])
 
     def prepare(self) -> None:
         """Nothing."""
@@ -35,7 +35,7 @@ class _DvcStore:
         The store is walked once, so a listing stands with each of these requests.
         """
         kinds = {name: content_of(impact) for name, impact in impacts.items()}
-        held = self._dvc.holders(set().union(*kinds.values()), [self.place])
+        held = self._dvc.objects.holders(set().union(*kinds.values()), [self.place])
         needed = self._scope.needed.content
         return {
             request.request_id: [
@@ -62,12 +62,12 @@ class _DvcStore:
 
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Delete the objects, and what remembers them."""
-        self._dvc.destroy(map(self._stored, rows), [self.place])
+        self._dvc.objects.destroy(map(self._stored, rows), [self.place])
 
     def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Ask the store again."""
         stored = {self._stored(row): row for row in rows}
-        return [stored[left] for left in self._dvc.still_there(stored)]
+        return [stored[left] for left in self._dvc.objects.still_there(stored)]
 
     def _stored(self, row: PurgeObjectRecord) -> StoredObject:
         return StoredObject(self.place, row.locator, "", row.bytes or 0)
@@ -88,11 +88,11 @@ class DvcRemote(_DvcStore):
 
     def reach(self) -> None:
         """Whose it is, then walk it."""
-        self._dvc.require_own_remote(self._scope.workspace.identity)
+        self._dvc.remote.require_own(self._scope.workspace.identity)
         super().reach()
 
     def prepare(self) -> None:
         """Let it have the record without who left: whoever clones it then needs nothing older."""
-        self._dvc.require_own_remote(self._scope.workspace.identity)
+        self._dvc.remote.require_own(self._scope.workspace.identity)
         if self._scope.commit is not None:
             push(self._scope.workspace)

@@ -30,7 +30,7 @@ class Needed:
     def content(self) -> Collection[str]:
         """The same by MD5, and in DVC's record all else that it holds."""
         if self.without is None:
-            return self.workspace.dvc.live_objects()
+            return self.workspace.dvc.objects.live()
         with self.workspace.lineage.reader() as reader:
             state = reader.current_state()
             members = reader.members(state.state_seq) if state else []

@@ -37,7 +37,7 @@ class WorkerArea:
 
     def prepare(self) -> None:
         """Make sure that the remote is this workspace's."""
-        self._dvc.require_own_remote(self._scope.workspace.identity)
+        self._dvc.remote.require_own(self._scope.workspace.identity)
 
     @cached_property
     def _staging(self) -> Staging:

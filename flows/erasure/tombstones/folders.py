@@ -89,15 +89,15 @@ class RemoteLedger:
 
     def names(self) -> set[str]:
         """The notes in the remote."""
-        return set(filter(is_file_name, self.workspace.dvc.note_names(self._folder)))
+        return set(filter(is_file_name, self.workspace.dvc.notes.names(self._folder)))
 
     def read(self, name: str) -> bytes:
         """One note."""
-        return self.workspace.dvc.read_note(self._folder, name)
+        return self.workspace.dvc.notes.read(self._folder, name)
 
     def write(self, name: str, data: bytes) -> None:
         """Write one note."""
-        self.workspace.dvc.write_note(self._folder, name, data)
+        self.workspace.dvc.notes.write(self._folder, name, data)
 
     @property
     def _folder(self) -> str:

@@ -24,8 +24,8 @@ for _name in ("dvc.progress", "dvc_data.callbacks"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
-class Repository:
-    """The DVC repository of the workspace `root`. Raises `DvcError` where there is none."""
+class Connection:
+    """Opens the DVC repository of the workspace `root`. Raises `DvcError` where there is none."""
 
     def __init__(self, root: Path, remote: Remote | None = None) -> None:
         """`remote`, where given, is pushed to from now on; else what `.dvc/config` says."""
@@ -40,7 +40,7 @@ class Repository:
             set_remote(self.root / ".dvc", remote)
 
     @contextmanager
-    def _open(self, doing: str) -> Iterator[Any]:
+    def open(self, doing: str) -> Iterator[Any]:
         """Open the repository for one operation, and speak of its failures in our own words.
 
         Raises ForeignSettingError, before DVC reads them, where settings could start a program.
@@ -60,14 +60,17 @@ class Repository:
     def _site(self) -> str:
         return str(self.root / ".dvc" / "tmp" / "site")
 
-    def _places(self, repo: Any, within: Collection[Place] = BOTH) -> dict[Place, Any]:
+    def places(self, repo: Any, within: Collection[Place] = BOTH) -> dict[Place, Any]:
+        """Cache and remote, as object databases of DVC's."""
         both = {"dvc-cache": repo.cache.local, "dvc-remote": repo.cloud.get_remote_odb()}
         return {place: both[place] for place in within}
 
-    def _live(self, repo: Any) -> set[str]:
-        return self._reached(repo, repo.index.outs)
+    def live(self, repo: Any) -> set[str]:
+        """MD5 of every object that the current `.dvc` files and `dvc.lock` reach."""
+        return self.reached(repo, repo.index.outs)
 
-    def _reached(self, repo: Any, outs: Iterable[Any]) -> set[str]:
+    def reached(self, repo: Any, outs: Iterable[Any]) -> set[str]:
+        """MD5 of what these outputs name, and of all in the folders among them."""
         tracked = {out.hash_info.value for out in outs if out.use_cache and out.hash_info}
-        listed = reader(self._places(repo).values())
+        listed = reader(self.places(repo).values())
         return tracked.union(*(listed(md5) for md5 in tracked if md5.endswith(".dir")))

@@ -57,7 +57,7 @@ class RemoteAddress(BaseModel):
     @classmethod
     def of(cls, dvc: Dvc) -> "RemoteAddress":
         """The address of a workspace's remote. Raises UsageError where its url holds a password."""
-        config = dvc.remote_config()
+        config = dvc.remote.config()
         url = str(config["url"])
         if urlsplit(url).password:
             raise UsageError(

@@ -38,12 +38,12 @@ def _lineage(workspace: Workspace) -> Found:
 
 def _dvc(workspace: Workspace) -> Found:
     """The cache is whole by its listings; the remote answers, and is the one pushed to before."""
-    live = workspace.dvc.live_objects()
-    url = workspace.dvc.remote_url()
+    live = workspace.dvc.objects.live()
+    url = workspace.dvc.remote.url()
     note = workspace.root / ".sift" / "pushed-to"
     if note.is_file() and note.read_text(encoding="utf-8") == url:
-        workspace.dvc.require_filled_remote()
-        missing = [md5 for md5 in live if workspace.dvc.object_path(md5) is None]
+        workspace.dvc.remote.require_filled()
+        missing = [md5 for md5 in live if workspace.dvc.objects.path(md5) is None]
         if missing:
             yield (
                 "failed",

@@ -65,7 +65,7 @@ def finetune_elsewhere(
     expected = Expected(kind, base.base_id, settings.exactness.digest_seed, known(workspace))
     remote = RemoteAddress.of(workspace.dvc)
     staging = Staging(remote)
-    workspace.dvc.require_own_remote(workspace.identity)
+    workspace.dvc.remote.require_own(workspace.identity)
     clear(staging)
     with Recording(workspace.lineage) as recording:
         recording.add([base_record(workspace, base)])

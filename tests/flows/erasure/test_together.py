@@ -118,7 +118,7 @@ def test_one_state_and_one_version_take_the_place_of_the_old(
     with after.lineage.reader() as reader:
         assert reader.sql("SELECT * FROM digest_check WHERE NOT equal").rows == ()
         assert reader.sql("SELECT * FROM orphans").rows == ()
-    assert after.dvc.status() == {}
+    assert after.dvc.record.status() == {}
     assert after.git.is_clean()
 
 
@@ -180,7 +180,7 @@ def test_a_hold_stops_a_purge_that_has_begun(
     with place.lineage.reader() as reader:
         objects = reader.purge_objects(removal.request_id)
     assert {row.place for row in objects if row.destroyed_at} == {"workspace"}
-    assert place.dvc.holders([row.locator for row in objects if row.place == "dvc-cache"])
+    assert place.dvc.objects.holders([row.locator for row in objects if row.place == "dvc-cache"])
 
 
 TOGETHER = [
@@ -192,9 +192,9 @@ TOGETHER = [
     Point("flows.erasure.steps.purged:_plan", "after"),
     Point("flows.erasure.steps.purged:_forget_datasets", "after"),
     Point("flows.erasure.steps.purged:record", "after"),
-    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
+    Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
-    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-remote"),
+    Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-remote"),
     Point("flows.erasure.request:Request.done", "before", "purged"),
     Point("flows.evidence.certify:write_report", "after"),
     Point("flows.erasure.request:Request.done", "before", "reported"),

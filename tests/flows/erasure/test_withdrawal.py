@@ -127,7 +127,7 @@ OFTEN = [
     Point("flows.erasure.request:Request.done", "before", "registered"),
     Point("flows.erasure.steps.purged:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
-    Point("flows.integrations.dvc.repository:Dvc.destroy", "after", "dvc-cache"),
+    Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
     Point("flows.erasure.targets.dvc_objects:push", "after"),
     Point("lineage.store:LineageStore.rewrite", "before"),

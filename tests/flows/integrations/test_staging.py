@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import UsageError
+from flows.integrations.dvc.remote import RemoteStore
 from flows.integrations.dvc.repository import Dvc
 from flows.integrations.staging.staging import RemoteAddress, Staging, StagingError, TooLargeError
 from tests.support.servers import S3
@@ -87,13 +88,15 @@ def test_workers_are_told_no_credential(tmp_path: Path, monkeypatch: pytest.Monk
         "secret_access_key": "ours",
         "profile": "ours",
     }
-    monkeypatch.setattr(Dvc, "remote_config", lambda _: config)
-    told = RemoteAddress.of(Dvc.__new__(Dvc))
+    monkeypatch.setattr(RemoteStore, "config", lambda _: config)
+    dvc = Dvc.__new__(Dvc)
+    dvc.remote = RemoteStore.__new__(RemoteStore)
+    told = RemoteAddress.of(dvc)
     assert told.model_dump() == {
         "url": "s3://bucket/films",
         "options": {"endpointurl": "http://127.0.0.1:9000"},
     }
     config["url"] = "ssh://somebody:word@host/films"
     with pytest.raises(UsageError, match="password") as refused:
-        RemoteAddress.of(Dvc.__new__(Dvc))
+        RemoteAddress.of(dvc)
     assert "word@" not in str(refused.value)

@@ -123,7 +123,9 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
     assert again["approval"] == report["approval"]
     assert [row["law"] for row in again["deadlines"]] == ["gdpr"]
     assert verify(place).passed
-    assert place.mlflow.versions() == [2] and place.dvc.status() == {} and place.git.is_clean()
+    assert (
+        place.mlflow.versions() == [2] and place.dvc.record.status() == {} and place.git.is_clean()
+    )
     assert place.mlflow.served_folder(2).is_relative_to(place.root)
     assert unknown(place) == []
     assert before.keys() - tree(place.root).keys()  # the leaver's files
@@ -138,7 +140,7 @@ def test_a_built_workspace_comes_back_and_works(masks_only: Workspace, tmp_path:
     )
 
     assert verify(place).passed
-    assert place.dvc.status() == {} and place.git.is_clean()
+    assert place.dvc.record.status() == {} and place.git.is_clean()
     build_plainly(place.root)
     assert merge_bytes(place) == merge_bytes(masks_only)
 

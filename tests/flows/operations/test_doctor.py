@@ -96,7 +96,7 @@ def no_identity(place: Workspace) -> None:
 
 
 def remote_away(place: Workspace) -> None:
-    (place.root / ".sift" / "pushed-to").write_text(place.dvc.remote_url())
+    (place.root / ".sift" / "pushed-to").write_text(place.dvc.remote.url())
     shutil.rmtree(place.root / "remote", ignore_errors=True)
 
 

@@ -172,7 +172,7 @@ def test_a_mask_that_has_moved_on_is_found_in_the_dvc_cache(served: Served, tmp_
     served = remake_elsewhere(served, tmp_path / "with dvc")
     Git.init(served.root)
     dvc = Dvc.init(served.root, served.root.parent / "remote")
-    dvc.add("masks")
+    dvc.record.add("masks")
     wanted = classify(loaded(served), ANN)
     served.mask_path(ANN).write_bytes(served.mask_path(BOB).read_bytes())
     assert classify(loaded(served), ANN).equals(wanted)

@@ -60,7 +60,7 @@ def test_no_vector_outlives_the_merge(
     assert vector_files(masks_only) == []
     assert merge_bytes(masks_only) == merge_bytes(with_vectors)
     assert served_sha256(masks_only) == served_sha256(with_vectors)
-    assert masks_only.dvc.status() == {}
+    assert masks_only.dvc.record.status() == {}
     assert masks_only.git.is_clean()
     with masks_only.lineage.reader() as reader:
         assert all(row.dropped_at and not row.destroyed_at for row in reader.task_vectors())
@@ -332,7 +332,7 @@ def test_vectors_that_were_kept_go_from_dvc_too(
     assert traces(place.root, needles) == {}
     assert merge_bytes(place) == state
     assert evidence(place) == "digests alone"
-    assert place.dvc.status() == {}
+    assert place.dvc.record.status() == {}
     assert place.git.is_clean()
 
 
@@ -374,7 +374,7 @@ def test_vectors_come_back_where_they_are_to_be_kept_again(
     assert evidence(masks_only) == "stored vectors"
     for who in FEW:
         assert files(masks_only, who)[1].read_bytes() == files(with_vectors, who)[1].read_bytes()
-    assert masks_only.dvc.status() == {}
+    assert masks_only.dvc.record.status() == {}
     with masks_only.lineage.reader() as reader:
         assert [row for row in reader.task_vectors() if row.dropped_at] == []
 

@@ -44,16 +44,16 @@ BUILD = [
     Point("pathlib:Path.unlink", "after", ".sift/vectors"),
     Point(_DROPPED, "before"),
     Point(_DROPPED, "after"),
-    Point("flows.integrations.dvc.repository:Dvc.push", "after"),
+    Point("flows.integrations.dvc.remote:RemoteStore.push", "after"),
 ]
 SWITCH = [
     Point("pathlib:Path.replace", "after", ".sift/vectors"),
     Point("pathlib:Path.unlink", "after", ".sift/vectors"),
     Point(_DROPPED, "before"),
-    Point("flows.integrations.dvc.repository:Dvc.commit_stages", "after"),
+    Point("flows.integrations.dvc.recording:Recording.commit_stages", "after"),
     Point("flows.integrations.git:Git.commit", "after"),
-    Point("flows.integrations.dvc.destruction:_drop_runs", "after"),
-    Point("flows.integrations.dvc.repository:Dvc.destroy", "after"),
+    Point("flows.integrations.dvc.stored_objects:_drop_runs", "after"),
+    Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after"),
 ]
 
 

@@ -51,7 +51,7 @@ def test_after_recording_status_is_clean_and_repro_has_nothing_to_do(
 ) -> None:
     workspace.build(PEOPLE)
     workspace.record()
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
     assert workspace.git.is_clean()
     monkeypatch.chdir(workspace.root)
     with Repo(str(workspace.root)) as repo:
@@ -66,18 +66,18 @@ def test_the_current_folder_does_not_matter(
     workspace.record()
     workspace.write(f"data/{ALICE}.jsonl", b"changed")
     monkeypatch.chdir(workspace.root / where)
-    workspace.dvc.add("data")
-    workspace.dvc.commit_stages()
-    assert workspace.dvc.status() == {}
+    workspace.dvc.record.add("data")
+    workspace.dvc.record.commit_stages()
+    assert workspace.dvc.record.status() == {}
 
 
 def test_a_changed_file_shows_until_it_is_recorded(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
     workspace.record()
     workspace.write(f"vectors/{BOB}.safetensors", b"another")
-    assert set(workspace.dvc.status()) == {"finetune", "merge"}
-    workspace.dvc.commit_stages()
-    assert workspace.dvc.status() == {}
+    assert set(workspace.dvc.record.status()) == {"finetune", "merge"}
+    workspace.dvc.record.commit_stages()
+    assert workspace.dvc.record.status() == {}
 
 
 def test_workspace_files_stay_writable_and_share_no_bytes_with_the_cache(
@@ -86,7 +86,7 @@ def test_workspace_files_stay_writable_and_share_no_bytes_with_the_cache(
     workspace.build(PEOPLE)
     workspace.record()
     shutil.rmtree(workspace.root / "masks")
-    workspace.dvc.pull()
+    workspace.dvc.remote.pull()
     for folder in ("base", "data", "vectors", "masks", "merge"):
         for path in (workspace.root / folder).iterdir():
             status = path.lstat()
@@ -94,7 +94,7 @@ def test_workspace_files_stay_writable_and_share_no_bytes_with_the_cache(
             assert status.st_mode & stat.S_IWUSR
             assert status.st_nlink == 1
     path = workspace.root / f"data/{ALICE}.jsonl"
-    stored = workspace.dvc.object_path(md5(path.read_bytes()))
+    stored = workspace.dvc.objects.path(md5(path.read_bytes()))
     path.write_bytes(b"in place")
     assert stored is not None
     assert stored.read_bytes() == b"data of Alice"
@@ -108,23 +108,23 @@ def test_links_in_the_users_settings_do_not_reach_the_workspace(
     workspace.build(PEOPLE)
     workspace.record()
     shutil.rmtree(workspace.root / "data")
-    workspace.dvc.pull()
+    workspace.dvc.remote.pull()
     assert not (workspace.root / f"data/{ALICE}.jsonl").is_symlink()
-    assert workspace.dvc.object_path(md5(b"data of Alice"))
+    assert workspace.dvc.objects.path(md5(b"data of Alice"))
 
 
 def test_a_workspace_without_contributors_is_recorded(workspace: Workspace) -> None:
     workspace.build({})
     workspace.record()
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_a_missing_output_is_one_line_with_a_remedy(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
     (workspace.root / "metrics.json").unlink()
-    workspace.dvc.add("base", "data")
+    workspace.dvc.record.add("base", "data")
     with pytest.raises(DvcError, match=r"metrics\.json.*does not exist.*Remedy") as caught:
-        workspace.dvc.commit_stages()
+        workspace.dvc.record.commit_stages()
     assert "\n" not in str(caught.value)
 
 
@@ -138,9 +138,9 @@ def test_a_full_disk_is_an_error_and_the_record_can_be_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(dvc_objects.fs.local, "copyfile", full)
         with pytest.raises(DvcError, match="Remedy"):
-            workspace.dvc.add("data")
+            workspace.dvc.record.add("data")
     workspace.record()
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_a_damaged_lock_file_names_the_way_back(workspace: Workspace) -> None:
@@ -148,9 +148,9 @@ def test_a_damaged_lock_file_names_the_way_back(workspace: Workspace) -> None:
     workspace.record()
     (workspace.root / "dvc.lock").write_text("stages: [")
     with pytest.raises(DvcError, match="git checkout HEAD -- FILE"):
-        workspace.dvc.live_objects()
+        workspace.dvc.objects.live()
     with pytest.raises(DvcError, match="git checkout HEAD -- FILE"):
-        workspace.dvc.commit_stages()
+        workspace.dvc.record.commit_stages()
 
 
 @pytest.mark.parametrize(
@@ -159,10 +159,10 @@ def test_a_damaged_lock_file_names_the_way_back(workspace: Workspace) -> None:
 def test_a_record_that_a_kill_cut_off_is_found(workspace: Workspace, left: bytes) -> None:
     workspace.build(PEOPLE)
     workspace.record()
-    assert workspace.dvc.mend() == []
+    assert workspace.dvc.record.mend() == []
     for name in ("data.dvc", "dvc.lock"):
         (workspace.root / name).write_bytes(left)
-    assert workspace.dvc.mend() == ["data.dvc", "dvc.lock"]
+    assert workspace.dvc.record.mend() == ["data.dvc", "dvc.lock"]
 
 
 @pytest.mark.parametrize("left", [b"", b'{"write": {"/wor'])
@@ -171,11 +171,11 @@ def test_a_list_of_locks_that_a_kill_cut_off_is_dropped(workspace: Workspace, le
     workspace.record()
     whole = workspace.root / ".dvc" / "tmp" / "rwlock"
     before = whole.read_bytes()
-    assert workspace.dvc.mend() == [] and whole.read_bytes() == before
+    assert workspace.dvc.record.mend() == [] and whole.read_bytes() == before
     whole.write_bytes(left)
-    assert workspace.dvc.mend() == []
+    assert workspace.dvc.record.mend() == []
     workspace.record()
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_damaged_settings_are_an_error_and_a_users_own_are_kept(workspace: Workspace) -> None:
@@ -194,8 +194,8 @@ def test_damaged_settings_are_an_error_and_a_users_own_are_kept(workspace: Works
 def test_another_process_at_work_is_said_plainly(workspace: Workspace) -> None:
     busy = pytest.raises(DvcBusyError, match="Another DVC command")
     with Repo(str(workspace.root)) as repo, repo.lock, busy:
-        workspace.dvc.push()
-    assert workspace.dvc.push() == 0
+        workspace.dvc.remote.push()
+    assert workspace.dvc.remote.push() == 0
 
 
 def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
@@ -208,16 +208,16 @@ def test_a_folder_that_is_no_repository_is_refused(tmp_path: Path) -> None:
 
 def test_push_fills_the_remote_and_pull_brings_all_back(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
-    workspace.dvc.add("base", "data")
-    workspace.dvc.commit_stages()
-    assert workspace.dvc.push() == len(workspace.dvc.live_objects())
-    assert workspace.dvc.push() == 0
+    workspace.dvc.record.add("base", "data")
+    workspace.dvc.record.commit_stages()
+    assert workspace.dvc.remote.push() == len(workspace.dvc.objects.live())
+    assert workspace.dvc.remote.push() == 0
     before = {p: p.read_bytes() for p in workspace.root.glob("[!.]*/*")}
     for folder in ("base", "data", "vectors", "masks", "merge", ".dvc/cache"):
         shutil.rmtree(workspace.root / folder)
-    workspace.dvc.pull()
+    workspace.dvc.remote.pull()
     assert {p: p.read_bytes() for p in before} == before
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_a_push_that_was_killed_while_it_gathered_is_made_whole(
@@ -232,19 +232,19 @@ def test_a_push_that_was_killed_while_it_gathered_is_made_whole(
         calls.append(gather(*arguments, **named))
 
     workspace.build(PEOPLE)
-    workspace.dvc.add("base", "data")
-    workspace.dvc.commit_stages()
+    workspace.dvc.record.add("base", "data")
+    workspace.dvc.record.commit_stages()
     gather = dvc_data.index.collect._collect_from_index
     with monkeypatch.context() as patch:
         patch.setattr(dvc_data.index.collect, "_collect_from_index", dying)
         with pytest.raises(DvcError, match="killed"):
-            workspace.dvc.push()
+            workspace.dvc.remote.push()
 
-    workspace.dvc.push()
+    workspace.dvc.remote.push()
 
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    workspace.dvc.pull()
-    assert workspace.dvc.status() == {}
+    workspace.dvc.remote.pull()
+    assert workspace.dvc.record.status() == {}
 
 
 def test_what_the_remote_has_lost_is_pushed_again(workspace: Workspace) -> None:
@@ -256,20 +256,20 @@ def test_what_the_remote_has_lost_is_pushed_again(workspace: Workspace) -> None:
     (lost,) = [path for path in copies if path.is_relative_to(workspace.remote)]
     lost.unlink()
 
-    assert workspace.dvc.push() == 1
+    assert workspace.dvc.remote.push() == 1
 
     assert lost.read_bytes() == b"mask of Bob"
 
 
 def test_push_of_an_object_lost_everywhere_is_an_error(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
-    workspace.dvc.add("base", "data")
-    workspace.dvc.commit_stages()
-    lost = workspace.dvc.object_path(md5(b"mask of Bob"))
+    workspace.dvc.record.add("base", "data")
+    workspace.dvc.record.commit_stages()
+    lost = workspace.dvc.objects.path(md5(b"mask of Bob"))
     assert lost is not None
     lost.unlink()
     with pytest.raises(DvcError, match=md5(b"mask of Bob")):
-        workspace.dvc.push()
+        workspace.dvc.remote.push()
 
 
 def test_an_earlier_build_can_be_checked_out_again(workspace: Workspace) -> None:
@@ -278,9 +278,9 @@ def test_an_earlier_build_can_be_checked_out_again(workspace: Workspace) -> None
     workspace.build(WITHOUT_ALICE)
     workspace.record()
     subprocess.run(["git", "checkout", "-q", first], cwd=workspace.root, check=True)
-    workspace.dvc.pull()
+    workspace.dvc.remote.pull()
     assert (workspace.root / f"data/{ALICE}.jsonl").read_bytes() == b"data of Alice"
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_nothing_is_written_outside(
@@ -289,7 +289,7 @@ def test_nothing_is_written_outside(
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "elsewhere"))
     workspace.build(PEOPLE)
     workspace.record()
-    workspace.dvc.destroy([])
+    workspace.dvc.objects.destroy([])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "remote", "workspace"]
     assert list(bare_machine.iterdir()) == []
     with Repo(str(workspace.root)) as repo:  # as the user's own `dvc` opens it
@@ -305,10 +305,10 @@ def test_a_moved_workspace_works_with_its_inner_remote(tmp_path: Path, bare_mach
     workspace.record()
     old.rename(new)
     moved = Workspace(new, new / "store", Git(new), Dvc(new))
-    assert moved.dvc.status() == {}
+    assert moved.dvc.record.status() == {}
     moved.build(WITHOUT_ALICE)
     moved.record()
-    moved.dvc.destroy(moved.dvc.holders(of_alice()))
+    moved.dvc.objects.destroy(moved.dvc.objects.holders(of_alice()))
     assert traces(moved, b"of Alice") == []
     assert not old.exists()
 
@@ -320,9 +320,9 @@ def test_any_folder_name_will_do(tmp_path: Path, bare_machine: Path, name: str) 
     workspace.record()
     workspace.build(WITHOUT_ALICE)
     workspace.record()
-    workspace.dvc.destroy(workspace.dvc.holders(of_alice()))
+    workspace.dvc.objects.destroy(workspace.dvc.objects.holders(of_alice()))
     assert traces(workspace, b"of Alice") == []
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
     assert {path.name for path in tmp_path.iterdir()} == {"home", name, name + " remote"}
 
 
@@ -330,7 +330,7 @@ def test_init_again_keeps_what_is_there(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
     workspace.record()
     again = Dvc.init(workspace.root, workspace.remote)
-    assert again.status() == {}
+    assert again.record.status() == {}
     assert workspace.git.is_clean()
 
 
@@ -338,17 +338,17 @@ def test_init_again_keeps_what_is_there(workspace: Workspace) -> None:
 
 
 def test_live_objects_are_exactly_what_the_current_record_reaches(workspace: Workspace) -> None:
-    assert workspace.dvc.live_objects() == set()  # neither .dvc files nor dvc.lock yet
+    assert workspace.dvc.objects.live() == set()  # neither .dvc files nor dvc.lock yet
     workspace.build(PEOPLE)
-    workspace.dvc.add("data")
-    live = workspace.dvc.live_objects()
+    workspace.dvc.record.add("data")
+    live = workspace.dvc.objects.live()
     assert {m for m in live if not m.endswith(".dir")} == {
         md5(b"data " + content) for content in PEOPLE.values()
     }
     workspace.record()
     workspace.build(WITHOUT_ALICE)
     workspace.record()
-    live = workspace.dvc.live_objects()
+    live = workspace.dvc.objects.live()
     files = [p for p in workspace.root.glob("*/*") if p.parent.name not in ("plots",)]
     tracked = {"base", "data", "vectors", "masks", "merge"}
     assert {m for m in live if not m.endswith(".dir")} == {
@@ -361,9 +361,9 @@ def test_live_objects_are_exactly_what_the_current_record_reaches(workspace: Wor
 def test_a_listing_gone_from_the_cache_is_read_from_the_remote(workspace: Workspace) -> None:
     workspace.build(PEOPLE)
     workspace.record()
-    live = workspace.dvc.live_objects()
+    live = workspace.dvc.objects.live()
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    assert workspace.dvc.live_objects() == live
+    assert workspace.dvc.objects.live() == live
 
 
 def test_a_listing_gone_everywhere_stops_a_destruction(workspace: Workspace) -> None:
@@ -373,11 +373,11 @@ def test_a_listing_gone_everywhere_stops_a_destruction(workspace: Workspace) -> 
         if path.suffix == ".dir":
             path.unlink()
     with pytest.raises(DvcError, match="neither in the cache nor in the remote"):
-        workspace.dvc.destroy(workspace.dvc.holders([md5(b"data of Alice")]))
+        workspace.dvc.objects.destroy(workspace.dvc.objects.holders([md5(b"data of Alice")]))
     assert traces(workspace, b"data of Alice") != []
     workspace.record()  # the way out
-    assert workspace.dvc.status() == {}
-    assert workspace.dvc.live_objects()
+    assert workspace.dvc.record.status() == {}
+    assert workspace.dvc.objects.live()
 
 
 def test_a_damaged_listing_stops_the_search(workspace: Workspace) -> None:
@@ -387,7 +387,7 @@ def test_a_damaged_listing_stops_the_search(workspace: Workspace) -> None:
     listing.chmod(0o644)
     listing.write_bytes(b'[{"md5": "')
     with pytest.raises(DvcError, match="damaged"):
-        workspace.dvc.holders([md5(b"nobody")])
+        workspace.dvc.objects.holders([md5(b"nobody")])
 
 
 def test_holders_are_the_objects_and_every_listing_of_them_in_both_places(
@@ -399,7 +399,7 @@ def test_holders_are_the_objects_and_every_listing_of_them_in_both_places(
     workspace.record()
     workspace.build(WITHOUT_ALICE)
     workspace.record()
-    found = workspace.dvc.holders([md5(b"data of Alice")])
+    found = workspace.dvc.objects.holders([md5(b"data of Alice")])
     for place, store in (
         ("dvc-cache", workspace.root / ".dvc" / "cache"),
         ("dvc-remote", workspace.remote),
@@ -417,10 +417,10 @@ def test_holders_are_the_objects_and_every_listing_of_them_in_both_places(
 def test_what_is_no_md5_never_becomes_a_path(workspace: Workspace, md5_: str) -> None:
     stored = StoredObject("dvc-cache", md5_, str(workspace.root / "params.yaml"), 0)
     for use in (
-        lambda: workspace.dvc.destroy([stored]),
-        lambda: workspace.dvc.still_there([stored]),
-        lambda: workspace.dvc.holders([md5_]),
-        lambda: workspace.dvc.object_path(md5_),
+        lambda: workspace.dvc.objects.destroy([stored]),
+        lambda: workspace.dvc.objects.still_there([stored]),
+        lambda: workspace.dvc.objects.holders([md5_]),
+        lambda: workspace.dvc.objects.path(md5_),
     ):
         with pytest.raises(DvcError, match="not the MD5"):
             use()
@@ -436,20 +436,20 @@ def test_destroyed_is_absent_from_every_byte_of_cache_and_remote_old_commits_inc
         workspace.build(people)
         workspace.record()
     kept = {md5(raw) for p, raw in workspace.stored_bytes().items() if b"of Alice" not in raw}
-    doomed = workspace.dvc.holders([*of_alice(), md5(b"merge of Alice")])
+    doomed = workspace.dvc.objects.holders([*of_alice(), md5(b"merge of Alice")])
     assert traces(workspace, b"of Alice") != []
-    workspace.dvc.destroy(doomed)
+    workspace.dvc.objects.destroy(doomed)
     assert traces(workspace, b"of Alice") == []
     assert traces(workspace, ALICE.encode()) == []  # nor does any listing name her
-    assert workspace.dvc.still_there(doomed) == []
-    assert workspace.dvc.holders(of_alice()) == []
-    assert workspace.dvc.object_path(md5(b"data of Alice")) is None
+    assert workspace.dvc.objects.still_there(doomed) == []
+    assert workspace.dvc.objects.holders(of_alice()) == []
+    assert workspace.dvc.objects.path(md5(b"data of Alice")) is None
     left = {md5(raw) for raw in workspace.stored_bytes().values()}
     assert left == kept - {stored.md5.removesuffix(".dir") for stored in doomed}
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    workspace.dvc.pull()  # the others' record is whole in the remote
-    assert workspace.dvc.status() == {}
+    workspace.dvc.remote.pull()  # the others' record is whole in the remote
+    assert workspace.dvc.record.status() == {}
 
 
 def test_what_a_current_entry_needs_is_refused_and_nothing_is_destroyed(
@@ -459,7 +459,7 @@ def test_what_a_current_entry_needs_is_refused_and_nothing_is_destroyed(
     workspace.record()
     before = workspace.stored_bytes()
     with pytest.raises(LiveObjectError, match="still needed"):
-        workspace.dvc.destroy(workspace.dvc.holders(of_alice()))
+        workspace.dvc.objects.destroy(workspace.dvc.objects.holders(of_alice()))
     assert workspace.stored_bytes() == before
 
 
@@ -469,14 +469,14 @@ def test_content_shared_with_another_contributor_survives(workspace: Workspace) 
     workspace.build({BOB: b"the same", CAROL: b"of Carol"})
     workspace.record()
     shared = md5(b"data the same")
-    found = workspace.dvc.holders([shared])
+    found = workspace.dvc.objects.holders([shared])
     with pytest.raises(LiveObjectError, match=shared):
-        workspace.dvc.destroy(found)
-    live = workspace.dvc.live_objects()
-    workspace.dvc.destroy(stored for stored in found if stored.md5 not in live)
+        workspace.dvc.objects.destroy(found)
+    live = workspace.dvc.objects.live()
+    workspace.dvc.objects.destroy(stored for stored in found if stored.md5 not in live)
     assert len(traces(workspace, b"data the same")) == 2  # cache and remote
     assert traces(workspace, ALICE.encode() + b".jsonl") == []
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_an_interrupted_destruction_can_be_run_again(
@@ -486,7 +486,7 @@ def test_an_interrupted_destruction_can_be_run_again(
     workspace.record()
     workspace.build(WITHOUT_ALICE)
     workspace.record()
-    doomed = workspace.dvc.holders(of_alice())
+    doomed = workspace.dvc.objects.holders(of_alice())
     delete = ObjectDB.delete
     turns = iter(range(len(doomed)))
 
@@ -498,11 +498,11 @@ def test_an_interrupted_destruction_can_be_run_again(
     monkeypatch.setattr(ObjectDB, "delete", one_at_a_time)
     for left in range(len(doomed) - 1, -1, -1):
         with pytest.raises(KeyboardInterrupt):
-            workspace.dvc.destroy(doomed)
-        assert len(workspace.dvc.still_there(doomed)) == left
-    workspace.dvc.destroy(doomed)
+            workspace.dvc.objects.destroy(doomed)
+        assert len(workspace.dvc.objects.still_there(doomed)) == left
+    workspace.dvc.objects.destroy(doomed)
     assert traces(workspace, b"of Alice") == []
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_content_that_comes_back_reaches_the_remote_again(workspace: Workspace) -> None:
@@ -511,12 +511,12 @@ def test_content_that_comes_back_reaches_the_remote_again(workspace: Workspace) 
     workspace.record()
     workspace.build(WITHOUT_ALICE)
     workspace.record()
-    workspace.dvc.destroy(workspace.dvc.holders(of_alice()))
+    workspace.dvc.objects.destroy(workspace.dvc.objects.holders(of_alice()))
     workspace.build(PEOPLE)
     workspace.record()
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     shutil.rmtree(workspace.root / "data")
-    workspace.dvc.pull()
+    workspace.dvc.remote.pull()
     assert (workspace.root / f"data/{ALICE}.jsonl").read_bytes() == b"data of Alice"
 
 
@@ -540,7 +540,7 @@ def test_run_cache_entries_that_name_a_destroyed_object_go(
         repo.commit(force=True)
     others = set(runs())
     assert len(others) == 6
-    workspace.dvc.destroy(workspace.dvc.holders(of_alice()))
+    workspace.dvc.objects.destroy(workspace.dvc.objects.holders(of_alice()))
     assert len(runs()) == 2
     assert set(runs()) < others
 
@@ -550,17 +550,17 @@ def test_a_lost_record_stops_a_destruction(workspace: Workspace) -> None:
     workspace.record()
     (workspace.root / "dvc.lock").unlink()
     with pytest.raises(DvcError, match=r"No record says what .*vectors"):
-        workspace.dvc.destroy(workspace.dvc.holders([md5(b"vector of Bob")]))
+        workspace.dvc.objects.destroy(workspace.dvc.objects.holders([md5(b"vector of Bob")]))
     assert len(traces(workspace, b"vector of Bob")) == 2
 
 
 def test_data_added_but_never_built_can_be_destroyed(workspace: Workspace) -> None:
     workspace.write(f"data/{ALICE}.jsonl", b"data of Alice")
-    workspace.dvc.add("data")
-    workspace.dvc.push()
+    workspace.dvc.record.add("data")
+    workspace.dvc.remote.push()
     (workspace.root / f"data/{ALICE}.jsonl").unlink()
-    workspace.dvc.add("data")
-    workspace.dvc.destroy(workspace.dvc.holders([md5(b"data of Alice")]))
+    workspace.dvc.record.add("data")
+    workspace.dvc.objects.destroy(workspace.dvc.objects.holders([md5(b"data of Alice")]))
     assert traces(workspace, b"data of Alice") == []
 
 
@@ -570,7 +570,7 @@ def test_unfinished_copies_of_a_killed_process_are_swept(workspace: Workspace) -
     for store in (workspace.root / ".dvc" / "cache", workspace.remote):
         (store / "files" / "md5" / "ab").mkdir(exist_ok=True)
         (store / "files" / "md5" / "ab" / ".Zk2-x_9.tmp").write_bytes(b"data of Al")
-    workspace.dvc.destroy([])
+    workspace.dvc.objects.destroy([])
     assert traces(workspace, b"of Al") == []
 
 
@@ -579,7 +579,7 @@ def test_old_objects_stay_untouched_by_a_destruction(workspace: Workspace) -> No
     workspace.record()
     workspace.build({CAROL: PEOPLE[CAROL]})
     workspace.record()
-    workspace.dvc.destroy(workspace.dvc.holders([md5(b"data of Alice")]))
+    workspace.dvc.objects.destroy(workspace.dvc.objects.holders([md5(b"data of Alice")]))
     assert len(traces(workspace, b"data of Bob")) == 2
 
 
@@ -603,23 +603,25 @@ def test_after_any_history_what_is_not_live_can_go_and_what_is_live_stays(
     for people in history:
         workspace.build(people)
         workspace.record()
-    live = workspace.dvc.live_objects()
+    live = workspace.dvc.objects.live()
     ever = {md5(b"data " + content) for people in history for content in people.values()}
-    workspace.dvc.destroy(s for s in workspace.dvc.holders(ever) if s.md5 not in live)
+    workspace.dvc.objects.destroy(
+        s for s in workspace.dvc.objects.holders(ever) if s.md5 not in live
+    )
     current = {md5(b"data " + content) for content in history[-1].values()}
     stored = {md5(raw) for raw in workspace.stored_bytes().values()}
     assert stored & ever == current
-    assert workspace.dvc.status() == {}
+    assert workspace.dvc.record.status() == {}
 
 
 def test_notes_lie_beside_the_objects_of_the_remote_and_are_none(workspace: Workspace) -> None:
     dvc = workspace.dvc
-    before = dvc.inventory().objects
+    before = dvc.objects.inventory().objects
     for text in (b"one", b"another"):
-        dvc.write_note("departures/own", "a.departure", text)
+        dvc.notes.write("departures/own", "a.departure", text)
 
-    assert dvc.note_names("departures/own") == ["a.departure"]
-    assert dvc.read_note("departures/own", "a.departure") == b"another"
+    assert dvc.notes.names("departures/own") == ["a.departure"]
+    assert dvc.notes.read("departures/own", "a.departure") == b"another"
     assert (workspace.remote / "departures" / "own" / "a.departure").read_bytes() == b"another"
-    assert dvc.note_names("departures/of others") == []
-    assert dvc.inventory().objects == before
+    assert dvc.notes.names("departures/of others") == []
+    assert dvc.objects.inventory().objects == before

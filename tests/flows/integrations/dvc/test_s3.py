@@ -38,17 +38,17 @@ def test_what_left_is_in_no_object_and_no_version(
     assert any(b"of Alice" in content for content in before.values())
     workspace.build(WITHOUT_ALICE)
     workspace.record("without Alice")
-    held = workspace.dvc.holders(of_alice())
+    held = workspace.dvc.objects.holders(of_alice())
     assert {row.place for row in held} == {"dvc-cache", "dvc-remote"}
-    workspace.dvc.destroy(held)
-    assert workspace.dvc.still_there(held) == []
+    workspace.dvc.objects.destroy(held)
+    assert workspace.dvc.objects.still_there(held) == []
     left = s3_server.contents(bucket)
     names = (b"of Alice", ALICE.encode())
     assert [key for key, body in left.items() if any(name in body for name in names)] == []
-    assert workspace.dvc.live_objects() <= {
+    assert workspace.dvc.objects.live() <= {
         key.split("/md5/")[1].partition("@")[0].replace("/", "") for key in left
     }
-    workspace.dvc.destroy(held)  # again: nothing is there, and nothing is wrong
+    workspace.dvc.objects.destroy(held)  # again: nothing is there, and nothing is wrong
 
 
 @pytest.mark.parametrize("bucket", [True], indirect=True)
@@ -62,10 +62,10 @@ def test_what_somebody_deleted_before_is_found_among_the_versions(
     for key in list(s3_server.contents(bucket)):
         if of_alice()[0] == key.split("/md5/")[1].partition("@")[0].replace("/", ""):
             s3_server.client().delete_object(Bucket=bucket, Key=key.partition("@")[0])
-    held = workspace.dvc.holders(of_alice(), ["dvc-remote"])
+    held = workspace.dvc.objects.holders(of_alice(), ["dvc-remote"])
     assert of_alice()[0] in {row.md5 for row in held}
-    assert workspace.dvc.still_there(held) == held
-    workspace.dvc.destroy(held, ["dvc-remote"])
+    assert workspace.dvc.objects.still_there(held) == held
+    workspace.dvc.objects.destroy(held, ["dvc-remote"])
     assert not any(b"of Alice" in body for body in s3_server.contents(bucket).values())
 
 
@@ -74,15 +74,15 @@ def test_notes_lie_beside_the_objects_of_a_bucket_too(
 ) -> None:
     workspace.build(PEOPLE)
     workspace.record()
-    before = workspace.dvc.inventory().objects
+    before = workspace.dvc.objects.inventory().objects
     for text in (b"one", b"another"):
-        workspace.dvc.write_note("departures/own", "a.departure", text)
+        workspace.dvc.notes.write("departures/own", "a.departure", text)
 
-    assert workspace.dvc.note_names("departures/own") == ["a.departure"]
-    assert workspace.dvc.note_names("departures/of others") == []
-    assert workspace.dvc.read_note("departures/own", "a.departure") == b"another"
+    assert workspace.dvc.notes.names("departures/own") == ["a.departure"]
+    assert workspace.dvc.notes.names("departures/of others") == []
+    assert workspace.dvc.notes.read("departures/own", "a.departure") == b"another"
     assert any("our models/departures/own/a.departure" in key for key in s3_server.contents(bucket))
-    assert workspace.dvc.inventory().objects == before
+    assert workspace.dvc.objects.inventory().objects == before
 
 
 def test_a_server_that_is_gone_is_an_error_of_ours(workspace: Workspace) -> None:
@@ -109,7 +109,7 @@ def test_a_bucket_that_may_not_be_listed_is_no_proof(
 
     workspace.build(PEOPLE)
     workspace.record()
-    held = workspace.dvc.holders(of_alice(), ["dvc-remote"])
+    held = workspace.dvc.objects.holders(of_alice(), ["dvc-remote"])
     asked = S3FileSystem.call_s3
 
     def refusing(self: S3FileSystem, method: str, *args: object, **kwargs: object) -> object:
@@ -119,7 +119,7 @@ def test_a_bucket_that_may_not_be_listed_is_no_proof(
 
     monkeypatch.setattr(S3FileSystem, "call_s3", refusing)
     with pytest.raises(DvcError, match="nobody can say what is gone") as refused:
-        workspace.dvc.still_there(held)
+        workspace.dvc.objects.still_there(held)
     assert "s3:ListBucketVersions" in refused.value.remedy
 
 

@@ -1,4 +1,4 @@
-"""Destroying objects in DVC's cache and remote, and looking for each again.
+"""Objects in DVC's cache and remote: looking one up, destroying one, looking for it again.
 
 Deleted by their hash, after a check that nothing current needs them: DVC's own `gc` keeps or drops
 whole commits, and the listing (`<md5>.dir`) of an old commit goes on naming a file.
@@ -7,12 +7,13 @@ whole commits, and the listing (`<md5>.dir`) of an old commit goes on naming a f
 import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from dvc.repo import lock_repo
 from dvc_data.hashfile.db import get_index
 
-from flows.integrations.dvc.connection import Repository
+from flows.integrations.dvc.connection import Connection
 from flows.integrations.dvc.errors import DvcError, LiveObjectError, some
 from flows.integrations.dvc.objects import (
     BOTH,
@@ -33,8 +34,37 @@ from flows.integrations.dvc.objects import (
 )
 
 
-class DestroyingRepository(Repository):
-    """The DVC repository of a workspace, with the way to destroy an object for good."""
+class StoredObjects:
+    """The objects of a workspace, with the way to destroy one for good."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def path(self, md5: str) -> Path | None:
+        """Return the local cache's file for an object, or None if it is not there. Read only."""
+        md5 = checked(md5)
+        with self._connection.open("look up an object") as repo:
+            odb = repo.cache.local
+            return Path(odb.oid_to_path(md5)) if odb.exists(md5) else None
+
+    def copy(self, md5: str, place: Place, target: Path) -> bool:
+        """Copy an object out of one place into a file; False where it is not there."""
+        md5 = checked(md5)
+        with self._connection.open("copy an object") as repo:
+            odb = self._connection.places(repo, [place])[place]
+            if not odb.exists(md5):
+                return False
+            odb.fs.get_file(odb.oid_to_path(md5), str(target))
+            return True
+
+    def live(self) -> set[str]:
+        """Return the MD5 of every object that the current `.dvc` files and `dvc.lock` reach.
+
+        A tracked folder counts with its listing (`<md5>.dir`) and with each file in it. A listing
+        that is in neither place raises `DvcError`: what it needs could not be known.
+        """
+        with self._connection.open("collect live objects") as repo:
+            return self._connection.live(repo)
 
     def holders(self, md5s: Iterable[str], within: Collection[Place] = BOTH) -> list[StoredObject]:
         """Return where the given objects are stored, with every listing that names one of them.
@@ -44,8 +74,8 @@ class DestroyingRepository(Repository):
         and for the MD5 of a file in it.
         """
         wanted = frozenset(checked(md5) for md5 in md5s)
-        with self._open("look for objects") as repo:
-            places = self._places(repo, within)
+        with self._connection.open("look for objects") as repo:
+            places = self._connection.places(repo, within)
             listed = reader(places.values())
             found = [
                 StoredObject(place, md5, path, int(odb.fs.size(path)))
@@ -64,10 +94,10 @@ class DestroyingRepository(Repository):
 
     def inventory(self) -> Inventory:
         """Walk cache and remote and read every object. Raises `DvcError` as `live_objects` does."""
-        with self._open("take stock of its objects") as repo:
+        with self._connection.open("take stock of its objects") as repo:
             objects, altered = [], []
             names: dict[str, set[str]] = {}
-            for place, odb in self._places(repo).items():
+            for place, odb in self._connection.places(repo).items():
                 for md5, path in stored(odb):
                     found = StoredObject(place, md5, path, int(odb.fs.size(path)))
                     objects.append(found)
@@ -79,7 +109,7 @@ class DestroyingRepository(Repository):
                 objects += [StoredObject(place, *row) for row in hidden(odb)]
             return Inventory(
                 tuple(sorted(objects)),
-                frozenset(self._live(repo)),
+                frozenset(self._connection.live(repo)),
                 {md5: frozenset(own) for md5, own in names.items()},
                 tuple(sorted(altered)),
             )
@@ -94,15 +124,15 @@ class DestroyingRepository(Repository):
         """
         targets = list(objects)
         doomed = {checked(target.md5) for target in targets}
-        with self._open("destroy objects") as repo, lock_repo(repo):
+        with self._connection.open("destroy objects") as repo, lock_repo(repo):
             _require_recorded(repo)
-            if needed := doomed & self._live(repo):
+            if needed := doomed & self._connection.live(repo):
                 raise LiveObjectError(
                     f"{len(needed)} object(s) are still needed by a current entry, perhaps of "
                     f"another contributor with the same content: {some(needed)}.",
                     remedy="record the workspace without them first, or leave them out.",
                 )
-            places = self._places(repo, within)
+            places = self._connection.places(repo, within)
             # Order matters if we are killed here: as long as the objects exist they can be found
             # again from their MD5, so what merely remembers them goes first.
             _forget(repo)
@@ -116,8 +146,8 @@ class DestroyingRepository(Repository):
     def still_there(self, objects: Iterable[StoredObject]) -> list[StoredObject]:
         """Look again for objects: those that are not gone from their place."""
         sought = [(found, checked(found.md5)) for found in objects]
-        with self._open("look for objects again") as repo:
-            places = self._places(repo)
+        with self._connection.open("look for objects again") as repo:
+            places = self._connection.places(repo)
             return [found for found, md5 in sought if is_there(places[found.place], md5)]
 
 
