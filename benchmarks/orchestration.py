@@ -40,7 +40,7 @@ OTHER_SECONDS = 0.08
 ROWS = 10
 """Of each contributor."""
 ROOT = Path(__file__).parents[1]
-ORCHESTRATION = ("Prefect", "lineage", "DVC")
+ORCHESTRATION = ("Prefect", "lineage", "opening lineage", "DVC")
 LIMIT = 0.10
 
 _WATCHED = {
@@ -50,6 +50,7 @@ _WATCHED = {
         "flows.build:_publish",
     ),
     "lineage": ("lineage:LineageStore.reader()", "lineage:LineageStore.writer()"),
+    "opening lineage": ("lineage:LineageStore._open",),
     "DVC": (
         "flows.integrations.dvc.recording:Recording.add",
         "flows.integrations.dvc.recording:Recording.commit_stages",

@@ -27,6 +27,7 @@ from lineage.errors import (
     LineageWriteError,
     OptOutOrderError,
 )
+from lineage.file_store import LineageStore
 from lineage.postgres.store import SharedLineageStore
 from lineage.reader import Reader
 from lineage.recorder import Recorder
@@ -72,7 +73,7 @@ from lineage.request_records import (
     NoticeRecord,
     SetAsideRecord,
 )
-from lineage.store import LineageStore, Store
+from lineage.store import Store
 
 __all__ = [
     "Anchor",

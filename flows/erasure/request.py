@@ -60,6 +60,5 @@ def open_requests(workspace: Workspace) -> list[str]:
 
 def done_together(requests: Sequence[Request], step: str, result: BaseModel) -> None:
     """Record a step that left the same for each of these requests."""
-    with requests[0].workspace.lineage.session():
-        for request in requests:
-            request.done(step, result)
+    for request in requests:
+        request.done(step, result)

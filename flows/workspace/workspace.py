@@ -341,7 +341,8 @@ class Workspace:
             self._require_own()
             self._sweep()
             self.lineage.upgrade()
-            yield
+            with self.lineage.unit_of_work():
+                yield
 
     @contextmanager
     def _orchestrating(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from flows.erasure.results import Removal
 from flows.erasure.steps.removed import remove
 from flows.evidence.export import export
 from flows.evidence.verification import verify
+from flows.integrations.dvc.connection import Connection
 from flows.integrations.dvc.repository import Dvc
 from flows.logging import FILE
 from flows.serving.loading import load_model, load_tokenizer
@@ -237,7 +238,7 @@ def test_the_opt_out_commit_can_be_checked_out_again(left: Workspace) -> None:
     assert merge_bytes(left) != state
 
     subprocess.run(["git", "checkout", "-q", commit], cwd=left.root, check=True)
-    with left.dvc._open("check out") as repo:
+    with Connection(left.root).open("check out") as repo:
         repo.checkout(force=True)
 
     assert [path.read_bytes() for path in left.merge.iterdir()] == [state]

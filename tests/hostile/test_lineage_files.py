@@ -8,7 +8,7 @@ import pytest
 
 from flows.workspace.workspace import Workspace
 from lineage import LineageStore
-from lineage import store as module
+from lineage import file_store as module
 from lineage.errors import LineageAlteredError
 from tests.support.sift import Sift
 from tests.support.workspaces import make_workspace, reviews

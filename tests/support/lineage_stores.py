@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import duckdb
+import pytest
 
 from lineage import LineageStore, SharedLineageStore, Store
 from lineage.postgres.store import extension
@@ -81,3 +82,16 @@ def tamper(store: Store, *statements: str) -> None:
         connection.execute("USE shared.lineage")
         for statement in statements:
             connection.execute(statement)
+
+
+def openings(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each opening of a file from now on was for reading only."""
+    found: list[bool] = []
+    really_open = LineageStore._open
+
+    def counted(store: LineageStore, read_only: bool, *rest: Any) -> duckdb.DuckDBPyConnection:
+        found.append(read_only)
+        return really_open(store, read_only, *rest)
+
+    monkeypatch.setattr(LineageStore, "_open", counted)
+    return found

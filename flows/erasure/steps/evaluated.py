@@ -37,8 +37,7 @@ def evaluate(requests: Sequence[Request]) -> None:
     damaged = damaged_members(place, state.state_seq)
     after = evaluate_state(place, state, departed, passing_over=damaged)
     audits = _audits(requests, state, damaged)
-    with place.lineage.session():
-        _record_evaluations(requests, state, after, audits)
+    _record_evaluations(requests, state, after, audits)
 
 
 def _record_evaluations(

@@ -137,10 +137,9 @@ def _purge(
     Returns who may go on; what of one cannot be destroyed stands in `own`.
     """
     found = target.find(going, impacts)
-    with going[0].workspace.lineage.session():
-        _plan(going, found)
-        going = list(aside.each(going, permit))
-        planned = {request: _planned(request, target) for request in going}
+    _plan(going, found)
+    going = list(aside.each(going, permit))
+    planned = {request: _planned(request, target) for request in going}
     if not going:
         return []
     try:

@@ -35,7 +35,7 @@ POINTS = [
     Point(_RECORDED, "after", "registered"),
     Point("flows.erasure.steps.purged:record", "after"),
     Point("flows.erasure.targets.dvc_objects:push", "after"),
-    Point("lineage.store:LineageStore.rewrite", "before"),
+    Point("lineage.file_store:LineageStore.rewrite", "before"),
     Point(_RECORDED, "after", "purged"),
     Point(_RECORDED, "after", "reported"),
 ]

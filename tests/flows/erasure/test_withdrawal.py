@@ -130,7 +130,7 @@ OFTEN = [
     Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
     Point("flows.erasure.targets.dvc_objects:push", "after"),
-    Point("lineage.store:LineageStore.rewrite", "before"),
+    Point("lineage.file_store:LineageStore.rewrite", "before"),
     Point("flows.erasure.request:Request.done", "before", "purged"),
 ]
 
