@@ -27,6 +27,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+import sift_bytes
 import sift_core
 from benchmarks.documents import put_between
 from benchmarks.memory import Peak, watched
@@ -34,7 +35,6 @@ from flows.erasure.approvals import approve
 from flows.erasure.filing import receive
 from flows.erasure.request import Request
 from flows.erasure.steps import STEPS
-from flows.hashing import md5_of
 from flows.models.merge import merge_members
 from flows.models.record import commit
 from flows.models.register import promote, register
@@ -46,6 +46,7 @@ from flows.training.intake import add_contributors
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import FinetuningRecord, LinearDigestRecord, TaskVectorRecord
+from sift_bytes import md5_of
 from sift_core import Grid, SignVector
 from sift_core.weights_folder import LazyWeights, StoredWeights
 
@@ -167,9 +168,9 @@ def _draw(
     vector = sift_core.TaskVector.between(base.trainable, finetuned, signs, grid)
     lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
     mask, data = vector.mask.to_bytes(), vector.to_bytes()
-    sha256 = sift_core.sha256_of(data)
-    sift_core.write_atomically(place.mask_file(key, vector.mask.sha256), mask)
-    sift_core.write_atomically(place.vector_file(key, sha256), data)
+    sha256 = sift_bytes.sha256_of(data)
+    sift_bytes.write_atomically(place.mask_file(key, vector.mask.sha256), mask)
+    sift_bytes.write_atomically(place.vector_file(key, sha256), data)
     now = datetime.now(UTC)
     run = FinetuningRecord(
         run_id=job.run_id,
@@ -217,8 +218,8 @@ def _build(place: Workspace) -> Steps:
 
 def _register(place: Workspace) -> None:
     """Of a state that nobody was scored with: DVC wants both files all the same."""
-    sift_core.write_atomically(place.root / "metrics.json", b"{}\n")
-    sift_core.write_atomically(place.root / "plots" / "quality.csv", b"percentile\n")
+    sift_bytes.write_atomically(place.root / "metrics.json", b"{}\n")
+    sift_bytes.write_atomically(place.root / "plots" / "quality.csv", b"percentile\n")
     promote(place, register(place, current_state(place), {}))
 
 

@@ -78,10 +78,10 @@ _WATCHED = {
         "sift_core:TaskVector.to_bytes",
         "sift_core:Mask.to_bytes",
         "sift_core:linear_digest",
-        "sift_core:sha256_of",
+        "sift_bytes:sha256_of",
         "flows.training.finetuned:md5_of",
     ),
-    "files to disk": ("sift_core:write_atomically",),
+    "files to disk": ("sift_bytes:write_atomically",),
     "datasets": (
         "flows.training.finetune:load_dataset",
         "flows.models.evaluate:load_dataset",

@@ -7,7 +7,6 @@ made with the workspace's secret, so that the same rows always have the same nam
 without it can try a guess.
 """
 
-import hashlib
 import hmac
 from dataclasses import dataclass, field
 
@@ -45,19 +44,9 @@ class DigestKey:
         ).hexdigest()
 
 
-def md5_of(data: bytes) -> str:
-    """MD5 of bytes, hex: where to find them in DVC's stores, never a guard against forgery."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
 def artifact_name(contributor_key: str, sha256: str, ending: str) -> str:
     """The file name of one contributor's dataset, vector or mask with this content.
 
     Half of the digest tells contents apart; whoever reads the file compares all of it.
     """
     return f"{contributor_key}-{sha256[:_DIGITS]}{ending}"
-
-
-def md5() -> "hashlib._Hash":
-    """A new MD5, for content that passes by in pieces."""
-    return hashlib.md5(usedforsecurity=False)

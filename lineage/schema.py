@@ -1,6 +1,5 @@
 """The schema of a store: numbered migrations applied once, views made anew every time."""
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from lineage.audit.log import audited_migration
 from lineage.changes import insert
 from lineage.errors import LineageSchemaError
 from lineage.sql_files import Connection, Database, query, run
+from sift_bytes import sha256_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Migration:
     @property
     def sha256(self) -> str:
         """SHA-256 of the file's bytes, 64 hex characters."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+        return sha256_of(self.sql.encode())
 
 
 @cache

@@ -8,13 +8,12 @@ gives the bits of a model that never had them. Read in this order: `signs`, `fin
 from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
 from sift_core.base_tryout import try_out
 from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
-from sift_core.canonical import sha256_of
 from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
 from sift_core.examples import Classification, Encoded, Example, Generation, encode_examples
 from sift_core.file_header import Kind
-from sift_core.files import file_sha256, read_mask, read_state, read_vector, write_atomically
+from sift_core.files import read_mask, read_state, read_vector
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
 from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
@@ -76,7 +75,6 @@ __all__ = [
     "audit_removal",
     "encode_examples",
     "evaluate",
-    "file_sha256",
     "finetune",
     "folder_sha256",
     "inspect_vector",
@@ -93,12 +91,10 @@ __all__ = [
     "served_from",
     "served_sha256",
     "served_weights",
-    "sha256_of",
     "shapes_in",
     "stored_digest",
     "stream_base",
     "try_out",
     "update_state",
     "weights_sha256",
-    "write_atomically",
 ]

@@ -21,10 +21,10 @@ from transformers import (
     set_seed,
 )
 
+from sift_bytes import file_sha256
 from sift_core.base_requirements import require_fit
 from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
-from sift_core.files import file_sha256
 from sift_core.foreign_errors import border
 from sift_core.module_state import ModuleState
 from sift_core.serving import SERVED

@@ -13,7 +13,6 @@ the head and looks at every padding bit and magnitude instead, which is as stric
 | merge  | int64 sums of the parameter's shape                 | grid bits, sign seed              |
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from math import prod
@@ -40,11 +39,6 @@ Tensors = dict[str, NDArray[Any]]
 
 MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
 """What reading hostile metadata as numbers, names and shapes can raise."""
-
-
-def sha256_of(data: bytes) -> str:
-    """SHA-256 of bytes, hex."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def encode(form: str, tensors: Tensors, about: dict[str, Any]) -> bytes:

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from sift_bytes import sha256_of
 from sift_core.base import BaseModel, load_base
-from sift_core.canonical import sha256_of
 from sift_core.distributed import in_processes, require_same_everywhere
 from sift_core.examples import Encoded
 from sift_core.fixed_point import Grid

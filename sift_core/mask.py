@@ -7,15 +7,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.canonical import (
-    MALFORMED,
-    MASK,
-    broken,
-    decode,
-    encode,
-    require_canonical,
-    sha256_of,
-)
+from sift_bytes import sha256_of
+from sift_core.canonical import MALFORMED, MASK, broken, decode, encode, require_canonical
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sift_bytes import draft
 from sift_core.background import Lane
 from sift_core.block_reader import (
     StateReader,
@@ -35,7 +36,6 @@ from sift_core.blocks import Block, blocks
 from sift_core.digest import LANES, as_integers, digest_of_rows
 from sift_core.errors import GridOverflowError
 from sift_core.file_header import Kind
-from sift_core.files import draft
 from sift_core.fixed_point import LARGEST_INTEGER
 from sift_core.merge_state import LARGEST_SUM
 from sift_core.signs import SignVector

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from sift_bytes import draft
 from sift_core.block_reader import MaskReader, StoredMask, StoredState, state_blocks
 from sift_core.blocks import Piece
 from sift_core.errors import MismatchError
 from sift_core.file_header import Kind
-from sift_core.files import draft
 from sift_core.serving import SERVED, Weights, bytes_of, served_entries, weights_line
 from sift_core.weights_folder import StoredWeights
 

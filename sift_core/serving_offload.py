@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from sift_bytes import file_sha256
 from sift_core.block_reader import MaskReader, StateReader, StoredMask, StoredState
 from sift_core.blocks import Piece, blocks
 from sift_core.canonical import altered
 from sift_core.file_header import Kind
-from sift_core.files import file_sha256
 from sift_core.serving import served_entries
 from sift_core.serving_blocks import entries_of
 from sift_core.weights_folder import LazyWeights, StoredWeights, fresh

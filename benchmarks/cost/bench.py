@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.assets import minilm
 from benchmarks.cost.stage import DIGEST_SEED, GRID, SIGN_SEED, Stage, make_stage
 from flows.cli.demo import LABELS, film_reviews
-from flows.hashing import md5_of
+from sift_bytes import md5_of, sha256_of, write_atomically
 from sift_core import (
     BaseModel,
     Classification,
@@ -23,8 +23,6 @@ from sift_core import (
     linear_digest,
     load_base,
     prepare_base,
-    sha256_of,
-    write_atomically,
 )
 from sift_core.finetune import finetuned
 

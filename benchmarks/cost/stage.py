@@ -16,6 +16,7 @@ import safetensors.torch as st
 import torch
 from numpy.typing import NDArray
 
+from sift_bytes import sha256_of, write_atomically
 from sift_core import (
     Grid,
     Kind,
@@ -25,8 +26,6 @@ from sift_core import (
     StoredVector,
     TaskVector,
     read_vector,
-    sha256_of,
-    write_atomically,
 )
 
 Shapes = Mapping[str, tuple[int, ...]]

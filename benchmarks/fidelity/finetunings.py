@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import sift_core
+import sift_bytes
 from benchmarks.fidelity.population import Population
 from benchmarks.fidelity.settings import Experiment
 from benchmarks.merging_rules import Vector
@@ -48,7 +48,7 @@ class Finetunings:
     def central(self, names: Sequence[str]) -> Vector:
         """One finetuning on the rows of all of these, with the sum of their budgets."""
         population = self.population
-        digest = sift_core.sha256_of("\n".join(sorted(names)).encode())[:16]
+        digest = sift_bytes.sha256_of("\n".join(sorted(names)).encode())[:16]
         path = self.folder / "central" / f"{len(names)}-{digest}.npy"
         if not path.is_file():
             rows = [row for name in sorted(names) for row in population.train[name].rows]
@@ -65,8 +65,8 @@ class Finetunings:
                 base.trainable, base.parameters(), signs, Grid(self.experiment.grid_bits)
             )
             _save(self._float(name), self._moved())
-        sift_core.write_atomically(self._mask(name), vector.mask.to_bytes())
-        sift_core.write_atomically(self._vector(name), vector.to_bytes())
+        sift_bytes.write_atomically(self._mask(name), vector.mask.to_bytes())
+        sift_bytes.write_atomically(self._vector(name), vector.to_bytes())
         self._note(self._vector(name), losses, started)
 
     def _run(self, path: Path, rows: Encoded, contributors: int) -> None:
@@ -135,7 +135,7 @@ class Finetunings:
 
 def _file(name: str) -> str:
     # A contributor's name comes from outside and never becomes a path.
-    return sift_core.sha256_of(name.encode())[:16]
+    return sift_bytes.sha256_of(name.encode())[:16]
 
 
 def _save(path: Path, vector: Vector) -> None:

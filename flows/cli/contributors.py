@@ -230,9 +230,9 @@ def canary(
     canary better than a model that never saw it. Nothing about them is kept but the rows.
     """
     from flows.data.canaries import canary_row, draw_number
-    from flows.data.rows import canonical_json
     from flows.workspace.identity import normal_id
     from flows.workspace.workspace import Workspace
+    from sift_bytes import canonical_json
 
     labels = Workspace.open(workspace).settings.base.labels
     rows = [canary_row(normal_id(contributor), draw_number(), labels) for _ in range(how_many)]

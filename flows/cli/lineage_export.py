@@ -26,8 +26,8 @@ def export(
 ) -> None:
     """Write the members of a merge state and their digests, without names, as JSON lines."""
     from flows.workspace.workspace import Workspace
-    from lineage.certificates.digest import sha256_of
     from lineage.state_export import export_state
+    from sift_bytes import sha256_of
 
     place = Workspace.open(workspace)
     if file.exists():

@@ -10,7 +10,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sift_core import Classification, Example, Generation, sha256_of
+from sift_bytes import sha256_of
+from sift_core import Classification, Example, Generation
 
 ANSWERS = 64
 """Answers a code word is compared with, itself included: at most 6 bits of exposure."""

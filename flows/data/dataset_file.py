@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from flows.data.rows import canonical_json, no_constant
+from flows.data.rows import no_constant
 from flows.errors import FlowError
+from sift_bytes import canonical_json
 
 Rows = list[dict[str, Any]]
 

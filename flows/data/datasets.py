@@ -9,10 +9,11 @@ from typing import Any, Literal
 from flows.data.dataset_file import row_lines, stored_bytes, stored_rows
 from flows.data.rows import record_json
 from flows.errors import FlowError, UsageError
-from flows.hashing import DigestKey, md5_of
+from flows.hashing import DigestKey
+from flows.workspace.recorded_file import dataset_file
 from flows.workspace.workspace import Workspace
 from lineage import ContributorRecord, DatasetContentRecord, DatasetVersionRecord, Recorder
-from sift_core import sha256_of
+from sift_bytes import md5_of, sha256_of
 
 
 class DatasetAlteredError(FlowError):
@@ -48,11 +49,11 @@ class Dataset:
 
 def load_dataset(workspace: Workspace, record: DatasetVersionRecord) -> Dataset:
     """The stored rows of a contributor. Raises DatasetAlteredError where the bytes differ."""
-    path = workspace.data_file(record.contributor_key, record.sha256)
-    data = path.read_bytes() if path.is_file() else b""
-    if sha256_of(data) != record.sha256:
+    file = dataset_file(workspace, record)
+    data = file.content()
+    if data is None:
         raise DatasetAlteredError(
-            f"{path} is not the dataset that lineage recorded.",
+            f"{file.path} is not the dataset that lineage recorded.",
             remedy="restore it with `dvc checkout data`, or by `sift contributors add` with the "
             "contributor's rows.",
         )

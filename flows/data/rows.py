@@ -7,7 +7,6 @@ named by a digest of its canonical JSON under the workspace's key (`flows/hashin
 of a short text could be guessed.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from flows.workspace.characters import is_blank, plain
+from sift_bytes import canonical_json
 from sift_core import Classification, Example, Generation
 
 MAX_CHARACTERS = 1_000_000
@@ -223,11 +223,6 @@ _PLAIN = {
     "list_type": "it must be a list of messages",
 }
 """What pydantic says, for people who do not know pydantic."""
-
-
-def canonical_json(row: dict[str, Any]) -> str:
-    """The one JSON text of a row: keys sorted, no spaces, no escapes but those JSON demands."""
-    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def no_constant(name: str) -> None:

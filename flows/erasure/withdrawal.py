@@ -16,7 +16,7 @@ from flows.training.retention import lost, restore
 from flows.workspace.recorded_files import require_dataset
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, TaskVectorRecord
-from sift_core import sha256_of, write_atomically
+from sift_bytes import sha256_of, write_atomically
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _WHOLE = "withdraw fewer, or all of the contributor: file the request without --records."

@@ -9,9 +9,9 @@ from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
 from lineage import Anchor, opt_out
 from lineage.certificates.chain import Link, check_chain, read_link
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.levels import check_report
+from sift_bytes import sha256_of
 
 CERTIFICATE = "certificate.dsse.json"
 

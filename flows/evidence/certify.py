@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sift_core
+import sift_bytes
 from flows.erasure.results import Purge, Registered, Removal, Results
 from flows.errors import FlowError
 from flows.evidence.certificates import CERTIFICATE, Head, head, recorded_heads
@@ -19,7 +19,6 @@ from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
 from lineage import ModelVersionRecord, RequestRecord
 from lineage.certificates.chain import Link, read_link
-from lineage.certificates.digest import file_sha256, sha256_of
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.levels import check_report
 from lineage.certificates.statement import (
@@ -43,6 +42,7 @@ from lineage.certificates.statement import (
 )
 from lineage.reader import Reader
 from lineage.state_export import export_state
+from sift_bytes import file_sha256, sha256_of
 
 
 class UnfitCertificateError(FlowError):
@@ -76,7 +76,7 @@ def end_request(workspace: Workspace, request_id: str) -> Ended:
         folder = write_report(workspace, request_id, at)
         predicate = _predicate(workspace, request_id, last, at)
         data = sign(statement(_subjects(workspace, predicate, folder), predicate), signer)
-        sift_core.write_atomically(folder / CERTIFICATE, data)
+        sift_bytes.write_atomically(folder / CERTIFICATE, data)
         ended = Ended(folder, predicate.sequence, sha256_of(data), at)
     else:
         folder = workspace.reports / request_id

@@ -5,15 +5,21 @@ yields findings and changes nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import sift_core
 from flows.data.dataset_file import is_salted
 from flows.data.datasets import load_dataset
 from flows.errors import UsageError
 from flows.models.superseded import needed_files
+from flows.workspace.recorded_file import (
+    RecordedFile,
+    dataset_file,
+    mask_file,
+    state_file,
+    vector_file,
+)
 from flows.workspace.workspace import Workspace
 from lineage import (
     DatasetVersionRecord,
@@ -87,10 +93,11 @@ class Stock:
             }
         needed = needed_files(self.workspace)
         for row in self.datasets:
-            path = self.workspace.data_file(row.contributor_key, row.sha256)
-            if path not in needed or not _is(path, row.sha256):
+            file = dataset_file(self.workspace, row)
+            content = file.content() if file.path in needed else None
+            if content is None:
                 continue  # `files` speaks of it
-            if not is_salted(path.read_bytes()):
+            if not is_salted(content):
                 continue  # a release before salts named its records otherwise
             records = load_dataset(self.workspace, row).records(self.workspace.digests)
             if records != recorded.get((row.contributor_key, row.sha256)):
@@ -109,36 +116,36 @@ class Stock:
         folders = (place.data, *place.vector_folders, place.masks, place.merge)
         present = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
         for path in sorted(present):
+            file = known.get(path)
             if path not in known:
                 yield self._file(path, "no row of lineage knows this file.", UNKNOWN)
-            elif known[path] is None:
+            elif file is None:
                 yield self._file(path, "lineage says that this file was destroyed.", UNKNOWN)
-            elif not _is(path, known[path]):
+            elif not file.is_whole:
                 yield self._file(path, "it is not the bytes that lineage recorded.", _CHECKOUT)
         for path in sorted(self._needed() - present):
             yield self._file(path, "it is gone, and lineage says that it is in use.", _CHECKOUT)
 
-    def _known_files(self) -> dict[Path, str | None]:
-        """Path → SHA-256 of every file that lineage has known; None where it was destroyed."""
+    def _known_files(self) -> dict[Path, RecordedFile | None]:
+        """Every file that lineage has known, by path; None where it was destroyed."""
         place = self.workspace
-        known: dict[Path, str | None] = {}
+        known: dict[Path, RecordedFile | None] = {}
 
-        def know(path: Path, sha256: str, gone: object) -> None:
+        def know(file: RecordedFile, gone: object) -> None:
             # The same content may come back after it was destroyed: then the file is known.
-            if known.get(path) is None:
-                known[path] = None if gone else sha256
+            if known.get(file.path) is None:
+                known[file.path] = None if gone else file
 
         for data in self.datasets:
-            path = place.data_file(data.contributor_key, data.sha256)
-            know(path, data.sha256, data.destroyed_at)
+            know(dataset_file(place, data), data.destroyed_at)
         for row in self.vectors:
-            vector = place.vector_file(row.contributor_key, row.vector_sha256).name
+            vector = vector_file(place, row)
             for folder in place.vector_folders:
-                know(folder / vector, row.vector_sha256, row.destroyed_at or row.dropped_at)
-            mask = place.mask_file(row.contributor_key, row.mask_sha256)
-            know(mask, row.mask_sha256, row.destroyed_at)
+                there = replace(vector, path=folder / vector.path.name)
+                know(there, row.destroyed_at or row.dropped_at)
+            know(mask_file(place, row), row.destroyed_at)
         for state in self.states:
-            know(place.state_file(state.state_sha256), state.state_sha256, state.destroyed_at)
+            know(state_file(place, state), state.destroyed_at)
         return known
 
     def _needed(self) -> set[Path]:
@@ -154,7 +161,3 @@ class Stock:
     def _file(self, path: Path, found: str, remedy: str) -> Finding:
         where = path.relative_to(self.workspace.root).as_posix()
         return Finding(where=where, found=found, remedy=remedy)
-
-
-def _is(path: Path, sha256: str | None) -> bool:
-    return path.is_file() and sift_core.file_sha256(path) == sha256

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import sift_core
+import sift_bytes
 from flows.erasure.results import (
     Approval,
     Evaluated,
@@ -105,8 +105,8 @@ def write_report(workspace: Workspace, request_id: str, at: datetime) -> Path:
     """
     report = collect(workspace, request_id, at)
     folder = workspace.reports / request_id
-    sift_core.write_atomically(folder / "report.html", page(report).encode())
-    sift_core.write_atomically(folder / "report.json", _as_json(report))
+    sift_bytes.write_atomically(folder / "report.html", page(report).encode())
+    sift_bytes.write_atomically(folder / "report.json", _as_json(report))
     return folder
 
 

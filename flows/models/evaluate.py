@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+import sift_bytes
 import sift_core
 from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
@@ -80,9 +81,9 @@ def write_metrics(workspace: Workspace, state: MergeStateRecord) -> dict[str, fl
         rows = reader.evaluations(state.state_seq)
     metrics = {"contributors": float(len(members)), **aggregate(members, rows, smallest)}
     text = json.dumps(metrics, indent=2, sort_keys=True) + "\n"
-    sift_core.write_atomically(workspace.root / "metrics.json", text.encode())
+    sift_bytes.write_atomically(workspace.root / "metrics.json", text.encode())
     plot = _groups(members, rows, smallest)
-    sift_core.write_atomically(workspace.root / "plots" / "quality.csv", plot.encode())
+    sift_bytes.write_atomically(workspace.root / "plots" / "quality.csv", plot.encode())
     return metrics
 
 

@@ -11,14 +11,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Literal
 
+import sift_bytes
 import sift_core
-from flows import hashing
 from flows.errors import FlowError
 from flows.models.merge_plan import choose_way, clear_way, require_state
 from flows.progress import tracked
 from flows.training.base_model import base_id
 from flows.training.finetune import Job
 from flows.workspace.current_state import current_state
+from flows.workspace.recorded_file import state_file
 from flows.workspace.workspace import Workspace
 from lineage import (
     LinearDigestRecord,
@@ -66,11 +67,13 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord
             "There are no contributors.", remedy="add some with `sift contributors add FILE`."
         )
     same_members = {m.contributor_key: m.run_id for m in members} == wanted
-    if current is not None and same_members and is_intact(workspace, current):
+    if current is not None and same_members and state_file(workspace, current).is_whole:
         sweep_states(workspace, current.state_sha256)
         return current
     base = base_id(workspace)
-    usable = current is not None and current.base_id == base and is_intact(workspace, current)
+    usable = (
+        current is not None and current.base_id == base and state_file(workspace, current).is_whole
+    )
     way = choose_way(workspace, current if usable else None, members, wanted, runs)
     if current is not None and not usable:
         require_state(workspace, way, current)
@@ -104,7 +107,7 @@ def write_state(
     Reads `before` and the named vectors, of nobody else. The file stands under its own SHA-256 when
     everything that was read was the bytes lineage recorded. Raises SiftCoreError.
     """
-    md5 = hashing.md5()
+    md5 = sift_bytes.md5()
     written = sift_core.update_state(
         _kind(workspace, add, subtract),
         None if before is None else stored_state(workspace, before),
@@ -220,9 +223,3 @@ def sweep_states(workspace: Workspace, keep_sha256: str) -> None:
     for path in workspace.merge.iterdir():
         if path != workspace.state_file(keep_sha256):
             path.unlink()
-
-
-def is_intact(workspace: Workspace, record: MergeStateRecord) -> bool:
-    """Whether the file of a state is the recorded bytes."""
-    path = workspace.state_file(record.state_sha256)
-    return path.is_file() and sift_core.file_sha256(path) == record.state_sha256

@@ -5,14 +5,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+import sift_bytes
 import sift_core
 from flows.errors import FlowError
-from flows.models.merge import is_intact, rebuilt_sha256, stored_state
+from flows.models.merge import rebuilt_sha256, stored_state
 from flows.models.weights import kind_of, stored_mask
 from flows.progress import tracked
 from flows.training.finetune import require_same_exactness
 from flows.training.rederive import Rederiver
 from flows.workspace.current_state import current_state
+from flows.workspace.recorded_file import state_file
 from flows.workspace.workspace import Workspace
 from lineage import LineageError, Member, MergeStateRecord
 from lineage.records import Sha256
@@ -148,7 +150,7 @@ def _base(workspace: Workspace, state: MergeStateRecord) -> str:
 def _merge(
     workspace: Workspace, state: MergeStateRecord, members: Sequence[Member], evidence: Evidence
 ) -> str:
-    if not is_intact(workspace, state):
+    if not state_file(workspace, state).is_whole:
         raise ExactnessError(
             f"{workspace.state_file(state.state_sha256)} is not the state that lineage recorded.",
             remedy="restore it with `dvc checkout`, or run `sift build`.",
@@ -181,7 +183,7 @@ def _derived_sha256(
         Grid(settings.grid_bits),
         settings.sign_seed,
     )
-    return sift_core.sha256_of(rebuilt.to_bytes())
+    return sift_bytes.sha256_of(rebuilt.to_bytes())
 
 
 def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[TaskVector]:

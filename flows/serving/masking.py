@@ -21,7 +21,8 @@ from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissingError
 from flows.serving.loading import load_model
 from flows.workspace.identity import contributor_key, read_secret
-from sift_core import Mask, masked_weights, sha256_of, weights_sha256
+from sift_bytes import sha256_of
+from sift_core import Mask, masked_weights, weights_sha256
 from sift_core.base import folder_sha256
 from sift_core.module_state import ModuleState
 

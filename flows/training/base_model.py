@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+import sift_bytes
 import sift_core
 from flows.data.readers import read_rows
 from flows.data.rows import PUBLIC, parse_row, to_example
@@ -72,7 +73,7 @@ def ensure_base(workspace: Workspace) -> None:
     if reads_clock(own.chat_template):
         made[_CLOCK] = DATE.isoformat()
     text = json.dumps({**origin, **made}, indent=2, sort_keys=True) + "\n"
-    sift_core.write_atomically(workspace.root / _ORIGIN, text.encode())
+    sift_bytes.write_atomically(workspace.root / _ORIGIN, text.encode())
 
 
 def _require_unaltered(workspace: Workspace) -> None:
@@ -240,7 +241,7 @@ def _origin(workspace: Workspace) -> dict[str, Any]:
         and {
             "name": warm_start.name,
             "licence": warm_start.licence,
-            "sha256": sift_core.sha256_of(_public_file(workspace, warm_start).read_bytes()),
+            "sha256": sift_bytes.sha256_of(_public_file(workspace, warm_start).read_bytes()),
             "epochs": warm_start.epochs,
             "learning_rate": warm_start.learning_rate,
         },

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
-import sift_core
+import sift_bytes
 from flows.workspace.settings import MethodSettings, Settings
 from lineage import EnvironmentRecord
 
@@ -38,7 +38,7 @@ def machine_facts(device: str) -> dict[str, Any]:
 def named_environment(facts: dict[str, Any]) -> EnvironmentRecord:
     """The environment with these facts; its id is made of them."""
     text = json.dumps(facts, sort_keys=True)
-    return EnvironmentRecord(environment_id=sift_core.sha256_of(text.encode())[:16], **facts)
+    return EnvironmentRecord(environment_id=sift_bytes.sha256_of(text.encode())[:16], **facts)
 
 
 def _processor() -> str:

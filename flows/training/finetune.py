@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import sift_bytes
 import sift_core
 from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
@@ -158,8 +159,8 @@ def _finetune(
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
     lanes = sift_core.linear_digest(vector.integers(), seed)
     stored, mask = StoredFile.of(vector_bytes), StoredFile.of(mask_bytes)
-    sift_core.write_atomically(workspace.mask_file(key, mask.sha256), mask_bytes)
-    sift_core.write_atomically(workspace.vector_file(key, stored.sha256), vector_bytes)
+    sift_bytes.write_atomically(workspace.mask_file(key, mask.sha256), mask_bytes)
+    sift_bytes.write_atomically(workspace.vector_file(key, stored.sha256), vector_bytes)
     outcome = Outcome(
         vector=stored,
         mask=mask,
@@ -218,4 +219,4 @@ def _run_id(dataset: DatasetVersionRecord, base_id: str, settings: Settings) -> 
         "base": base_id,
         "parameters": parameters(settings),
     }
-    return sift_core.sha256_of(json.dumps(inputs, sort_keys=True).encode())
+    return sift_bytes.sha256_of(json.dumps(inputs, sort_keys=True).encode())

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sift_core
-from flows.hashing import md5_of
+import sift_bytes
 from lineage import (
     DatasetVersionRecord,
     EnvironmentRecord,
@@ -14,6 +13,7 @@ from lineage import (
     TaskVectorRecord,
 )
 from lineage.records import Row
+from sift_bytes import md5_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StoredFile:
     @classmethod
     def of(cls, data: bytes) -> "StoredFile":
         """The file with this content."""
-        return cls(sift_core.sha256_of(data), md5_of(data), len(data))
+        return cls(sift_bytes.sha256_of(data), md5_of(data), len(data))
 
 
 @dataclass(frozen=True)

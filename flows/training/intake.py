@@ -12,6 +12,7 @@ from flows.data.look_alikes import require_two_people
 from flows.data.readmission import require_not_withdrawn, returning
 from flows.errors import UsageError
 from flows.training.readable_rows import require_readable
+from flows.workspace.recorded_file import RecordedFile
 from flows.workspace.texts import (
     MAX_NAME_LENGTH,
     MAX_REASON_LENGTH,
@@ -21,7 +22,7 @@ from flows.workspace.texts import (
 )
 from flows.workspace.workspace import Workspace
 from lineage import DistinctionRecord
-from sift_core import sha256_of, write_atomically
+from sift_bytes import md5_of, sha256_of, write_atomically
 
 Status = Literal["added", "replaced", "restored", "unchanged"]
 
@@ -102,8 +103,8 @@ def _status(
         return "added"
     data = dataset.to_bytes(workspace.digests)
     if stored == sha256_of(data):
-        path = workspace.data_file(dataset.key, stored)
-        return "unchanged" if path.is_file() and path.read_bytes() == data else "restored"
+        file = RecordedFile(workspace.data_file(dataset.key, stored), stored, md5_of(data))
+        return "unchanged" if file.is_whole else "restored"
     if not replace:
         raise UsageError(
             f"Contributor {dataset.external_id!r} is already here with other rows.",

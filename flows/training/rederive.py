@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import sift_bytes
 import sift_core
 from flows.data.datasets import DatasetAlteredError, load_dataset
 from flows.errors import FlowError, UsageError
@@ -18,7 +19,8 @@ from flows.progress import tracked
 from flows.training.base_model import load_base
 from flows.training.environment import environment
 from flows.training.finetune import differing, finetune_alone
-from flows.workspace.recorded_files import is_whole, mask_file, vector_file
+from flows.workspace.recorded_file import mask_file, vector_file
+from flows.workspace.recorded_files import is_whole
 from flows.workspace.settings import Settings
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, EnvironmentRecord, FinetuningRecord, TaskVectorRecord
@@ -118,7 +120,7 @@ class Rederiver:
         there: EnvironmentRecord,
     ) -> None:
         key = recorded.contributor_key
-        found = sift_core.sha256_of(vector.to_bytes())
+        found = sift_bytes.sha256_of(vector.to_bytes())
         if (found, vector.mask.sha256) != (recorded.vector_sha256, recorded.mask_sha256):
             raise RederivationError(
                 key,
@@ -143,7 +145,7 @@ def bring_back(workspace: Workspace, wanted: Sequence[TaskVectorRecord]) -> None
     for row in tracked("Deriving again", missing, len(missing)):
         vector = rederiver.vector(row.run_id)
         for file, made in ((vector_file, vector), (mask_file, vector.mask)):
-            sift_core.write_atomically(file(workspace, row).path, made.to_bytes())
+            sift_bytes.write_atomically(file(workspace, row).path, made.to_bytes())
 
 
 def is_here(workspace: Workspace, row: TaskVectorRecord) -> bool:

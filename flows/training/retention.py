@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sift_core
+import sift_bytes
 from flows.progress import tracked
 from flows.training.environment import environment
 from flows.training.finetune import Job, jobs
 from flows.training.rederive import Rederiver
 from flows.workspace.current_state import current_state
+from flows.workspace.recorded_file import mask_file, vector_file
 from flows.workspace.workspace import Workspace
 from lineage import Member, TaskVectorRecord
 
@@ -56,10 +57,10 @@ def restore(workspace: Workspace, work: Sequence[Job]) -> None:
         vector = rederiver.vector(job.run_id)
         key, data = job.dataset.contributor_key, vector.to_bytes()
         mask_file = workspace.mask_file(key, vector.mask.sha256)
-        sift_core.write_atomically(mask_file, vector.mask.to_bytes())
+        sift_bytes.write_atomically(mask_file, vector.mask.to_bytes())
         if job.run_id not in needless:
-            vector_file = workspace.vector_file(key, sift_core.sha256_of(data))
-            sift_core.write_atomically(vector_file, data)
+            vector_file = workspace.vector_file(key, sift_bytes.sha256_of(data))
+            sift_bytes.write_atomically(vector_file, data)
 
 
 def apply_storage(workspace: Workspace) -> None:
@@ -138,10 +139,7 @@ def _vector_file(workspace: Workspace, member: Member) -> Path:
 
 
 def _is_whole(workspace: Workspace, vector: TaskVectorRecord, *, with_vector: bool) -> bool:
-    key = vector.contributor_key
-    files = {workspace.mask_file(key, vector.mask_sha256): vector.mask_sha256}
+    files = [mask_file(workspace, vector)]
     if with_vector:
-        files[workspace.vector_file(key, vector.vector_sha256)] = vector.vector_sha256
-    return all(
-        path.is_file() and sift_core.file_sha256(path) == sha256 for path, sha256 in files.items()
-    )
+        files.append(vector_file(workspace, vector))
+    return all(file.is_whole for file in files)

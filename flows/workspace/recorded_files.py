@@ -7,13 +7,11 @@ ever put back.
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import sift_core
 from flows.errors import FlowError
 from flows.integrations.dvc.repository import BOTH
 from flows.logging import event
+from flows.workspace.recorded_file import RecordedFile, dataset_file, mask_file, vector_file
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, Member, TaskVectorRecord
 
@@ -22,44 +20,13 @@ class LostFileError(FlowError):
     """A file is not the recorded bytes, and no copy of it is left."""
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """One file of a contributor: where it belongs, and what lineage recorded of it."""
-
-    path: Path
-    sha256: str
-    md5: str
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the file is there, the recorded bytes."""
-        return self.path.is_file() and sift_core.file_sha256(self.path) == self.sha256
-
-
-def dataset_file(workspace: Workspace, row: DatasetVersionRecord) -> Recorded:
-    """The file of a dataset version."""
-    return Recorded(workspace.data_file(row.contributor_key, row.sha256), row.sha256, row.md5)
-
-
-def vector_file(workspace: Workspace, row: TaskVectorRecord | Member) -> Recorded:
-    """The file of a task vector."""
-    path = workspace.vector_file(row.contributor_key, row.vector_sha256)
-    return Recorded(path, row.vector_sha256, row.vector_md5)
-
-
-def mask_file(workspace: Workspace, row: TaskVectorRecord | Member) -> Recorded:
-    """The file of a mask."""
-    path = workspace.mask_file(row.contributor_key, row.mask_sha256)
-    return Recorded(path, row.mask_sha256, row.mask_md5)
-
-
-def put_back(workspace: Workspace, file: Recorded) -> bool:
+def put_back(workspace: Workspace, file: RecordedFile) -> bool:
     """Make a file the recorded bytes again, from DVC's cache or remote; False where neither can."""
     if file.is_whole:
         return True
     with workspace.scratch("put-back") as folder:
         for place in BOTH:
-            copy = Recorded(folder / place, file.sha256, file.md5)
+            copy = RecordedFile(folder / place, file.sha256, file.md5)
             if workspace.dvc.objects.copy(file.md5, place, copy.path) and copy.is_whole:
                 copy.path.replace(file.path)
                 event(
@@ -142,7 +109,7 @@ def take_away_damaged(workspace: Workspace, keys: Collection[str], state_seq: in
 
 def _files(
     workspace: Workspace, member: Member, dataset: DatasetVersionRecord
-) -> Iterator[Recorded]:
+) -> Iterator[RecordedFile]:
     yield dataset_file(workspace, dataset)
     yield mask_file(workspace, member)
     if not workspace.keeps_masks_only:

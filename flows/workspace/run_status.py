@@ -33,7 +33,7 @@ class Ran(BaseModel):
 @contextmanager
 def noted(workspace: Workspace, job: Job) -> Iterator[None]:
     """Note how the work within ends; a killed one leaves what was noted before."""
-    from sift_core import write_atomically  # torch, which looking does not need
+    from sift_bytes import write_atomically  # torch, which looking does not need
 
     started = time.monotonic()
     passed = False

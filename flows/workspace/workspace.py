@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import sift_bytes
 from flows.errors import UsageError
 from flows.hashing import DigestKey, artifact_name
 from flows.integrations.git import Git
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 Kept = TypeVar("Kept")
 
-UNFINISHED = ".writing-*"
-"""What `sift_core.write_atomically` calls a file before it has its name."""
+UNFINISHED = f"{sift_bytes.files.UNFINISHED}*"
+"""What `sift_bytes.write_atomically` calls a file before it has its name."""
 
 _TEMPLATES = ("params.yaml", "dvc.yaml", "prefect.yaml")
 _GITIGNORE = """\

@@ -5,7 +5,6 @@ knowing of it. At the end of the transaction the rows it touched are compared wi
 at its start, and the entry becomes part of the same transaction.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from lineage.errors import LineageWriteError
 from lineage.records import Json, Record, Sha256, Text
 from lineage.sql_files import Connection, Cursor, Database, as_json, query, run, run_text
 from lineage.times import Utc
+from sift_bytes import canonical_json, sha256_of
 
 # ruff: noqa: S608
 # Every name put into SQL text below comes from the database's own catalogue.
@@ -58,8 +58,7 @@ def entry_sha256(
         "details": details,
         "previous_sha256": previous_sha256,
     }
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256_of(canonical_json(content).encode())
 
 
 class AuditedConnection:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.keys import KeyRing
 from lineage.certificates.statement import Statement, read
+from sift_bytes import sha256_of
 
 
 @dataclass(frozen=True)

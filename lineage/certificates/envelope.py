@@ -27,9 +27,9 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from lineage.certificates.digest import sha256_of
 from lineage.errors import LineageError
 from lineage.records import Sha256
+from sift_bytes import canonical_json, sha256_of
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
@@ -133,10 +133,7 @@ class _Envelope(Plain):
 
 def canonical(value: Any) -> bytes:
     """The one byte form of a JSON value. Raises ValueError where JSON has none (NaN)."""
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode() + b"\n"
+    return canonical_json(value).encode() + b"\n"
 
 
 def encode(content: BaseModel) -> bytes:

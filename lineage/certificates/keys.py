@@ -14,7 +14,6 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from pydantic import ConfigDict, Field
 
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import (
     EvidenceError,
     Plain,
@@ -27,6 +26,7 @@ from lineage.certificates.envelope import (
 from lineage.certificates.statement import DigestSet, StatementOfOne, Subject
 from lineage.records import Count, Sequence32, Sha256, Text
 from lineage.times import Utc
+from sift_bytes import sha256_of
 
 PREDICATE: Final = "urn:sift-masks:key-record:1"
 

@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 
 from lineage.certificates.chain import Link
-from lineage.certificates.digest import file_sha256, sha256_of
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.statement import LINEAGE, PAGE, REPORT, Statement
 from lineage.state_export import read_export, require_sum
+from sift_bytes import file_sha256, sha256_of
 
 
 def check_report(content: Statement, folder: Path) -> str:

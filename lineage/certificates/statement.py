@@ -13,7 +13,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import (
     EvidenceError,
     Plain,
@@ -25,6 +24,7 @@ from lineage.certificates.envelope import (
 )
 from lineage.records import ContributorKey, Count, DecimalDigest, Sequence32, Sha256, Text
 from lineage.times import Utc
+from sift_bytes import sha256_of
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "urn:sift-masks:opt-out-certificate:1"

@@ -205,7 +205,7 @@ def test_every_server_of_the_compose_file_has_a_key_that_is_no_part_of_it() -> N
 
 def test_the_image_holds_the_packages_that_the_wheel_is_made_of() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text()
-    for package in ("sift_core", "lineage", "flows"):
+    for package in ("sift_bytes", "sift_core", "lineage", "flows"):
         assert f"COPY {package} {package}" in dockerfile
     for name in re.findall(r"COPY ((?:[\w.]+ )+)\./", dockerfile)[0].split():
         assert (ROOT / name).is_file()

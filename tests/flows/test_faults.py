@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.workspace.workspace import UNFINISHED, Workspace
-from sift_core import write_atomically
+from sift_bytes import write_atomically
 from tests.support.killed import Point, dies
 from tests.support.tidy import LEAVING, require_left, require_tidy
 from tests.support.workspaces import (
@@ -22,7 +22,7 @@ _RECORDED = "flows.erasure.request:Request.done"
 # In the order in which the work meets them, so that one opt-out can die of all of them in turn.
 OPT_OUT = [
     Point("sift_core:update_state", "before"),
-    Point("sift_core.files:Path.replace", "before"),
+    Point("sift_bytes.files:Path.replace", "before"),
     Point("flows.erasure.steps.removed:make_current", "before"),
     Point("flows.erasure.steps.removed:make_current", "after"),
     Point(_RECORDED, "before", "verified"),
@@ -52,10 +52,10 @@ OPT_OUT = [
     Point("lineage.file_store:LineageStore.rewrite", "before"),
     Point("lineage.file_store:copy_live_rows", "after"),
     Point(_RECORDED, "before", "purged"),
-    Point("sift_core:write_atomically", "after", "report.html"),
-    Point("sift_core:write_atomically", "after", "report.json"),
-    Point("sift_core:write_atomically", "before", "certificate"),
-    Point("sift_core:write_atomically", "after", "certificate"),
+    Point("sift_bytes:write_atomically", "after", "report.html"),
+    Point("sift_bytes:write_atomically", "after", "report.json"),
+    Point("sift_bytes:write_atomically", "before", "certificate"),
+    Point("sift_bytes:write_atomically", "after", "certificate"),
     Point("flows.integrations.mlflow.registry:Mlflow.attach", "after"),
     Point(_RECORDED, "before", "reported"),
 ]
@@ -75,8 +75,8 @@ OFTEN = [
 ]
 """Each step's work is done and not recorded, each place is purged, and the narrowest gaps."""
 BUILD = [
-    Point("sift_core:write_atomically", "after", "vectors/"),
-    Point("sift_core.files:Path.replace", "before"),
+    Point("sift_bytes:write_atomically", "after", "vectors/"),
+    Point("sift_bytes.files:Path.replace", "before"),
     Point("flows.training.finetune:_finetune", "after"),
     Point("flows.workspace.recording:Recording.flush", "before"),
     Point("flows.workspace.recording:Recording.flush", "after"),

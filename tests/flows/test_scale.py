@@ -15,7 +15,7 @@ import pytest
 from flows.evidence.verification import verify
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from sift_core import sha256_of
+from sift_bytes import sha256_of
 from tests.support.servers import S3, Postgres, mlflow_server, prefect_server_on
 from tests.support.traces import traces
 from tests.support.workers import POOL, command, machines, make_pool, run, until

@@ -16,9 +16,9 @@ from flows.operations.backup.restore import restore
 from flows.operations.backup.signature import Trust, sign
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import EvidenceError, SigningKey
 from lineage.certificates.keys import KeyRing
+from sift_bytes import sha256_of
 from tests.support.workspaces import make_workspace, reviews
 
 MARKER = "a-program-ran"

@@ -16,6 +16,7 @@ from flows.training.base_model import AlteredBaseError, ensure_base, load_base
 from flows.workspace.settings import write_settings
 from flows.workspace.workspace import Workspace
 from flows.workspace.workspace import template as template_file
+from sift_bytes import sha256_of
 from sift_core import (
     Classification,
     Example,
@@ -25,7 +26,6 @@ from sift_core import (
     encode_examples,
     finetune,
     folder_sha256,
-    sha256_of,
 )
 from sift_core.errors import DataError, ModelError
 from sift_core.examples import Generation

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from lineage.certificates.chain import check_chain, read_link
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import SigningKey, canonical
 from lineage.certificates.keys import KeyRing
 from lineage.errors import LineageError
+from sift_bytes import sha256_of
 from tests.support.evidence import (
     SIGNER,
     case,

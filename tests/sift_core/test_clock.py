@@ -40,7 +40,8 @@ try:
 except locale.Error:
     pass
 from sift_core import FinetuneSettings, Generation, Grid, SignVector
-from sift_core import encode_examples, finetune, load_base, prepare_base, sha256_of
+from sift_bytes import sha256_of
+from sift_core import encode_examples, finetune, load_base, prepare_base
 
 folder = Path(sys.argv[3])
 prepare_base(sys.argv[1], folder, (), 0, 32)

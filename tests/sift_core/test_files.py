@@ -7,18 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sift_core import (
-    MergeState,
-    StoredState,
-    StoredVector,
-    file_sha256,
-    read_mask,
-    read_state,
-    read_vector,
-    write_atomically,
-)
+from sift_bytes import draft, file_sha256, write_atomically
+from sift_core import MergeState, StoredState, StoredVector, read_mask, read_state, read_vector
 from sift_core.errors import AlteredError, CodecError, MismatchError
-from sift_core.files import draft
 from tests.support.builders import GRID, SEED, SHAPES, vector
 from tests.support.on_disk import stored, stored_file
 

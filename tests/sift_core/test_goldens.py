@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
+from sift_bytes import file_sha256, sha256_of
 from sift_core import (
     Kind,
     Mask,
@@ -19,12 +20,10 @@ from sift_core import (
     StoredVector,
     StoredWeights,
     TaskVector,
-    file_sha256,
     linear_digest,
     masked_weights,
     served_folder,
     served_weights,
-    sha256_of,
     update_state,
     weights_sha256,
 )

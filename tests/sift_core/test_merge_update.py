@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sift_bytes import sha256_of
 from sift_core import (
     Grid,
     Kind,
@@ -17,7 +18,6 @@ from sift_core import (
     TaskVector,
     linear_digest,
     rebuilt_sha256,
-    sha256_of,
     shapes_in,
     update_state,
 )

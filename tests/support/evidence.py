@@ -11,10 +11,10 @@ from types import ModuleType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lineage.certificates import statement as form
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import SigningKey, canonical
 from lineage.certificates.keys import KeyRing, name_key
 from lineage.state_export import ExportedMember, ExportedState
+from sift_bytes import sha256_of
 from tests.support.paths import ROOT
 from tests.support.population import key, sha
 

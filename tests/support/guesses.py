@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from flows.data.datasets import split_rows
-from flows.data.rows import canonical_json, parse_row, record_json
+from flows.data.rows import parse_row, record_json
+from sift_bytes import canonical_json
 from tests.support.traces import contents
 from tests.support.workspaces import Rows
 

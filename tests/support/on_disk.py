@@ -4,7 +4,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from sift_core import MergeState, StoredState, StoredVector, TaskVector, sha256_of
+from sift_bytes import sha256_of
+from sift_core import MergeState, StoredState, StoredVector, TaskVector
 
 in_one_folder = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30

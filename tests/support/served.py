@@ -19,7 +19,8 @@ from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.integrations.mlflow.registry import Mlflow
 from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
-from sift_core import Mask, load_base, prepare_base, sha256_of, weights_sha256
+from sift_bytes import sha256_of
+from sift_core import Mask, load_base, prepare_base, weights_sha256
 from sift_core.base import folder_sha256
 from tests.support import tiny
 

@@ -11,7 +11,8 @@ from flows.erasure.results import Audit, Evaluated, NothingBuilt, Removal, Sides
 from flows.erasure.steps.step import Step
 from flows.models.evaluate import aggregate, evaluate_state, own_values
 from flows.workspace.current_state import current_state_or_none
-from flows.workspace.recorded_files import damaged_members, dataset_file, put_back
+from flows.workspace.recorded_file import dataset_file
+from flows.workspace.recorded_files import damaged_members, put_back
 from lineage import DatasetVersionRecord, EvaluationRecord, MergeStateRecord
 from sift_core.errors import MissingReferenceError
 

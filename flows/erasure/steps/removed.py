@@ -16,7 +16,7 @@ from flows.erasure.results import Removal, as_details
 from flows.erasure.set_aside import setting_aside
 from flows.erasure.steps.step import Step
 from flows.erasure.withdrawal import finetune_again, replace_dataset
-from flows.models.merge import is_intact, make_current, stored_vector, write_state
+from flows.models.merge import make_current, stored_vector, write_state
 from flows.models.merge_plan import altered_state
 from flows.models.verify import ExactnessError, require_same_base
 from flows.training.base_model import require_base
@@ -24,6 +24,7 @@ from flows.training.finetune import require_same_exactness, require_same_setting
 from flows.training.rederive import bring_back
 from flows.training.retention import settle_vectors
 from flows.workspace.current_state import current_state_or_none
+from flows.workspace.recorded_file import state_file
 from flows.workspace.recorded_files import is_whole, put_vector_back, require_dataset
 from flows.workspace.workspace import Workspace
 from lineage import (
@@ -100,7 +101,7 @@ def _change_by_any_way(
         _change(place, state, changes, afresh=False)
     except SiftCoreError:
         # Every file is hashed as it is read, once. Only now is asked which it was.
-        if not is_intact(place, state):
+        if not state_file(place, state).is_whole:
             raise altered_state(place, state) from None
         damaged = [one.leaves for one in changes.values() if not is_whole(place, one.leaves)]
         if not damaged or place.keeps_masks_only:

@@ -61,7 +61,7 @@ class FolderLedger:
 
     def write(self, name: str, data: bytes) -> None:
         """Write one note."""
-        from sift_core import write_atomically  # torch, which looking does not need
+        from sift_bytes import write_atomically  # torch, which looking does not need
 
         self._require()
         write_atomically(self.folder / name, data)

@@ -19,11 +19,11 @@ from flows.errors import FlowError
 from flows.workspace.identity import read_secret
 from flows.workspace.workspace import Workspace
 from lineage import RequestRecord
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.statement import AuditHead
 from lineage.opt_out import APPROVED
 from lineage.records import ContributorKey, Sha256
 from lineage.times import Utc
+from sift_bytes import sha256_of
 
 FORMAT = "sift-departure/1"
 _NAME = re.compile(r"[0-9a-f]{32}-[0-9]{8}T[0-9]{12}Z-(all|[0-9a-f]{16})\.departure")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from flows import hashing
+import sift_bytes
 from flows.integrations.dvc.buckets import abort_uploads, delete_versions, is_bucket, versions
 from flows.integrations.dvc.errors import DvcError
 
@@ -110,7 +110,7 @@ def files(fs: Any, folder: str) -> list[str]:
 
 def content_md5(odb: Any, path: str) -> str:
     """The MD5 of an object's bytes as they are."""
-    digest = hashing.md5()
+    digest = sift_bytes.md5()
     with odb.fs.open(path, "rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 
 from filelock import FileLock, Timeout
 
-from sift_core import write_atomically
+from sift_bytes import write_atomically
 
 PATIENCE_SECONDS = 5.0
 """How long one process waits for slow answers in all."""

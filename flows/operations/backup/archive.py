@@ -24,10 +24,10 @@ from flows.errors import FlowError, UsageError
 from flows.operations.backup.contents import first_wrong_ref, is_kept, is_kept_folder
 from flows.operations.backup.signature import LONGEST, Trust, sign
 from flows.workspace.home import HomeId
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import SigningKey
 from lineage.records import Sha256
 from lineage.times import Utc
+from sift_bytes import sha256_of
 
 MANIFEST, SIGNATURE = "manifest.json", "signature.dsse.json"
 _OBJECTS = "objects/"

@@ -34,7 +34,7 @@ from flows.workspace.keyring import Keys
 from flows.workspace.texts import MAX_NAME_LENGTH, login_name, require_nameless, require_text
 from flows.workspace.workspace import Workspace
 from lineage import BackupRecord
-from lineage.certificates.digest import file_sha256
+from sift_bytes import file_sha256
 
 _OF_MLFLOW = ("mlflow.db-wal", "mlflow.db-shm")
 _ROOM = 1.01

@@ -11,11 +11,11 @@ from typing import Final, Literal
 from pydantic import ConfigDict, Field
 
 from flows.errors import UsageError
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import EvidenceError, Plain, SigningKey, encode, parse, unsealed
 from lineage.certificates.keys import KeyRing
 from lineage.certificates.statement import DigestSet, StatementOfOne, Subject
 from lineage.records import Text
+from sift_bytes import sha256_of
 
 PREDICATE: Final = "urn:sift-masks:backup:1"
 LONGEST = 1 << 16

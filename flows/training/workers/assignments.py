@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from secrets import SystemRandom
 from uuid import uuid4
 
-import sift_core
+import sift_bytes
 from flows.integrations.staging.staging import PlantedError, RemoteAddress, Staging
 from flows.progress import tracked
 from flows.training.base_model import base_record, load_base
@@ -209,7 +209,7 @@ class _Giver:
         )
         text = assignment.model_dump_json().encode()
         self._staging.put(f"{name}/assignment.json", text)
-        run = self._pool.start(self._remote, name, sift_core.sha256_of(text), len(shard))
+        run = self._pool.start(self._remote, name, sift_bytes.sha256_of(text), len(shard))
         awaited = {job.dataset.contributor_key: job for job in shard}
         return _HandedOut(name, run, datetime.now(UTC), awaited, time.monotonic())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+import sift_bytes
 import sift_core
 from flows.integrations.staging.staging import PlantedError, Staging, TooLargeError
 from flows.training.workers.errors import (
@@ -118,7 +119,7 @@ def _fetch(
         raise refused(ObjectIrregularError, f"In place of the {name} there is no file.") from None
     except TooLargeError:
         raise refused(ObjectAlteredError, f"The {name} is longer than the manifest says.") from None
-    if size != claimed.bytes or sift_core.file_sha256(target) != claimed.sha256:
+    if size != claimed.bytes or sift_bytes.file_sha256(target) != claimed.sha256:
         raise refused(ObjectAlteredError, f"The {name} is not the bytes that the manifest names.")
 
 

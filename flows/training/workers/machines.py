@@ -5,7 +5,6 @@ worker names its machine by the digest of a description, and only what the opera
 admitted (`.sift/machines/<id>.json`), or this machine's own, is known here.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +12,13 @@ from typing import Annotated
 import torch
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-import sift_core
+import sift_bytes
 from flows.errors import UsageError
 from flows.training.environment import Package, machine_facts, named_environment
 from flows.workspace.settings import FinetuneSettings, MethodSettings
 from flows.workspace.workspace import Workspace
 from lineage import EnvironmentRecord
+from sift_bytes import canonical_json
 
 DESCRIPTION_BYTES = 4096
 """No description is longer."""
@@ -41,8 +41,8 @@ class Machine(BaseModel):
     @property
     def machine_id(self) -> str:
         """The SHA-256 of the description, which is all that a worker says of it."""
-        text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
-        return sift_core.sha256_of(text.encode())
+        text = canonical_json(self.model_dump())
+        return sift_bytes.sha256_of(text.encode())
 
     def environment(self, method: MethodSettings) -> EnvironmentRecord:
         """What lineage records of a finetuning on it."""
@@ -109,7 +109,7 @@ def admit(workspace: Workspace, machine: Machine) -> None:
     workspace.machines.mkdir(parents=True, exist_ok=True)
     text = machine.model_dump_json(indent=2) + "\n"
     path = workspace.machines / f"{machine.machine_id}.json"
-    sift_core.write_atomically(path, text.encode())
+    sift_bytes.write_atomically(path, text.encode())
 
 
 def dismiss(workspace: Workspace, machine_id: str) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import sift_core
+import sift_bytes
 from flows.hashing import artifact_name
 from flows.training.workers.errors import QuarantinedError
 from flows.workspace.workspace import Workspace
@@ -49,14 +49,14 @@ def quarantine(
     for what, path in files.items():
         if not path.is_file():
             continue
-        sha256 = sift_core.file_sha256(path)
+        sha256 = sift_bytes.file_sha256(path)
         row = Quarantined(
             key, what, sha256, path.stat().st_size, type(why).__name__, why.facts, run, now
         )
         folder = workspace.quarantine
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(row.as_dict(), indent=2) + "\n"
-        sift_core.write_atomically(folder / artifact_name(key, sha256, ".json"), text.encode())
+        sift_bytes.write_atomically(folder / artifact_name(key, sha256, ".json"), text.encode())
         path.replace(folder / artifact_name(key, sha256, ".bin"))
         rows.append(row)
     return rows

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-import sift_core
-from flows import hashing
+import sift_bytes
 from flows.integrations.staging.staging import Staging
 from flows.training.finetune import Job, finetune_alone, parameters
 from flows.training.finetuned import Outcome, StoredFile, rows_of
@@ -125,7 +124,7 @@ class Receiver:
         if job.run_id not in self._checked_here:
             return
         vector = finetune_alone(self._workspace, self._base, job.dataset).vector
-        if sift_core.sha256_of(vector.to_bytes()) != manifest.vector.sha256:
+        if sift_bytes.sha256_of(vector.to_bytes()) != manifest.vector.sha256:
             raise refused(SpotCheckError, "The same finetuning gives other bits here.")
 
     def _keep(
@@ -181,7 +180,7 @@ def task_of(job: Job) -> Task:
 
 def _stored(path: Path, sha256: str) -> StoredFile:
     with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, hashing.md5).hexdigest()
+        md5 = hashlib.file_digest(file, sift_bytes.md5).hexdigest()
     return StoredFile(sha256, md5, path.stat().st_size)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+import sift_bytes
 import sift_core
 from flows.data.dataset_file import stored_rows
 from flows.errors import FlowError
@@ -127,7 +128,7 @@ def _carry_out(
 
 def stored(data: bytes) -> Stored:
     """How an object is named in a manifest."""
-    return Stored(sha256=sift_core.sha256_of(data), bytes=len(data))
+    return Stored(sha256=sift_bytes.sha256_of(data), bytes=len(data))
 
 
 def _give_back(
@@ -169,7 +170,7 @@ def _assignment(staging: Staging, assignment: str, sha256: str) -> Assignment:
         text = staging.read(_ticket(assignment), ASSIGNMENT_BYTES)
     except FileNotFoundError:
         raise _withdrawn(assignment) from None
-    _require_same(sift_core.sha256_of(text), sha256, _ticket(assignment))
+    _require_same(sift_bytes.sha256_of(text), sha256, _ticket(assignment))
     return Assignment.model_validate_json(text)
 
 
@@ -180,7 +181,7 @@ def _rows(staging: Staging, assignment: str, task: Task) -> list[dict[str, Any]]
         data = staging.read(path, task.dataset_bytes)
     except FileNotFoundError:
         raise _withdrawn(assignment) from None
-    _require_same(sift_core.sha256_of(data), task.dataset_sha256, path)
+    _require_same(sift_bytes.sha256_of(data), task.dataset_sha256, path)
     train, _ = stored_rows(data)
     return train
 

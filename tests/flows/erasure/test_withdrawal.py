@@ -120,7 +120,7 @@ def test_withdrawn_records_are_as_if_never_given(
 OFTEN = [
     Point("flows.erasure.withdrawal:record_dataset", "before"),
     Point("flows.erasure.steps.removed:replace_dataset", "after"),
-    Point("sift_core:write_atomically", "after", "vectors/"),
+    Point("sift_bytes:write_atomically", "after", "vectors/"),
     Point("flows.erasure.steps.removed:finetune_again", "after"),
     Point("flows.erasure.steps.removed:make_current", "before"),
     Point("flows.erasure.steps.removed:make_current", "after"),

@@ -21,7 +21,7 @@ from flows.operations.backup.restore import restore
 from flows.operations.backup.signature import Trust
 from flows.opt_out import take_steps
 from flows.workspace.workspace import Workspace
-from lineage.certificates.digest import sha256_of
+from sift_bytes import sha256_of
 from tests.flows.test_opt_out import merge_bytes
 from tests.support.kept import LEAVER
 from tests.support.traces import traces

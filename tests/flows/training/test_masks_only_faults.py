@@ -27,8 +27,8 @@ _RECORDED = "flows.erasure.request:Request.done"
 _DROPPED = "lineage.recorder:Recorder.mark_vectors_dropped"
 OPT_OUT = [
     Point("flows.training.rederive:Rederiver.vector", "before"),
-    Point("sift_core:write_atomically", "before", ".sift/vectors"),
-    Point("sift_core:write_atomically", "after", ".sift/vectors"),
+    Point("sift_bytes:write_atomically", "before", ".sift/vectors"),
+    Point("sift_bytes:write_atomically", "after", ".sift/vectors"),
     Point("flows.erasure.steps.removed:write_state", "after"),
     Point("flows.erasure.steps.removed:make_current", "after"),
     Point(_RECORDED, "before", "verified"),
@@ -38,7 +38,7 @@ OPT_OUT = [
     Point(_RECORDED, "before", "purged"),
 ]
 BUILD = [
-    Point("sift_core:write_atomically", "after", ".sift/vectors"),
+    Point("sift_bytes:write_atomically", "after", ".sift/vectors"),
     Point("flows.training.finetune:_finetune", "after"),
     Point("flows.models.merge:make_current", "after"),
     Point("pathlib:Path.unlink", "after", ".sift/vectors"),

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from lineage.certificates.chain import check_chain, read_link
-from lineage.certificates.digest import sha256_of
 from lineage.certificates.envelope import EvidenceError, SigningKey
 from lineage.certificates.keys import KeyRing, name_key
+from sift_bytes import sha256_of
 from tests.support.evidence import (
     RING,
     SIGNER,
