@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flows.erasure.targets import TARGETS, Needed, Scope
 from flows.erasure.tombstones.places import unknown
 from flows.errors import FlowError
 from flows.evidence.anchors import anchors
-from flows.evidence.inventory import Stock
+from flows.evidence.inventory import UNKNOWN, Stock
 from flows.evidence.store_inventory import dvc_findings, mlflow_findings, report_findings
 from flows.evidence.verification import verify
 from lineage import Finding
@@ -108,6 +109,27 @@ def _departures(stock: Stock) -> Iterable[Finding]:
         )
 
 
+def _erased(stock: Stock) -> Iterable[Finding]:
+    """Look once more for every object that was ever destroyed for somebody."""
+    with stock.workspace.lineage.reader() as reader:
+        purged = [
+            row
+            for request in reader.requests()
+            for row in reader.purge_objects(request.request_id)
+            if row.absent_at is not None
+        ]
+    scope = Scope(stock.workspace, Needed(stock.workspace))
+    for target in (kind(scope) for kind in TARGETS):
+        own = {(row.place, row.locator): row for row in purged if row.place in target.labels}
+        back = target.back() if own else ()
+        for row in target.still_there(one for one in own.values() if one.locator not in back):
+            yield Finding(
+                where=f"{row.place} {row.locator}",
+                found=f"it was destroyed for {row.request_id}, and is there again.",
+                remedy=UNKNOWN,
+            )
+
+
 def _exactness(stock: Stock) -> Iterable[Finding]:
     if not stock.states:
         return
@@ -133,6 +155,7 @@ CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "dvc": ("Do cache and remote hold what lineage says?", dvc_findings),
     "mlflow": ("Does MLflow hold what lineage says?", mlflow_findings),
     "departures": ("Is everybody gone who has left?", _departures),
+    "erased": ("Is everything that was destroyed still gone?", _erased),
     "reports": ("Has every finished request its report?", report_findings),
     "exactness": ("Is the merge, rebuilt, the same bytes?", _exactness),
 }

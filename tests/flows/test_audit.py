@@ -9,7 +9,8 @@ from flows.evidence.anchors import anchors
 from flows.evidence.audit_checks import CHECKS
 from flows.workspace.workspace import Workspace
 from tests.support.damage import audited, change_lineage, flip_a_byte, found, member
-from tests.support.workspaces import files
+from tests.support.departures import LEAVER
+from tests.support.workspaces import add, build_plainly, files, reviews
 
 READER, OTHER = "reader 00", "reader 01"
 
@@ -61,7 +62,7 @@ def test_each_damage_is_found_by_its_own_check(built: Workspace) -> None:
 
     damage = found(built)
 
-    assert damage.keys() == set(CHECKS) - {"anchors", "departures"}
+    assert damage.keys() == set(CHECKS) - {"anchors", "departures", "erased"}
     assert damage["audit log"] == ["audit log, entry 2"]
     assert {where.partition(" ")[0] for where in damage["rows"]} == {
         "finetuning_run",
@@ -128,7 +129,15 @@ def test_what_was_destroyed_and_is_there_again_is_found(left: Workspace, built_r
     assert damage == {
         "files": [f"vectors/{name}"],
         "dvc": [f"dvc-remote {gone.vector_md5}"],
+        "erased": [f"workspace vectors/{name}", f"dvc-remote {gone.vector_md5}"],
     }
+
+
+def test_a_contributor_who_came_back_with_the_same_rows_is_no_finding(left: Workspace) -> None:
+    add(left, reviews(LEAVER), rejoin="their letter of today")
+    build_plainly(left.root)
+
+    assert found(left) == {}
 
 
 @pytest.fixture

@@ -60,6 +60,10 @@ class _DvcStore:
         """What others need: shared content, also what somebody brought a moment ago."""
         return self._scope.needed.content
 
+    def back(self) -> Collection[str]:
+        """What is in DVC's record now."""
+        return self._scope.needed.content
+
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Delete the objects, and what remembers them."""
         self._dvc.objects.destroy(map(self._stored, rows), [self.place])
@@ -85,11 +89,6 @@ class DvcRemote(_DvcStore):
 
     labels: ClassVar[Mapping[str, str]] = {"dvc-remote": "Data version store, remote"}
     place: ClassVar[Place] = "dvc-remote"
-
-    def reach(self) -> None:
-        """Whose it is, then walk it."""
-        self._dvc.remote.require_own(self._scope.workspace.identity)
-        super().reach()
 
     def prepare(self) -> None:
         """Let it have the record without who left: whoever clones it then needs nothing older."""

@@ -66,6 +66,10 @@ class ModelVersions:
         """Nothing: a version holds everyone, so it goes as a whole."""
         return ()
 
+    def back(self) -> Collection[str]:
+        """Nothing: no number and no id is given twice."""
+        return ()
+
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Destroy bytes and rows."""
         self._mlflow.destroy(map(_stored, rows))

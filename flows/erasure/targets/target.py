@@ -48,7 +48,7 @@ class Target(Protocol):
     def __init__(self, scope: Scope) -> None: ...
 
     def reach(self) -> None:
-        """Ask whether it answers, and belongs to this workspace. Changes nothing."""
+        """Ask whether it answers. Changes nothing."""
 
     def prepare(self) -> None:
         """Do what must have happened before it is touched."""
@@ -61,6 +61,9 @@ class Target(Protocol):
 
     def spared(self) -> Collection[str]:
         """Locators of what somebody who stays needs too."""
+
+    def back(self) -> Collection[str]:
+        """Locators of what may rightly be there again after it was erased."""
 
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Destroy what is there of these; what is gone already is passed over."""

@@ -31,8 +31,7 @@ class WorkerArea:
         self._digests = scope.workspace.digests
 
     def reach(self) -> None:
-        """Whose it is, then list it."""
-        self.prepare()
+        """List it."""
         self._staging.remains()
 
     def prepare(self) -> None:
@@ -58,6 +57,10 @@ class WorkerArea:
     def spared(self) -> Collection[str]:
         """Nothing: nobody who stays needs any of it."""
         return ()
+
+    def back(self) -> Collection[str]:
+        """All: the next build with a pool puts the base model there, and shards while it runs."""
+        return set(map(self._name, self._staging.remains()))
 
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Delete all there is, of each assignment first what says that it is wanted."""

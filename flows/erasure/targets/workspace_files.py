@@ -47,6 +47,12 @@ class WorkspaceFiles:
         """Nothing: a file here belongs to one contributor."""
         return ()
 
+    def back(self) -> Collection[str]:
+        """Files of whoever came back with the same rows, and the current merge state."""
+        place, current = self._workspace, current_state_or_none(self._workspace)
+        states = {place.state_file(current.state_sha256)} if current else set()
+        return {self._locator(path) for path in self._scope.needed.files | states}
+
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Unlink the files."""
         for row in rows:

@@ -7,6 +7,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 
+from flows.erasure.targets import LABELS, TARGETS, Needed, Scope
+from flows.errors import UnreachedError
 from flows.operations.doctor.diagnosis import Look, Status
 from flows.workspace.workspace import Workspace
 
@@ -117,9 +119,24 @@ def _prefect(_: Workspace) -> Found:
     yield "ok", f"the server at {address} answers.", ""
 
 
+def _targets(workspace: Workspace) -> Found:
+    """Every place that an opt-out must reach answers now."""
+    scope = Scope(workspace, Needed(workspace))
+    away = 0
+    for target in (kind(scope) for kind in TARGETS):
+        try:
+            target.reach()
+        except UnreachedError as error:
+            away += 1
+            yield "failed", f"{', '.join(target.labels.values())}: {error.facts}", error.remedy
+    if not away:
+        yield "ok", f"an opt-out reaches all {len(LABELS)} places.", ""
+
+
 STORES: dict[str, Look] = {
     "lineage": _lineage,
     "dvc": _dvc,
     "mlflow": _mlflow,
     "prefect": _prefect,
+    "erasure targets": _targets,
 }

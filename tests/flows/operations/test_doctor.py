@@ -28,7 +28,7 @@ def test_a_sound_workspace_passes_every_check(fresh: Workspace) -> None:
     found = examine(fresh)
 
     assert {one.check: one.found for one in found if one.status != "ok"} == {}
-    assert len({one.check for one in found}) == 17
+    assert len({one.check for one in found}) == 18
     require_fit(found)
 
 
