@@ -109,7 +109,7 @@ def everything_refuses(root: Path, match: str) -> None:
     with pytest.raises(ForeignSettingError, match=match):
         Git.init(root)
     with pytest.raises(ForeignSettingError, match=match):
-        Dvc(root).status()
+        Dvc(root).record.status()
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -138,7 +138,7 @@ def test_a_setting_of_dvc_that_no_workspace_has_is_named(place: Workspace, case:
     _write(place.root / ".dvc" / "config.local", DVC[case])
 
     with pytest.raises(ForeignSettingError, match=r"once you know who wrote it|cache"):
-        Dvc(place.root).status()
+        Dvc(place.root).record.status()
     with pytest.raises(ForeignSettingError), Workspace.open(place.root).lock():
         pass
 
@@ -175,7 +175,7 @@ def test_where_a_person_pushes_to_is_their_own_setting(place: Workspace) -> None
         subprocess.run(["git", "config", "--file", config, name, value], check=True)
 
     assert Git(place.root).is_clean()
-    assert Dvc(place.root).remote_url() == str(place.root / "remote")
+    assert Dvc(place.root).remote.url() == str(place.root / "remote")
 
 
 def _write(path: Path, text: str) -> None:

@@ -143,7 +143,7 @@ def test_whoever_waits_gets_in_between_two_questions(
 
 
 def test_threads_share_it(store: LineageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = openings(monkeypatch)
+    opened, store = openings(monkeypatch), LineageStore(store.path, wait_seconds=60.0)
     with store.unit_of_work(), ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(add, store, f"contributor {n}") for n in range(8)]:
             done.result()
