@@ -45,8 +45,8 @@ LIMIT = 0.10
 
 _WATCHED = {
     "Prefect": (
-        "flows.build:create_progress_artifact",
-        "flows.build:update_progress_artifact",
+        "flows.ui.artifacts:create_progress_artifact",
+        "flows.ui.artifacts:update_progress_artifact",
         "flows.build:_publish",
     ),
     "lineage": ("lineage:LineageStore.reader()", "lineage:LineageStore.writer()"),
@@ -250,14 +250,14 @@ def _at_the_pace_of(steps: int) -> Iterator[None]:
     Both go by the clock, so a quicker training would have fewer transactions and requests; other
     work is as slow as ever.
     """
-    import flows.build
+    from flows.ui import artifacts
     from flows.workspace import recording
 
     training = TRAINING_SECONDS * steps / STEPS
     pace = (training + OTHER_SECONDS) / (TRAINING_SECONDS + OTHER_SECONDS)
     with (
         patch.object(recording, "SECONDS", recording.SECONDS * pace),
-        patch.object(flows.build, "PROGRESS_SECONDS", flows.build.PROGRESS_SECONDS * pace),
+        patch.object(artifacts, "PROGRESS_SECONDS", artifacts.PROGRESS_SECONDS * pace),
     ):
         yield
 

@@ -10,11 +10,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.runtime import flow_run
 
 from flows.data.datasets import load_dataset
@@ -26,7 +24,7 @@ from flows.models.register import promote, register, require_same_name
 from flows.models.superseded import sweep_superseded
 from flows.models.verify import Verification, verify_state
 from flows.opt_out import carry_out
-from flows.progress import listening, paced, tracked
+from flows.progress import tracked
 from flows.training.base_model import ensure_base
 from flows.training.finetune import Job, finetune_jobs, jobs, pending
 from flows.training.retention import apply_storage, forget_vectors, lost, restore, settle_vectors
@@ -37,6 +35,7 @@ from flows.ui.artifacts import (
     show_exactness,
     show_quality,
     show_summary,
+    showing_progress,
     version_line,
 )
 from flows.ui.forms import FINETUNE_AGAIN, BuildForm
@@ -46,9 +45,6 @@ from flows.workspace.here import here
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
 from lineage import EvaluationRecord, MergeStateRecord, ModelVersionRecord
-
-PROGRESS_SECONDS = 5.0
-"""How often the UI hears of progress: each time is a request to the server."""
 
 
 @dataclass
@@ -148,7 +144,7 @@ def check_datasets(place: Workspace) -> list[Job]:
 @sift_task("finetune", tags=["finetune"], retries=2, run_name="finetune {start} of {total}")
 def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
     """Finetune a shard of contributors, each alone; done ones are not done again on a retry."""
-    with _showing(start, total):
+    with showing_progress("finetune-progress", f"{total} contributors to finetune", start, total):
         finetune_jobs(place, pending(place, shard), flow_run.get_id())
 
 
@@ -157,27 +153,9 @@ def finetune_on_pool(place: Workspace, work: Sequence[Job], pool: str) -> None:
     """Have the workers of a work pool finetune; done contributors are not done again on a retry."""
     todo = pending(place, work)
     build_run = flow_run.get_id()
-    with _showing(len(work) - len(todo), len(work)):
+    done, all_ = len(work) - len(todo), len(work)
+    with showing_progress("finetune-progress", f"{all_} contributors to finetune", done, all_):
         finetune_elsewhere(place, todo, PrefectPool(pool, build_run), build_run)
-
-
-@contextmanager
-def _showing(start: int, total: int) -> Iterator[None]:
-    """Show the progress of finetuning as an artifact; `start` were done before."""
-    artifact = cast(
-        UUID,
-        create_progress_artifact(
-            progress=100.0 * start / total if total else 100.0,
-            key="finetune-progress",
-            description=f"{total} contributors to finetune",
-        ),
-    )
-
-    def show(_what: str, done: int, _total: int) -> None:
-        update_progress_artifact(artifact, progress=100.0 * (start + done) / total)
-
-    with listening(paced(show, PROGRESS_SECONDS)):
-        yield
 
 
 @sift_task("restore", tags=["finetune"], retries=2)

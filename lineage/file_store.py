@@ -103,11 +103,6 @@ class LineageStore(Store):
             with closing(FileDatabase(self._open(True, _SEALED, deadline))) as connection:
                 yield connection
 
-    def check(self) -> str:
-        """Open the file and say what it is."""
-        with self.reader():
-            return f"DuckDB {duckdb.__version__}, {len(schema.migrations())} migrations"
-
     def rewrite(self) -> None:
         """Write the file afresh from its live rows, so that erased values leave its bytes too.
 

@@ -1,7 +1,7 @@
 """What can be asked of the lineage store, as records.
 
 Asking for one thing by its name raises LineageNotFoundError if there is none. What may rightly
-not be there yet (`current_…`, `finished_…`, `open_…`, `champion`) is None instead.
+not be there yet (`current_…`, `open_…`, `champion`) is None instead.
 """
 
 from collections.abc import Collection, Iterator
@@ -107,10 +107,6 @@ class Reader:
     def run(self, run_id: str) -> FinetuningRecord:
         """Return one finetuning run."""
         return self._one(FinetuningRecord, "run", f"finetuning run {run_id}", run_id=run_id)
-
-    def finished_run(self, run_id: str) -> FinetuningRecord | None:
-        """Return the run if its task vector still exists, so that it need not be done again."""
-        return self._maybe(FinetuningRecord, "finished_run", run_id=run_id)
 
     def task_vector(self, run_id: str) -> TaskVectorRecord:
         """Return the task vector of one run, destroyed or not."""

@@ -76,10 +76,6 @@ class RequestReader:
             self._connection, RequestRecord, "standing_requests", contributor_key=contributor_key
         )
 
-    def disclosures(self) -> list[DisclosureRecord]:
-        """Return every model that left the workspace, oldest first."""
-        return records(self._connection, DisclosureRecord, "disclosures")
-
     def recipients(self, request_id: str) -> list[DisclosureRecord]:
         """Return whom to tell of a request: who received a model with what it withdraws in it.
 

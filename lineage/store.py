@@ -89,10 +89,6 @@ class Store(ABC):
         Run it after `Recorder.mark_erased`. Raises as `writer` does.
         """
 
-    @abstractmethod
-    def check(self) -> str:
-        """Open the store and say what it is. Raises LineageError as `reader` does."""
-
     def unit_of_work(self) -> AbstractContextManager[None]:
         """Keep the store open between what is asked and written within, where opening it is dear.
 

@@ -153,12 +153,25 @@ def show_before_and_after(quality: Quality) -> None:
 
 
 @contextmanager
-def showing_progress(key: str, description: str) -> Iterator[None]:
-    """Keep a progress bar up to date with the work within, whatever of it is told last."""
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
+def showing_progress(
+    key: str, description: str, before: int = 0, of: int | None = None
+) -> Iterator[None]:
+    """Keep a progress bar up to date with the work within, whatever of it is told last.
+
+    Where the work is a part of more, `before` were done already, of so many.
+    """
+
+    def percent(done: int, total: int) -> float:
+        whole = total if of is None else of
+        return 100.0 * (before + done) / whole if whole else 100.0
+
+    begun = percent(0, 1)
+    artifact = cast(
+        UUID, create_progress_artifact(progress=begun, key=key, description=description)
+    )
 
     def show(_what: str, done: int, total: int) -> None:
-        update_progress_artifact(artifact, progress=100.0 * done / total if total else 100.0)
+        update_progress_artifact(artifact, progress=percent(done, total))
 
     with listening(paced(show, PROGRESS_SECONDS)):
         yield

@@ -110,12 +110,6 @@ class SharedLineageStore(Store):
         with self._turn(_ORCHESTRATING, 0.0, "is working on this model"):
             yield
 
-    def check(self) -> str:
-        """Open the store and say what it is."""
-        with self.reader(), self._postgres() as connection:
-            (version,) = connection.execute("SHOW server_version").fetchone()
-        return f"PostgreSQL {version}, {len(schema.migrations())} migrations"
-
     # ---- inside ------------------------------------------------------------------------------
 
     @contextmanager

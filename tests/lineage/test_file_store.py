@@ -81,7 +81,6 @@ def test_hostile_text_as_a_parameter_finds_nothing_and_harms_nothing(
     with populated.writer() as recorder:
         for name in HOSTILE:
             assert recorder.read.champion(name) is None
-            assert recorder.read.finished_run(name) is None
             assert recorder.read.open_request(name) is None
     assert everything(populated) == before
 

@@ -120,17 +120,10 @@ def test_what_may_not_be_there_yet_is_none(store: Store) -> None:
     with store.reader() as reader:
         assert reader.current_state() is None
         assert reader.champion(MODEL) is None
-        assert reader.finished_run("none") is None
         assert reader.open_request(key("ada")) is None
         assert not reader.contributors()
         assert not reader.requests()
         assert not reader.model_versions()
-
-
-def test_a_run_counts_as_finished_only_while_its_vector_exists(populated: Store) -> None:
-    with populated.reader() as reader:
-        assert reader.finished_run(run_id("ada", "first")) == reader.run(run_id("ada", "first"))
-        assert reader.finished_run(run_id("cyd", "first")) is None
 
 
 # Auditors' SQL

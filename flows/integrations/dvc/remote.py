@@ -5,7 +5,7 @@ from typing import Any
 from flows.integrations.dvc.connection import Connection
 from flows.integrations.dvc.errors import DvcError, some
 from flows.integrations.dvc.notes import beside_objects
-from flows.integrations.dvc.objects import hidden, stored
+from flows.integrations.dvc.objects import stored
 from flows.integrations.dvc.settings import last_pushed_to
 from flows.integrations.ownership import MARK, require_mark
 
@@ -55,14 +55,6 @@ class RemoteStore:
         """Return the settings of the remote, as DVC reads them; they may hold credentials."""
         with self._connection.open("read where the remote is") as repo:
             return dict(self._config(repo))
-
-    def check(self) -> str:
-        """Look into the remote and say what was found there. Raises DvcError as a purge would."""
-        with self._connection.open("look into the remote") as repo:
-            remote = self._connection.places(repo)["dvc-remote"]
-            count = sum(1 for _ in stored(remote))
-            kept = sum(1 for _ in hidden(remote))
-        return f"{count:,} objects" + (f", {kept:,} deleted ones kept as versions" if kept else "")
 
     def is_empty(self) -> bool:
         """Whether the remote holds no object at all."""

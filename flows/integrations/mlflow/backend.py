@@ -103,9 +103,6 @@ class Backend(Protocol):
     def still_there(self, stored: Iterable[StoredModel]) -> list[StoredModel]:
         """Those of which a row, a file or a byte is left."""
 
-    def describe(self) -> str:
-        """What it is. Raises ModelStoreError where it does not answer."""
-
 
 def found(look: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What a look-up returns, None where MLflow says that there is no such thing."""

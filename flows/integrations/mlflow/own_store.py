@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
@@ -148,10 +147,6 @@ class OwnStore:
                 there = self._has_folder(one) or one.locator.encode("ascii") in content
             left += [one] if there else []
         return left
-
-    def describe(self) -> str:
-        """MLflow's own version."""
-        return f"MLflow {mlflow.__version__}"
 
     def folder(self, stored: StoredModel) -> Path:
         """Where the files of a model or a run lie."""

@@ -80,11 +80,6 @@ class Mlflow:
         """As `Reading.find_by_tag`."""
         return self._reading.find_by_tag(state_sha256, state_seq)
 
-    def check(self) -> str:
-        """Ask the store and say what it is. Raises ModelStoreError where it does not answer."""
-        versions = len(self.versions())
-        return f"{self.backend.describe()}, {versions} versions of {self.name}"
-
     def register(
         self,
         served_dir: Path,

@@ -21,8 +21,6 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 
 from flows.integrations.mlflow.backend import StoredModel
 from flows.integrations.mlflow.card import ModelCard
@@ -156,13 +154,6 @@ class SharedServer:
             if stored.place == "mlflow-registry":
                 return rows.has_version(self.name, int(stored.locator))
             return rows.names(stored.locator) or bool(self._files(stored))
-
-    def describe(self) -> str:
-        """Ask the server for its version, and its database whether it answers."""
-        known = "its database answers" if self.rows else "its database is not known"
-        with self.asking("tell its version"):
-            answer = http_request(get_default_host_creds(self.tracking_uri), "/version", "GET")
-        return f"MLflow {answer.text.strip()}, {known}"
 
     def _fetched(self, model_id: str) -> Path:
         return self.root / ".sift" / "tmp" / "fetched" / model_id

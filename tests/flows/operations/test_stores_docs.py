@@ -9,9 +9,7 @@ from ruamel.yaml import YAML
 
 from flows.integrations.mlflow import server as mlflow_server
 from flows.integrations.prefect import server as prefect_server
-from flows.operations.stores import check_stores
 from flows.workspace.settings import StoresSettings
-from flows.workspace.workspace import Workspace
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -69,18 +67,6 @@ def test_the_extras_of_its_installation_are_ours() -> None:
     for extra in extras:
         packages = set(project["optional-dependencies"][extra])
         assert packages <= set(project["optional-dependencies"]["dev"])
-
-
-def test_each_store_of_a_workspace_says_what_it_is(fresh: Workspace) -> None:
-    found = {one.store: one for one in check_stores(fresh)}
-    assert all(one.answered for one in found.values())
-    assert found["lineage"].found.startswith("DuckDB 1.")
-    assert found["remote"].found == "0 objects"
-    assert found["mlflow"].found.endswith("0 versions of films")
-    assert not (fresh.root / "mlflow.db").exists()
-    (fresh.root / "lineage.duckdb").write_bytes(b"no store")
-    (lost,) = (one for one in check_stores(fresh) if not one.answered)
-    assert lost.store == "lineage" and lost.remedy
 
 
 @pytest.mark.slow

@@ -1,1 +1,0 @@
-SELECT * FROM disclosure ORDER BY disclosed_at, disclosure_id
