@@ -5,32 +5,71 @@ it refuses, it does not store. No field takes a contributor's id, since Prefect'
 to erase from; a contributor is named by key, or by the number of a request that was filed.
 """
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from flows.evidence.audit_checks import CHECKS
+from flows.workspace.here import policy_here
 from flows.workspace.identity import KEY_LENGTH
 from flows.workspace.texts import MAX_NAME_LENGTH
 from lineage.times import Day
 
 RequestNumber = Annotated[str, Field(pattern=r"^opt-out-[0-9]{4,9}$")]
 RecordHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Basis = Literal["gdpr-art-17", "gdpr-art-7", "gdpr-art-21", "ccpa-1798.105", "contract"]
-Law = Literal["as the basis says", "gdpr", "ccpa"]
+AS_THE_BASIS_SAYS = "as the basis says"
+
+
+def bases() -> list[str]:
+    """The rights that a request may rest on, as `policy.bases` has them."""
+    return list(policy_here().bases)
+
+
+def laws() -> list[str]:
+    """The laws whose deadlines may count, as `policy.jurisdictions` has them."""
+    return [AS_THE_BASIS_SAYS, *policy_here().jurisdictions]
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Marks a text that is one of these choices: asked for whenever a form is made or checked."""
+
+    choices: Callable[[], list[str]]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "enum": self.choices()}
+
+    def _known(self, text: str) -> str:
+        if text not in self.choices():
+            raise ValueError(f"{text!r} is none of {', '.join(self.choices())}")
+        return text
+
+
+def _first(choices: Callable[[], list[str]]) -> Callable[[dict[str, Any]], None]:
+    """Offer the first choice where nothing was chosen."""
+
+    def offered(schema: dict[str, Any]) -> None:
+        schema["default"] = choices()[0]
+
+    return offered
+
+
+Basis = Annotated[str, OneOf(bases)]
+Law = Annotated[str, OneOf(laws)]
+CheckName = Annotated[str, OneOf(lambda: list(CHECKS))]
 MergeCheck = Literal["rebuild from stored vectors", "finetune everybody again"]
 REBUILD, FINETUNE_AGAIN = get_args(MergeCheck)
-
-
-def _known(name: str) -> str:
-    if name not in CHECKS:
-        raise ValueError(f"{name!r} is none of {', '.join(CHECKS)}")
-    return name
-
-
-CheckName = Annotated[
-    str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(CHECKS)})
-]
 
 
 class _Form(BaseModel):
@@ -69,12 +108,16 @@ class OptOutForm(_Form):
         pattern=rf"^([0-9a-f]{{{KEY_LENGTH}}})?$",
     )
     basis: Basis = Field(
-        default="gdpr-art-17", title="New request: basis", description="The right that it rests on."
+        default_factory=lambda: bases()[0],
+        json_schema_extra=_first(bases),
+        title="New request: basis",
+        description="The right that it rests on; policy.bases in params.yaml has the list.",
     )
     law: Law = Field(
-        default="as the basis says",
+        default_factory=lambda: laws()[0],
+        json_schema_extra=_first(laws),
         title="New request: law",
-        description="Whose deadlines count. Others than these: `sift opt-out request`.",
+        description="Whose deadlines count; policy.jurisdictions in params.yaml has the list.",
     )
     received_on: Day | None = Field(
         default=None,

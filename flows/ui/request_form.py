@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from flows.erasure.filing import receive_by_key
 from flows.errors import UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
-from flows.ui.forms import OptOutForm
+from flows.ui.forms import AS_THE_BASIS_SAYS, OptOutForm
 from flows.workspace.prefect_home import prefect_home
 from flows.workspace.texts import login_name
 from flows.workspace.times import begin_of, zone
@@ -81,7 +81,7 @@ def _file(workspace: Workspace, form: OptOutForm) -> str:
         form.contributor_key,
         form.basis,
         records,
-        jurisdiction=None if form.law == "as the basis says" else form.law,
+        jurisdiction=None if form.law == AS_THE_BASIS_SAYS else form.law,
         filed_by=form.filed_by.strip() or login_name(),
         received_at=None if day is None else begin_of(day, place),
     ).request_id

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from flows.workspace.workspace import Workspace
+from flows.workspace.settings import PolicySettings
+from flows.workspace.workspace import Workspace, is_workspace
 
 PATIENCE_SECONDS = 24 * 3600.0
 """How long a run that nobody waits for lets others finish that are changing the workspace."""
@@ -30,3 +31,14 @@ def working_on(place: Workspace) -> Iterator[None]:
 def here() -> Workspace:
     """The workspace of the flow that runs. Raises UsageError where its folder is none."""
     return _NAMED.get() or Workspace.open(Path(), patience=PATIENCE_SECONDS)
+
+
+def policy_here() -> PolicySettings:
+    """The policy of that workspace; outside of any, the one that a new workspace begins with.
+
+    For the choices of a form: Prefect asks for them when a flow is imported, wherever that is.
+    """
+    named = _NAMED.get()
+    if named is None and not is_workspace(Path()):
+        return PolicySettings()
+    return (named or Workspace.displaced(Path())).settings.policy

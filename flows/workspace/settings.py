@@ -216,6 +216,14 @@ class PolicySettings(_Section):
             acknowledge="10 business days", answer="45 days", extension="45 days"
         ),
     }
+    bases: Annotated[tuple[Name, ...], Field(min_length=1)] = (
+        "gdpr-art-17",
+        "gdpr-art-7",
+        "gdpr-art-21",
+        "ccpa-1798.105",
+        "contract",
+    )
+    """The rights that the form of a request offers, the first as it stands; commands take any."""
     time_zone: TimeZone = "UTC"
     """The place whose days count."""
     holidays: tuple[Day, ...] = ()

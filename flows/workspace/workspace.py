@@ -85,7 +85,7 @@ class Workspace:
     def displaced(cls, root: Path, patience: float = 0.0) -> "Workspace":
         """The same, also where it was moved or copied: for `flows.operations.relocation` alone."""
         root = root.resolve()
-        if not (root / "params.yaml").is_file() or not (root / ".sift").is_dir():
+        if not is_workspace(root):
             raise UsageError(
                 f"{root} is not a workspace.",
                 remedy="name one with --workspace, or make one with `sift init PATH`.",
@@ -378,6 +378,11 @@ class Workspace:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_workspace(folder: Path) -> bool:
+    """Whether a folder looks like one."""
+    return (folder / "params.yaml").is_file() and (folder / ".sift").is_dir()
 
 
 def template(name: str) -> Path:

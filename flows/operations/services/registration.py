@@ -12,6 +12,7 @@ from typing import Any
 from flows.errors import UsageError
 from flows.operations.services.processes import ServiceError
 from flows.ui.prefect_yaml import DeploymentEntry, prefect_file
+from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace
 
 _MOST_RUNS = 200
@@ -51,7 +52,7 @@ def deploy(workspace: Workspace, deployments: Iterable[DeploymentEntry], api: Ap
     # Seconds of imports, after the server is up.
     from prefect.exceptions import PrefectException
 
-    with api.used():
+    with api.used(), working_on(workspace):  # whose policy says what the forms offer
         for entry in deployments:
             try:
                 _deploy(workspace, entry)

@@ -12,6 +12,7 @@ from flows.errors import UsageError
 from flows.evidence.audit_checks import CHECKS
 from flows.ui.forms import AuditForm, DeadlinesForm, OptOutForm, ProcessForm
 from flows.ui.prefect_yaml import pool_of, prefect_file, read_deployments
+from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace, template
 
 ENTRIES = {entry.name: entry for entry in read_deployments(template("prefect.yaml"))}
@@ -44,6 +45,26 @@ def test_every_deployment_is_a_flow_of_its_name_whose_form_explains_every_field(
     for field, about in form["properties"].items():
         assert about["description"], field
         assert "default" in about, f"{field}: an untouched form can be sent"
+
+
+def test_a_jurisdiction_and_a_basis_that_the_policy_adds_can_be_chosen(fresh: Workspace) -> None:
+    params = fresh.root / "params.yaml"
+    text = params.read_text()
+    text = text.replace("bases: [gdpr-art-17,", "bases: [lgpd-art-18, gdpr-art-17,")
+    law = "  jurisdictions:             #"
+    assert law in text
+    text = text.replace("    gdpr: {answer", "    lgpd: {answer: 15 days}\n    gdpr: {answer")
+    params.write_text(text)
+
+    with working_on(Workspace.open(fresh.root)):
+        form = OptOutForm.model_json_schema()["properties"]
+        chosen = OptOutForm(basis="lgpd-art-18", law="lgpd")
+
+    assert form["basis"]["default"] == form["basis"]["enum"][0] == "lgpd-art-18"
+    assert form["law"]["enum"] == ["as the basis says", "lgpd", "gdpr", "ccpa"]
+    assert (chosen.basis, chosen.law) == ("lgpd-art-18", "lgpd")
+    with pytest.raises(ValidationError, match="is none of"):
+        OptOutForm(law="lgpd")
 
 
 def test_the_audit_s_form_offers_every_check_there_is() -> None:
