@@ -8,10 +8,7 @@ from typing import Any
 from lineage import schema
 from lineage.audit.log import audited
 from lineage.audit.rows import AuditedTable, audited_tables
-from lineage.errors import (
-    LineageMissingError,
-    LineageSchemaError,
-)
+from lineage.errors import LineageMissingError, LineageSchemaError
 from lineage.reader import Reader
 from lineage.recorder import Recorder
 from lineage.sql_files import Connection, Database

@@ -2,12 +2,14 @@
 
 SIFT-Masks (Kuo et al., arXiv 2504.04626) on a fixed integer grid, so that removing a contributor
 gives the bits of a model that never had them. Read in this order: `signs`, `finetune`,
-`task_vector`, `merge`, `serve`.
+`task_vector`, then `definitions`: the merge and what is served, on whole tensors. What does the
+same for models of any size is held against it.
 """
 
 from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
 from sift_core.base_tryout import try_out
 from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
+from sift_core.definitions import MergeState, masked_weights, served_weights
 from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
@@ -17,7 +19,6 @@ from sift_core.files import read_mask, read_state, read_vector
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
 from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
-from sift_core.merge_state import MergeState
 from sift_core.merge_update import (
     InspectedVector,
     UpdatedState,
@@ -35,7 +36,7 @@ from sift_core.removal_audit import (
     RemovalAudit,
     audit_removal,
 )
-from sift_core.serving import masked_weights, served_weights, weights_sha256
+from sift_core.serving import weights_sha256
 from sift_core.serving_blocks import served_folder, served_from, served_sha256
 from sift_core.serving_offload import LazilyServed
 from sift_core.signs import SignVector

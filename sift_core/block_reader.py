@@ -19,8 +19,7 @@ from sift_core.blocks import Block, Piece, blocks
 from sift_core.canonical import altered, broken
 from sift_core.errors import CodecError, MismatchError
 from sift_core.file_header import Kind, shapes_of, unexpected
-from sift_core.fixed_point import INTEGER_OF, LARGEST_MAGNITUDE
-from sift_core.merge_state import require_in_range
+from sift_core.fixed_point import INTEGER_OF, LARGEST_MAGNITUDE, require_in_range
 
 _CHUNK = 1 << 22
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from sift_bytes import sha256_of
 from sift_core.block_reader import StoredState, StoredVector
 from sift_core.canonical import altered
+from sift_core.definitions import MergeState
 from sift_core.mask import Mask
-from sift_core.merge_state import MergeState
 from sift_core.task_vector import TaskVector
 
 

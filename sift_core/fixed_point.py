@@ -21,6 +21,8 @@ LARGEST_INTEGER = 65504 << _FLOAT16_BITS
 """The largest entry of a task vector as an integer, below 2^40."""
 LARGEST_MAGNITUDE = 0x7BFF
 """The largest finite float16, 65504, as bits; 1 … 0x7BFF are all the finite positive ones."""
+LARGEST_SUM = 2**62
+"""A sum beyond this is an error; one more addend (below 2^40) still cannot wrap int64."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,13 @@ INTEGER_OF = _every_integer()
 
 Looking up is exact and two to three times as fast as computing.
 """
+
+
+def require_in_range(name: str, sums: NDArray[np.int64]) -> None:
+    """Raise GridOverflowError unless every sum of a parameter is within ±2^62."""
+    if sums.size and (sums.max() > LARGEST_SUM or sums.min() < -LARGEST_SUM):
+        raise GridOverflowError(
+            f"The sum of {name!r} leaves ±2^62, beyond {LARGEST_SUM // LARGEST_INTEGER} vectors "
+            "at the grid's limit.",
+            remedy="use fewer grid bits in a new workspace.",
+        )

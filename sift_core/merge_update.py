@@ -36,8 +36,7 @@ from sift_core.blocks import Block, blocks
 from sift_core.digest import LANES, as_integers, digest_of_rows
 from sift_core.errors import GridOverflowError
 from sift_core.file_header import Kind
-from sift_core.fixed_point import LARGEST_INTEGER
-from sift_core.merge_state import LARGEST_SUM
+from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
 from sift_core.signs import SignVector
 
 _WORKERS = min(4, os.cpu_count() or 1)

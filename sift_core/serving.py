@@ -15,27 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sift_core.errors import MismatchError
 from sift_core.fixed_point import Grid
-from sift_core.mask import Mask
-from sift_core.merge_state import MergeState
 
 Weights = Mapping[str, torch.Tensor]
 
 SERVED = (torch.float32, torch.bfloat16)
 """The dtypes that θ0 may have; what is served has the same."""
-
-
-def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members: int) -> Weights:
-    """θ0 + S/T for the parameters of the merge, in the dtype of θ0, on the CPU.
-
-    `members` is T. Raises MismatchError where the base has other parameters than the merge.
-    """
-    _require_same_names(base, state.sums)
-    return {
-        name: served_entries(base[name].cpu(), state.sums[name], state.grid, members)
-        for name in sorted(base)
-    }
 
 
 def served_entries(
@@ -51,17 +36,6 @@ def served_entries(
     served /= members
     served += base.detach().float().numpy()
     return torch.from_numpy(served.astype(np.float32)).to(base.dtype)
-
-
-def masked_weights(
-    base: Mapping[str, torch.Tensor], served: Mapping[str, torch.Tensor], mask: Mask
-) -> Weights:
-    """θ0 + (m ⊙ S)/T: the served weights where the mask is set, θ0 elsewhere."""
-    _require_same_names(base, mask.bits)
-    return {
-        name: torch.where(torch.from_numpy(mask.bits[name]), served[name], base[name].cpu())
-        for name in sorted(base)
-    }
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
@@ -84,13 +58,3 @@ def bytes_of(tensor: torch.Tensor) -> memoryview:
     if not tensor.numel():  # an array without entries may have a stride of 0, which no view takes
         return memoryview(b"")
     return tensor.reshape(-1).view(torch.uint8).numpy().data
-
-
-def _require_same_names(base: Mapping[str, object], other: Mapping[str, object]) -> None:
-    if set(base) != set(other):
-        differing = sorted(set(base) ^ set(other))
-        raise MismatchError(
-            f"Base model and artifact differ in {len(differing)} parameters, first "
-            f"{differing[0]!r}.",
-            remedy="use the base model that the workspace was built on.",
-        )

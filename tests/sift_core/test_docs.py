@@ -3,8 +3,7 @@
 import numpy as np
 
 from sift_core import linear_digest
-from sift_core.fixed_point import LARGEST_INTEGER
-from sift_core.merge_state import LARGEST_SUM
+from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
 from sift_core.philox import words
 from tests.support.paths import ROOT
 

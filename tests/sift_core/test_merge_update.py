@@ -24,8 +24,7 @@ from sift_core import (
 from sift_core import blocks as blocks_module
 from sift_core.block_reader import StoredState, StoredVector
 from sift_core.errors import AlteredError, CodecError, GridOverflowError, MismatchError
-from sift_core.fixed_point import LARGEST_INTEGER
-from sift_core.merge_state import LARGEST_SUM
+from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
 from tests.support.builders import GRID, SEED, SHAPES, vector, vectors
 from tests.support.on_disk import in_one_folder, stored, stored_file, stored_state
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from sift_core import Kind, Mask, MergeState, SignVector, TaskVector, linear_digest, update_state
 from sift_core.errors import GridOverflowError
-from sift_core.fixed_point import INTEGER_OF, LARGEST_INTEGER, LARGEST_MAGNITUDE
-from sift_core.merge_state import LARGEST_SUM
+from sift_core.fixed_point import INTEGER_OF, LARGEST_INTEGER, LARGEST_MAGNITUDE, LARGEST_SUM
 from sift_core.merge_update import updated_blocks
 from tests.support.builders import GRID, SEED, SHAPES, any_vector, vectors
 from tests.support.on_disk import in_one_folder, stored, stored_state

@@ -10,16 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from flows.erasure.results import (
-    Audit,
-    Found,
-    LeftOut,
-    Probe,
-    Quality,
-    Registered,
-    Removal,
-    Sides,
-)
+from flows.erasure.results import Audit, Found, LeftOut, Probe, Quality, Registered, Removal, Sides
 from flows.evidence.certificates import CERTIFICATE
 from flows.evidence.report import (
     FORMAT,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sift_core import Grid, MergeState, TaskVector, served_weights, weights_sha256
 from sift_core.canonical import encode
 from sift_core.errors import CodecError, GridOverflowError, MismatchError
-from sift_core.merge_state import LARGEST_SUM
+from sift_core.fixed_point import LARGEST_SUM
 from tests.support.builders import GRID, SEED, SHAPES, base_weights, vector, vectors
 
 BASE = base_weights()

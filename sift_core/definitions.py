@@ -1,19 +1,23 @@
-"""The merge state S = Σ τ_t: a sum of integers that can be undone to the bit."""
+"""The method on whole tensors, as its definitions say it: the merge state, and what is served.
+
+What runs on models of any size (`merge_update`, `serving_blocks`, `serving_offload`) reads its
+files block by block; tests hold it against this file, byte for byte.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sift_core.canonical import MALFORMED, MERGE, broken, decode, encode, require_canonical
-from sift_core.errors import GridOverflowError, MismatchError
-from sift_core.fixed_point import LARGEST_INTEGER, Grid
+from sift_core.errors import MismatchError
+from sift_core.fixed_point import Grid, require_in_range
+from sift_core.mask import Mask
+from sift_core.serving import Weights, served_entries
 from sift_core.task_vector import TaskVector
-
-LARGEST_SUM = 2**62
-"""A sum beyond this is an error; one more addend (below 2^40) still cannot wrap int64."""
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,34 @@ class MergeState:
             )
 
 
-def require_in_range(name: str, sums: NDArray[np.int64]) -> None:
-    """Raise GridOverflowError unless every sum of a parameter is within ±2^62."""
-    if sums.size and (sums.max() > LARGEST_SUM or sums.min() < -LARGEST_SUM):
-        raise GridOverflowError(
-            f"The sum of {name!r} leaves ±2^62, beyond {LARGEST_SUM // LARGEST_INTEGER} vectors "
-            "at the grid's limit.",
-            remedy="use fewer grid bits in a new workspace.",
+def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members: int) -> Weights:
+    """θ0 + S/T for the parameters of the merge, in the dtype of θ0, on the CPU.
+
+    `members` is T. Raises MismatchError where the base has other parameters than the merge.
+    """
+    _require_same_names(base, state.sums)
+    return {
+        name: served_entries(base[name].cpu(), state.sums[name], state.grid, members)
+        for name in sorted(base)
+    }
+
+
+def masked_weights(
+    base: Mapping[str, torch.Tensor], served: Mapping[str, torch.Tensor], mask: Mask
+) -> Weights:
+    """θ0 + (m ⊙ S)/T: the served weights where the mask is set, θ0 elsewhere."""
+    _require_same_names(base, mask.bits)
+    return {
+        name: torch.where(torch.from_numpy(mask.bits[name]), served[name], base[name].cpu())
+        for name in sorted(base)
+    }
+
+
+def _require_same_names(base: Mapping[str, object], other: Mapping[str, object]) -> None:
+    if set(base) != set(other):
+        differing = sorted(set(base) ^ set(other))
+        raise MismatchError(
+            f"Base model and artifact differ in {len(differing)} parameters, first "
+            f"{differing[0]!r}.",
+            remedy="use the base model that the workspace was built on.",
         )
