@@ -47,7 +47,7 @@ def sql(
 
 
 @app.command(
-    epilog=example("sift lineage graph tully", "sift lineage graph demo/3 --output graph.svg")
+    epilog=example("sift lineage graph tully", "sift lineage graph demo/3 --output graph.mmd")
 )
 def graph(
     what: Annotated[
@@ -55,7 +55,7 @@ def graph(
         typer.Argument(help="A contributor's id or key, a request's id, or MODEL/VERSION."),
     ],
     output: Annotated[
-        Path | None, typer.Option(help="A new .svg or .png file for the picture.")
+        Path | None, typer.Option(help="A new .mmd file: the picture in Mermaid.")
     ] = None,
     workspace: WorkspaceOption = Path(),
     json: JsonOption = False,
@@ -67,11 +67,11 @@ def graph(
     with place.lineage.reader() as reader:
         found = _graph(place, reader, what)
     if output is not None:
-        from flows.evidence.lineage_picture import draw, require_drawable
+        from flows.evidence.lineage_picture import drawn, require_drawable
 
-        ending = require_drawable(output)
+        require_drawable(output)
         with new_file(output) as file:
-            draw(found, file, ending)
+            file.write(drawn(found).encode())
     if json:
         print_json(found.model_dump(mode="json"))
     elif output is None:
