@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow bench check format lock clean
+.PHONY: demo test test-slow bench check docs format lock clean
 
 demo: $(READY)  ## the main job on a real model and real reviews, then one opt-out
 	$(BIN)/sift demo demo-workspace
@@ -19,10 +19,13 @@ test-slow: $(READY)  ## the slow tests: minutes each
 bench: $(READY)  ## what removing, finetuning and keeping cost: ten minutes, on a quiet machine
 	$(BIN)/python -m benchmarks.cost
 
-check: $(READY)  ## formatter, linter, type checker
+check: docs  ## formatter, linter, type checker, the site of the docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(READY)  ## the site, in site/: a broken link or a page outside of its contents fails
+	$(BIN)/properdocs build --quiet --clean
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -44,4 +47,4 @@ lock:  ## renew constraints.txt: newest versions that resolve within pyproject.t
 	rm -rf .lock
 
 clean:
-	rm -rf $(VENV) .lock .bench demo-workspace
+	rm -rf $(VENV) .lock .bench site demo-workspace

@@ -52,7 +52,7 @@ from sift_core.weights_folder import LazyWeights, StoredWeights
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "large_model.json"
-DOCUMENT = ROOT / "docs" / "large-models.md"
+DOCUMENT = ROOT / "docs/how-to/large-models.md"
 VOCABULARY = 32_000
 WORDS = "what colour is the of red blue green house car tree ann bob ?"
 CONTRIBUTORS = ("ann", "bob")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.lineage            10,000 contributors, 50 model versions: some minutes
     python -m benchmarks.lineage --quick    a tenth of the contributors, 5 versions
-    python -m benchmarks.lineage --write    the table of docs/lineage.md, too
+    python -m benchmarks.lineage --write    the table of docs/reference/lineage.md, too
 
 A real store with its audit log. Each version after the first has new data of 1 % of the
 contributors, and every version an evaluation of every member. The time of a question is the
@@ -42,7 +42,7 @@ from tests.support.population import (
     run_id,
 )
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "lineage.md"
+DOCUMENT = Path(__file__).parents[1] / "docs/reference/lineage.md"
 CONTRIBUTORS = 10_000
 VERSIONS = 50
 BATCH = 1_000
@@ -208,7 +208,9 @@ def table(measured: Iterable[Figure]) -> str:
 
 def main(
     quick: Annotated[bool, typer.Option(help="A tenth of the contributors, 5 versions.")] = False,
-    write: Annotated[bool, typer.Option(help="Write the table into docs/lineage.md.")] = False,
+    write: Annotated[
+        bool, typer.Option(help="Write the table into docs/reference/lineage.md.")
+    ] = False,
 ) -> None:
     """Measure what the lineage store costs at size; exit 1 where a target is missed."""
     contributors, versions = (CONTRIBUTORS // 10, 5) if quick else (CONTRIBUTORS, VERSIONS)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.removal_audit      four TOFU authors on SmolLM2-135M, one of whom leaves
 
-Writes docs/images/removal-audit.png and the table of docs/audits.md; minutes on two cores.
+Writes docs/images/removal-audit.png and the table of docs/explanation/audits.md; takes minutes.
 """
 
 import json
@@ -48,7 +48,7 @@ matplotlib.use("Agg")  # no screen is asked for
 from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "audits.md"
+DOCUMENT = ROOT / "docs/explanation/audits.md"
 PICTURE = ROOT / "docs" / "images" / "removal-audit.png"
 MARK = "audit: python -m benchmarks.removal_audit"
 

@@ -1,7 +1,7 @@
 """How large a workspace gets and how long its work takes: contributors × parameters.
 
     python -m benchmarks.sizing                    the table, from what was measured before
-    python -m benchmarks.sizing --write            into docs/sizing.md, too
+    python -m benchmarks.sizing --write            into docs/reference/sizing.md, too
     python -m benchmarks.sizing --year             simulate a year of opt-outs for each size
     python -m benchmarks.sizing --lineage 100000   record and ask a real lineage store of that size
 
@@ -27,13 +27,14 @@ from benchmarks.figures import Figure, read_figures
 from tests.support.population import empty_store
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
-DOCUMENT = Path(__file__).parents[1] / "docs" / "sizing.md"
+DOCUMENT = Path(__file__).parents[1] / "docs/reference/sizing.md"
 CONTRIBUTORS = (100, 1_000, 10_000, 100_000)
 BYTES_OF_MASK, BYTES_OF_MAGNITUDE, BYTES_OF_SUM, BYTES_OF_WEIGHT = 1 / 8, 2, 8, 4
 LINEAGE_FIRST, LINEAGE_LATER = 5_000, 1_000
 """Bytes of the lineage file per contributor: of the first version, and of each later one.
 
-Measured by `--lineage`; 10,000 contributors and 50 versions take 519 MB (docs/lineage.md).
+Measured by `--lineage`; 10,000 contributors and 50 versions take 519 MB
+(docs/reference/lineage.md).
 """
 LEAVE_A_YEAR = 0.01
 """Share of contributors who leave within a year, of the simulation."""
@@ -275,7 +276,9 @@ def _sections(rates: Rates) -> Iterator[tuple[str, str]]:
 
 
 def main(
-    write: Annotated[bool, typer.Option(help="Write the tables into docs/sizing.md.")] = False,
+    write: Annotated[
+        bool, typer.Option(help="Write the tables into docs/reference/sizing.md.")
+    ] = False,
     year: Annotated[bool, typer.Option(help="Show a simulated year of opt-outs, too.")] = False,
     lineage: Annotated[int, typer.Option(help="Record so many contributors for real.")] = 0,
 ) -> None:

@@ -7,7 +7,8 @@
     with store.reader() as reader:     # read-only
         reader.impact(contributor_key)
 
-Knows nothing of torch, Prefect, DVC or MLflow. docs/lineage.md describes every table and view.
+Knows nothing of torch, Prefect, DVC or MLflow. docs/reference/lineage.md describes every table
+and view.
 """
 
 from lineage import opt_out

@@ -27,7 +27,7 @@ TABLE_FUNCTIONS = frozenset(
         "unnest",
     }
 )
-_REMEDY = "write one SELECT over the tables and views of docs/lineage.md."
+_REMEDY = "write one SELECT over the tables and views of docs/reference/lineage.md."
 
 
 def require_harmless(connection: Connection, text: str) -> None:

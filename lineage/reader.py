@@ -351,7 +351,7 @@ class Reader:
         except duckdb.Error as error:
             raise LineageQueryError(
                 f"the SQL failed: {str(error).splitlines()[0]}.",
-                remedy="the tables and views are described in docs/lineage.md.",
+                remedy="the tables and views are described in docs/reference/lineage.md.",
             ) from error
 
     def _list(self, record: type[SomeRecord], query: str, /, **values: object) -> list[SomeRecord]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sift_core.errors import UnreadableRowError
 
 DATE = datetime(2024, 7, 26, tzinfo=UTC)
-"""Every "now" of a chat template, in finetuning, scoring and serving: docs/method.md."""
+"""Every "now" of a chat template, trained, scored and served: docs/explanation/method.md."""
 
 _ENGLISH = {
     "a": "Fri",

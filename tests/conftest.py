@@ -1,7 +1,7 @@
 """What all tests share: no network, no telemetry, tiny models, goldens that can be renewed."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Before any import of what reads them.
 os.environ.update(
@@ -22,7 +22,9 @@ import hypothesis
 import pytest
 import torch
 
+from benchmarks.documents import marked, put_between
 from tests.support import tiny
+from tests.support.paths import DOCS
 from tests.support.sift import Ended, Sift
 
 if TYPE_CHECKING:
@@ -92,3 +94,17 @@ def sift(capsys: pytest.CaptureFixture[str]) -> Sift:
         return Ended(code, printed.out, printed.err)
 
     return command
+
+
+@pytest.fixture
+def held_to(update_goldens: bool) -> Callable[[str, str, str], None]:
+    """Assert that a page of docs/reference has a text between the marks of a name."""
+
+    def check(page: str, name: str, text: str) -> None:
+        path = DOCS / "reference" / f"{page}.md"
+        if update_goldens:
+            put_between(path, name, text)
+        message = f"{path.name} is out of date: `pytest tests/docs tests/lineage --update-goldens`"
+        assert marked(name, text) in path.read_text(encoding="utf-8"), message
+
+    return check

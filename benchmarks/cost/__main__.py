@@ -29,7 +29,10 @@ def main(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     docs: Annotated[
-        bool, typer.Option("--docs", help="Measure nothing: put --output into docs/benchmarks.md.")
+        bool,
+        typer.Option(
+            "--docs", help="Measure nothing: put --output into docs/explanation/benchmarks.md."
+        ),
     ] = False,
     cache: Annotated[
         Path, typer.Option(help="Downloads and scratch files; its disk is measured.")
@@ -39,7 +42,7 @@ def main(
 ) -> None:
     """Measure what opting out, finetuning and keeping cost, each beside its target."""
     if docs:
-        put_between(ROOT / "docs/benchmarks.md", MARK, markdown(read_figures(output)))
+        put_between(ROOT / "docs/explanation/benchmarks.md", MARK, markdown(read_figures(output)))
         return
     hush()
     from benchmarks.cost.groups import measure  # torch and transformers, not needed for --help

@@ -20,7 +20,8 @@ from flows.errors import FlowError, UsageError
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "fidelity"
-DOCUMENT = ROOT / "docs" / "fidelity.md"
+DOCUMENT = ROOT / "docs/explanation/fidelity.md"
+IMAGES = ROOT / "docs/images"
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _out = Console()
@@ -38,6 +39,7 @@ def run(
     data: Data = None,
     cache: Cache = Path(".bench"),
     results: Results = RESULTS,
+    images: Annotated[Path, typer.Option(help="Where plots go.")] = IMAGES,
     settings_file: Annotated[Path, typer.Option(help="Another fidelity.yaml.")] = settings.SETTINGS,
     tables_only: Annotated[
         bool,
@@ -80,22 +82,26 @@ def run(
     else:
         summary = tables.with_published(summary[summary.method == only], target / "scores.csv")
         removals = pd.read_csv(target / "removals.csv")
-    _write(experiment, chosen, summary, removals, target)
+    _write(experiment, summary, removals, target)
+    _draw(experiment, chosen, summary, images)
     _show(chosen, summary, removals)
 
 
-def _write(
-    name: str, experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame, folder: Path
-) -> None:
+def _write(name: str, summary: pd.DataFrame, removals: pd.DataFrame, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     summary.round(6).to_csv(folder / "scores.csv", index=False)
     removals.to_csv(folder / "removals.csv", index=False)
     text = tables.page(summary, removals)
     (folder / "tables.md").write_text(text, encoding="utf-8")
     put_between(DOCUMENT, f"fidelity: {name}", text)
+
+
+def _draw(name: str, experiment: Experiment, summary: pd.DataFrame, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     metric = "accuracy" if experiment.labels else "answer probability"
-    plots.growing(summary, experiment.title, metric, folder / "quality.png")
-    plots.shrinking(summary, experiment.title, metric, folder / "opt-outs.png")
+    prefix = f"fidelity-{name.replace('_', '-')}"
+    plots.growing(summary, experiment.title, metric, folder / f"{prefix}-quality.png")
+    plots.shrinking(summary, experiment.title, metric, folder / f"{prefix}-opt-outs.png")
 
 
 def _show(experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame) -> None:

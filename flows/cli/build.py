@@ -28,7 +28,8 @@ def init(
         list[str] | None, typer.Option(help="A class, once per class; none: a causal LM.")
     ] = None,
     stores: Annotated[
-        Path | None, typer.Option(help="A YAML file that names shared stores: docs/stores.md.")
+        Path | None,
+        typer.Option(help="A YAML file that names shared stores: docs/how-to/stores.md."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

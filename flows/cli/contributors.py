@@ -24,7 +24,8 @@ app = group("Add and look at contributors and their data.")
 )
 def add(
     files: Annotated[
-        list[Path], typer.Argument(help="JSON Lines, CSV or Parquet; see docs/commands.md.")
+        list[Path],
+        typer.Argument(help="JSON Lines, CSV or Parquet; docs/reference/contributors-files.md."),
     ],
     workspace: WorkspaceOption = Path(),
     replace: Annotated[

@@ -2,7 +2,7 @@
 
 Base model: MiniLM-L6, whose classifier head is warmed up on public reviews. Contributors: films,
 each with the one-line reviews that critics wrote about it and their verdict, fresh or rotten.
-Then one film leaves. docs/demo.md says what the data are and where they come from.
+Then one film leaves. docs/tutorial/demo.md says what the data are and where they come from.
 """
 
 import bz2

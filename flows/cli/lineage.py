@@ -26,7 +26,9 @@ app = group("Ask what came from whom.")
     )
 )
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT; see docs/cookbook.md for examples.")],
+    query: Annotated[
+        str, typer.Argument(help="One SELECT; see docs/reference/cookbook.md for examples.")
+    ],
     form: Annotated[
         Format | None, typer.Option("--format", help="Without it, as --output ends, or a table.")
     ] = None,

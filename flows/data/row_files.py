@@ -7,6 +7,8 @@ from pathlib import Path
 from flows.data.rows import Kind, fields_of, named, wanted
 from flows.errors import UsageError
 
+MAX_ROW_BYTES = 1 << 26
+"""64 MiB: of one line of JSON, or one field of CSV, with all that is not read."""
 MAX_FILE_BYTES = 1 << 30
 """1 GiB: what one file may come to when it is decoded."""
 ROW_BYTES = 256

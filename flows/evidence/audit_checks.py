@@ -96,7 +96,7 @@ def _sums(stock: Stock) -> Iterable[Finding]:
         yield Finding(
             where=f"merge state {state_seq}",
             found=f"lanes {lanes} of its members' digests do not sum to its own.",
-            remedy="find the altered row by the query in docs/cookbook.md.",
+            remedy="find the altered row by the query in docs/reference/cookbook.md.",
         )
 
 

@@ -40,8 +40,11 @@ class Check(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    """Which check."""
     passed: bool
+    """Whether it holds."""
     found: str
+    """What was compared."""
 
 
 class Verification(BaseModel):
@@ -50,11 +53,17 @@ class Verification(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_seq: int
+    """Number of the merge state."""
     state_sha256: Sha256
+    """SHA-256 of its file."""
     members: int
+    """How many contributors are in it."""
     evidence: Evidence
+    """What the vectors were that it rests on."""
     checks: list[Check]
+    """Each one made."""
     passed: bool
+    """Whether every check passed."""
 
     def and_also(self, *checks: Check) -> "Verification":
         """The same with more checks."""
@@ -83,11 +92,12 @@ def verify_state(
 ) -> Verification:
     """Check the current merge state against what it is the sum of; nothing is written.
 
-    The gold check rebuilds S from the stored vectors alone and compares bytes; the linear digests
-    are summed by the SQL that docs/cookbook.md prints. Where only masks are kept, S cannot be
-    rebuilt: its file, its digest and the masks are checked instead. `rederive` rebuilds it all the
-    same, by running every member's finetuning again. `damaged` are the keys of members whose files
-    are known not to be sound: then, too, S is not rebuilt, and their masks are not looked at.
+    The gold check rebuilds S from the stored vectors alone and compares bytes; the linear
+    digests are summed by the SQL that docs/reference/cookbook.md prints. Where only masks are
+    kept, S cannot be rebuilt: its file, its digest and the masks are checked instead.
+    `rederive` rebuilds it all the same, by running every member's finetuning again. `damaged`
+    are the keys of members whose files are known not to be sound: then, too, S is not rebuilt,
+    and their masks are not looked at.
     """
     with workspace.lineage.reader() as reader:  # those within share its opening
         state = current_state(workspace)
@@ -220,6 +230,6 @@ def _digests(workspace: Workspace, state: MergeStateRecord) -> str:
         raise ExactnessError(
             f"lanes {unequal} of the members' digests do not sum to the state's.",
             remedy="restore the lineage store from a backup: a digest in it was altered, and the "
-            "query in docs/cookbook.md finds which.",
+            "query in docs/reference/cookbook.md finds which.",
         )
     return f"{len(lanes)} lanes: sum of members mod 2^64 equals the state's digest"

@@ -1,7 +1,7 @@
 """`sift status --metrics`: a workspace in numbers, as OpenMetrics text, with no id of anybody.
 
-Written for Prometheus' textfile collector; docs/operating-day-two.md has the example. All numbers
-are read when they are asked for.
+Written for Prometheus' textfile collector; docs/how-to/operating-day-two.md has the example. All
+numbers are read when they are asked for.
 """
 
 import shutil

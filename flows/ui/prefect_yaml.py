@@ -69,7 +69,8 @@ def read_deployments(path: Path) -> list[DeploymentEntry]:
         found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     raise UsageError(
         f"{path} is not a list of deployments: {found}.",
-        remedy=f"correct it; the original is {template(NAME)}, and docs/operating.md explains it.",
+        remedy=f"correct it; the original is {template(NAME)}, "
+        "and docs/how-to/operating.md explains it.",
     )
 
 

@@ -31,6 +31,7 @@ class ModelSettings(_Section):
     """What the model is called."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    """The registered model in MLflow."""
 
 
 class WarmStartSettings(_Section):
@@ -39,25 +40,34 @@ class WarmStartSettings(_Section):
     data: Name
     """JSON Lines of `text` and `label`, a path inside the workspace."""
     name: Name
+    """What lineage and the model card call the data."""
     licence: Name
+    """Under which licence the data are used."""
     epochs: Annotated[int, Field(ge=1)] = 1
+    """Passes over the data."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Of Adam."""
 
 
 class BaseSettings(_Section):
     """Which base model, and how it is made."""
 
     source: Name
+    """A Hugging Face id, a folder, or a `.gguf` file."""
     labels: Annotated[tuple[Name, ...], AfterValidator(_no_or_several)] = ()
+    """Class names in order; empty: a causal language model."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Draws a fresh classifier head."""
     max_length: Annotated[int, Field(ge=4)] = 256
+    """Tokens of a row that are read."""
     warm_start: WarmStartSettings | None = None
+    """Public data for a fresh head; null: none."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """What θ0 is stored in and served in; finetuning and scoring widen it to float32."""
     shard_size: Annotated[str, Field(pattern=r"^[1-9][0-9]*(MB|GB)$")] | None = None
     """The largest file of weights; None: transformers' own choice."""
     streamed: bool = False
-    """Score with weights that stay on disk but for those in use: docs/large-models.md."""
+    """Score with weights that stay on disk but for those in use: docs/how-to/large-models.md."""
     scored_at_once: Annotated[int, Field(ge=1)] = 32
     """Rows of a batch where nothing trains."""
 
@@ -71,34 +81,49 @@ class ExactnessSettings(_Section):
     """The grid and the seeds that exactness rests on."""
 
     grid_bits: Annotated[int, Field(ge=8, le=60)] = 24
+    """A task vector's entries are multiples of 2^-grid_bits."""
     sign_seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Draws the sign vector."""
     digest_seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Draws the coefficients of the linear digest."""
 
 
 class DataSettings(_Section):
     """How contributors' rows are split and when there are too few."""
 
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of a contributor's rows kept for evaluation."""
     min_rows: Annotated[int, Field(ge=2)] = 2
+    """Contributors with fewer rows are refused: one trains, one is held out."""
 
 
 class FinetuneSettings(_Section):
     """How every contributor is finetuned."""
 
     train_only: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
+    """Name patterns of what trains; embeddings and output head are always frozen."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Of Adam."""
     steps: Annotated[int, Field(ge=1)] = 20
+    """Optimizer steps of each contributor."""
     batch_size: Annotated[int, Field(ge=1)] = 20
+    """Rows of a step."""
     full_batch_below: Annotated[int, Field(ge=0)] = 128
+    """With fewer rows, every step sees them all."""
     max_grad_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Gradients are clipped to this norm; 0: they are not."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The same for every contributor: a vector depends on their data alone."""
     threads: Annotated[int, Field(ge=1)] = 2
+    """CPU threads; part of what makes a finetuning repeat to the bit."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    """Where it runs: `cpu`, `cuda` or `cuda:N`."""
     precision: Literal["float32", "bf16"] = "float32"
     """What matrix products are taken in; weights and optimizer are in float32."""
     gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes that share each batch of one contributor: docs/large-models.md."""
+    """Processes that share each batch of one contributor: docs/how-to/large-models.md."""
 
 
 class MethodSettings(_Section):
@@ -108,47 +133,62 @@ class MethodSettings(_Section):
     """
 
     labels: tuple[Name, ...]
+    """`base.labels`."""
     max_length: Annotated[int, Field(ge=4)]
+    """`base.max_length`."""
     exactness: ExactnessSettings
+    """As in params.yaml."""
     finetune: FinetuneSettings
+    """As in params.yaml."""
 
 
 class BuildSettings(_Section):
     """How the work is handed out: to this process, or to the workers of a Prefect work pool."""
 
     shard_size: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Contributors that one Prefect task finetunes: what is tried again as one."""
     pool: Name | None = None
+    """A Prefect work pool whose workers finetune; null: this process."""
     in_flight: Annotated[int, Field(ge=1, le=1000)] = 8
+    """Shards that are with workers at a time."""
     lost_after: Annotated[float, Field(gt=0)] = 1800.0
     """Seconds."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Workers that may fail a contributor before the build stops."""
     spot_check: Annotated[int, Field(ge=0)] = 0
+    """Finetunings of a build, drawn at random, that are run again here."""
 
 
 class StorageSettings(_Section):
     """What is kept of a finetuning once the merge has taken it in."""
 
     keep: Literal["vectors", "masks"] = "vectors"
+    """With `masks`, vectors go once merged, from DVC too; an opt-out finetunes one again."""
 
 
 class RemovalAuditSettings(_Section):
     """How an opt-out is doubted before the leaver's rows are destroyed."""
 
     relearning_steps: Annotated[int, Field(ge=0, le=1000)] = 5
+    """Steps of the relearning attack; 0: none."""
     relearning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Learning rate of the attack."""
 
 
 class MetricsSettings(_Section):
     """What is published of members' quality: in git, in MLflow, in reports."""
 
     smallest_group: Annotated[int, Field(ge=10)] = 10
+    """No number is of fewer members than this."""
 
 
 def _without_password(url: str) -> str:
     """Refuse what must not stand in a file that is in git."""
     parts = urlsplit(url)
     if parts.password is not None or "password" in dict(parse_qsl(parts.query)):
-        raise ValueError("a password does not belong here: docs/stores.md says where it does")
+        raise ValueError(
+            "a password does not belong here: docs/how-to/stores.md says where it does"
+        )
     return url
 
 
@@ -159,10 +199,13 @@ class StoresSettings(_Section):
     """Where the stores lie that a team shares; each is null where it lies in the workspace."""
 
     lineage: Annotated[StoreUrl, Field(pattern=r"^postgresql://[^/]*/[^/?]+(\?.*)?$")] | None = None
+    """A PostgreSQL database: `postgresql://user@host/database`, never with the password."""
     remote: Annotated[StoreUrl, Field(pattern=r"^s3://[^/]+(/.*)?$")] | None = None
+    """DVC's remote: `s3://bucket/prefix`."""
     remote_endpoint: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
     """Of an S3 service other than Amazon's."""
     mlflow: Annotated[StoreUrl, Field(pattern=r"^https?://")] | None = None
+    """An MLflow server: `https://host`."""
     mlflow_database: Annotated[StoreUrl, Field(pattern=r"^(postgresql|sqlite)\b")] | None = None
     """The database behind the MLflow server, without which nothing in it is destroyed for good."""
 
@@ -196,7 +239,9 @@ class JurisdictionSettings(_Section):
     """By when one law wants a request acknowledged and answered, counted from its receipt."""
 
     acknowledge: Period | None = None
+    """By when receipt must be confirmed; null: no such rule."""
     answer: Period
+    """By when the request must be answered."""
     extension: Period | None = None
     """How much longer the answer may take after notice; None: it may not."""
 
@@ -210,12 +255,14 @@ class PolicySettings(_Section):
     """
 
     jurisdiction: Name = "gdpr"
+    """Which of `jurisdictions` counts where neither the request nor its basis names one."""
     jurisdictions: dict[Name, JurisdictionSettings] = {
         "gdpr": JurisdictionSettings(answer="1 month", extension="2 months"),
         "ccpa": JurisdictionSettings(
             acknowledge="10 business days", answer="45 days", extension="45 days"
         ),
     }
+    """Deadlines by law; add your own."""
     bases: Annotated[tuple[Name, ...], Field(min_length=1)] = (
         "gdpr-art-17",
         "gdpr-art-7",
@@ -227,13 +274,19 @@ class PolicySettings(_Section):
     time_zone: TimeZone = "UTC"
     """The place whose days count."""
     holidays: tuple[Day, ...] = ()
+    """Days that are no business days, such as 2026-12-25."""
     due_soon_days: Annotated[int, Field(ge=0, le=365)] = 7
+    """From here on `sift opt-out status --check` warns."""
     approvers: tuple[Name, ...] = ()
+    """Names that may approve; empty: whoever gives a name."""
     persons: Literal[1, 2] = 1
+    """How many must approve; with 2, neither of whom filed the request."""
     keep_record: Period = "24 months"
+    """How long the record of a request is kept after its end."""
     report_to: tuple[Name, ...] = ()
+    """Who gets the report."""
     ledger: Name | None = None
-    """A folder outside, where departures are noted too: docs/operating-day-two.md."""
+    """A folder outside, where departures are noted too: docs/how-to/operating-day-two.md."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "PolicySettings":
@@ -248,17 +301,29 @@ class Settings(_Section):
     """All of `params.yaml`."""
 
     model: ModelSettings
+    """What the model is called."""
     base: BaseSettings
+    """Which base model, and how it is made."""
     exactness: ExactnessSettings
+    """Fixed before the first finetuning, never derived from data."""
     data: DataSettings = DataSettings()
+    """How contributors' rows are split."""
     finetune: FinetuneSettings = FinetuneSettings()
+    """How every contributor is finetuned."""
     storage: StorageSettings = StorageSettings()
+    """What is kept once merged."""
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
+    """How an opt-out is doubted."""
     metrics: MetricsSettings = MetricsSettings()
+    """What is published of members' quality."""
     build: BuildSettings = BuildSettings()
+    """How the work is handed out."""
     policy: PolicySettings = PolicySettings()
+    """How requests to leave are handled."""
     stores: StoresSettings = StoresSettings()
+    """Stores that a team shares."""
     openlineage: OpenLineageSettings = OpenLineageSettings()
+    """Where lineage events go."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
@@ -300,13 +365,13 @@ def read_stores(path: Path) -> dict[str, Any]:
     except (YAMLError, UnicodeDecodeError, OSError) as error:
         raise UsageError(
             f"{path} cannot be read as YAML: {' '.join(str(error).split())}.",
-            remedy="mend it; docs/stores.md has an example.",
+            remedy="mend it; docs/how-to/stores.md has an example.",
         ) from error
     stores = raw.get("stores") if isinstance(raw, dict) else None
     if not isinstance(stores, dict) or raw.keys() != {"stores"}:
         raise UsageError(
             f"{path} is not one section `stores` with fields.",
-            remedy="write it as the example of docs/stores.md.",
+            remedy="write it as the example of docs/how-to/stores.md.",
         )
     return {str(name): value for name, value in stores.items()}
 

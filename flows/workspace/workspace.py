@@ -206,7 +206,7 @@ class Workspace:
 
     @property
     def machines(self) -> Path:
-        """Descriptions of the workers' machines whose results count: docs/scale.md."""
+        """Descriptions of the workers' machines whose results count: docs/how-to/workers.md."""
         return self.root / ".sift" / "machines"
 
     @property

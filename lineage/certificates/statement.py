@@ -2,7 +2,7 @@
 
 Its subjects are files by SHA-256; its predicate says what was done and how it was checked. It is
 evidence of a procedure that can be run again, not a proof about weights. It names the contributor
-by keyed hash alone. docs/evidence.md describes it field by field; the JSON Schema is
+by keyed hash alone. docs/how-to/evidence.md describes it field by field; the JSON Schema is
 docs/schemas/opt-out-certificate-1.schema.json.
 
 in-toto Statement v1: https://github.com/in-toto/attestation, spec/v1/statement.md.
@@ -45,13 +45,16 @@ class DigestSet(Plain):
     """The digests of a subject."""
 
     sha256: Sha256
+    """In small hexadecimal digits."""
 
 
 class Subject(Plain):
     """One file, or one byte string, that the certificate is about."""
 
     name: Text
+    """The file beside the certificate, or what the bytes are called."""
     digest: DigestSet
+    """Of its bytes."""
 
 
 class StatementOfOne(Plain):
@@ -67,6 +70,7 @@ class Scope(Plain):
     """What was withdrawn: the contributor, or this many of their records."""
 
     contributor_key: ContributorKey
+    """Keyed hash of the id."""
     records: Annotated[int, Field(ge=1)] | None
     """None: the contributor with all data."""
 
@@ -75,13 +79,21 @@ class State(Plain):
     """The merge state that is served, and what it takes to compute it again from the vectors."""
 
     state_seq: Sequence32
+    """Its number."""
     state_sha256: Sha256
+    """SHA-256 of its file."""
     members: Count
+    """How many contributors are in it."""
     linear_digest: DecimalDigest
+    """One decimal text a lane."""
     base_id: Sha256
+    """Digest of the base model."""
     grid_bits: Annotated[int, Field(ge=8, le=60)]
+    """Entries are multiples of 2^-grid_bits."""
     sign_seed: Seed
+    """Draws the sign vector."""
     digest_seed: Seed
+    """Draws the coefficients of the linear digest."""
 
 
 class Change(Plain):
@@ -90,49 +102,68 @@ class Change(Plain):
     requests: Annotated[tuple[Text, ...], Field(min_length=1)]
     """All requests that were carried out together, this one among them."""
     state_before: Sha256
+    """SHA-256 of the merge state before."""
     state_after: Sha256
+    """SHA-256 of the one after."""
     members_before: Count
+    """How many were in it."""
     members_after: Count
+    """How many are."""
     digest_before: DecimalDigest
+    """Linear digest before, one decimal text a lane."""
     digest_of_change: DecimalDigest
+    """What was added: the negative of what was taken out."""
     digest_after: DecimalDigest
+    """Linear digest after."""
 
 
 class Model(Plain):
     """The registered version that serves the state."""
 
     name: Text
+    """The registered model."""
     version: Sequence32
+    """Its version."""
     served_sha256: Sha256
+    """Over name, dtype, shape and bytes of each trained parameter, as served."""
 
 
 class CheckResult(Plain):
     """One check of exactness, and what was found. A certificate holds passed ones only."""
 
     name: Text
+    """Which check."""
     passed: Literal[True]
+    """Always: a check that fails stops the request."""
     found: Text
+    """What was compared."""
 
 
 class Verification(Plain):
     """How exactness was checked before anything was destroyed."""
 
     evidence: Literal["stored vectors", "vectors derived again", "digests alone"]
+    """What the vectors were that it rests on."""
     checks: Annotated[tuple[CheckResult, ...], Field(min_length=1)]
+    """Each one made."""
 
 
 class Destruction(Plain):
     """How many objects were destroyed, each looked for again and absent; the report lists them."""
 
     objects: Count
+    """How many were destroyed."""
     absent: Count
+    """How many were looked for and not found: the same number."""
 
 
 class AuditHead(Plain):
     """The last entry of the workspace's audit log: cut off or written anew, it no longer fits."""
 
     seq: Annotated[int, Field(ge=1)]
+    """Its number."""
     sha256: Sha256
+    """Its digest, which covers every entry before it."""
 
 
 class Certificate(Plain):
@@ -143,16 +174,25 @@ class Certificate(Plain):
     previous: Sha256 | None
     """SHA-256 of the file of the certificate before; null for the first."""
     request_id: Text
+    """Such as `opt-out-0001`."""
     scope: Scope
+    """What was withdrawn."""
     received_at: Utc
+    """When the request was received."""
     certified_at: Utc
+    """Never before that of the certificate before."""
     code_version: Text
+    """Version and commit of the code."""
     change: Change | None
     """Null where what was withdrawn was not in the merge."""
     state: State | None
+    """The state that is served; null where nothing had been built."""
     model: Model | None
+    """The registered version; null where nothing had been built."""
     verification: Verification | None
+    """How exactness was checked; null where nothing had been built."""
     destruction: Destruction
+    """What was destroyed."""
     audit_head: AuditHead | None
     """Null where the workspace keeps no audit log."""
 
@@ -163,11 +203,15 @@ class Statement(Plain):
     model_config = ConfigDict(serialize_by_alias=True, title="opt-out certificate")
 
     type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
+    """The form of in-toto statements."""
     subject: Annotated[tuple[Subject, ...], Field(min_length=1)]
+    """Files and byte strings, in the order of their names."""
     predicate_type: Literal["urn:sift-masks:opt-out-certificate:1"] = Field(
         default=PREDICATE, alias="predicateType"
     )
+    """A name; nothing is fetched from it."""
     predicate: Certificate
+    """What was done."""
 
     def digest(self, name: str) -> str | None:
         """The SHA-256 of the subject with this name, None where there is none."""

@@ -88,8 +88,8 @@ class SharedLineageStore(Store):
         """Let PostgreSQL write every table afresh, and end what its journal needs where it may.
 
         The journal (WAL), its archive, replicas and backups of the server are beyond a client's
-        reach: docs/stores.md says how they forget. Raises as `writer` does, LineageBusyError also
-        where a reader stays for longer than we wait.
+        reach: docs/how-to/stores.md says how they forget. Raises as `writer` does, LineageBusyError
+        also where a reader stays for longer than we wait.
         """
         with self.reader():
             pass  # what PostgreSQL keeps of an alteration goes with a table's old file

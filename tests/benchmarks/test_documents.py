@@ -25,6 +25,6 @@ def test_only_what_is_between_the_marks_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tables", EXPERIMENTS, ids=lambda path: path.parent.name)
 def test_the_docs_show_the_experiments_that_are_committed(tables: Path) -> None:
-    document = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")
+    document = (ROOT / "docs/explanation/fidelity.md").read_text(encoding="utf-8")
     name = f"fidelity: {tables.parent.name}"
     assert marked(name, tables.read_text(encoding="utf-8")) in document

@@ -13,7 +13,7 @@ from benchmarks.large_model import RESULTS, Result, measure, require_bound, tabl
 from benchmarks.memory import Peak, watched
 from tests.support.paths import ROOT
 
-DOCUMENT = ROOT / "docs" / "large-models.md"
+DOCUMENT = ROOT / "docs/how-to/large-models.md"
 SMALL = Result(10**9, 10**8, 10**8, [Peak("build", "merge", 3 * 10**9, 10**9, 1.0)])
 REMOVED = Peak("opt-out", "removed", 14 * 10**8, 10**9, 2.0)
 

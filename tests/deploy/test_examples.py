@@ -1,4 +1,4 @@
-"""What docs/scale.md and deploy/ tell people to write is valid, and every command in it exists."""
+"""What docs/how-to/workers.md and deploy/ tell people to write is valid; their commands exist."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from flows.cli import app as sift
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
-DOCS = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs/how-to/workers.md").read_text(encoding="utf-8")
 KUBERNETES = "1.34"
 
 

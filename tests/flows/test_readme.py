@@ -16,7 +16,10 @@ from tests.support.served import mlflow_settings_kept
 from tests.support.workspaces import reviews
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -71,7 +74,7 @@ def test_the_readme_s_commands_sql_and_python_work_in_its_order(
 
 
 def test_the_command_that_opens_the_lineage_docs_works(built: Workspace) -> None:
-    text = (ROOT / "docs" / "lineage.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/reference/lineage.md").read_text(encoding="utf-8")
     for command, *arguments in console_lines(text):
         assert command == "sift"
         assert cli.run([*arguments, "--workspace", str(built.root)]) == 0
@@ -105,14 +108,16 @@ def test_every_pip_line_installs_from_the_pins_what_the_project_has() -> None:
     assert (ROOT / "constraints.txt").is_file()
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_local_link_leads_to_a_file(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert missing == []
 
 
-@pytest.mark.parametrize("line", console_lines((ROOT / "docs" / "operating.md").read_text("utf-8")))
+@pytest.mark.parametrize(
+    "line", console_lines((ROOT / "docs/how-to/operating.md").read_text("utf-8"))
+)
 def test_every_command_of_the_operating_page_parses(line: list[str]) -> None:
     program, name, *arguments = line
     assert program == "sift"

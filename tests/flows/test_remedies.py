@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import opt_out
 from flows.audit import look
 from flows.erasure.request import open_requests
 from flows.erasure.set_aside import OWN_ERRORS, in_words
+from flows.erasure.steps import reported
 from flows.evidence.audit_checks import CHECKS
 from flows.evidence.certificates import check_certificates
 from flows.evidence.inventory import Stock
@@ -187,7 +187,7 @@ def test_a_version_that_is_lost_before_the_end_stops_nothing(
     place = _both.vectors.restore()
     request(place, LEAVER)
     with monkeypatch.context() as patch:
-        disk_full(patch, opt_out, "end_request")
+        disk_full(patch, reported, "end_request")
         with pytest.raises(OSError, match="No space"):
             run(place.root)
     mlflow_gone(place)

@@ -1,4 +1,6 @@
-"""The whole platform of a team on one machine, with real parts: docs/scale.md and docs/stores.md.
+"""The whole platform of a team on one machine, with real parts.
+
+It is that of docs/how-to/workers.md and docs/how-to/stores.md.
 
 PostgreSQL under Prefect, MLflow and lineage; an S3 server under DVC and MLflow; three worker
 processes in folders of their own, one of them killed; two contributors who leave at once. It ends
@@ -140,6 +142,6 @@ def test_a_team_with_a_lost_worker_and_two_leavers_ends_in_the_digests_of_one_pr
         assert [key for key, data in objects.items() for n in left.values() if n in data] == []
         assert [key for key in objects if "/workers/" in key and "/workers/base/" not in key] == []
     databases = {**needles, **{f"id {name}": name.encode() for name in LEAVERS}}
-    # The journal's last segment ends by this; docs/stores.md says what a server needs for it.
+    # Ends the journal's last segment; docs/how-to/stores.md says what a server needs for it.
     postgres_server.run("SELECT pg_switch_wal()", "CHECKPOINT")
     assert traces(postgres_server.folder, databases) == {}

@@ -1,4 +1,4 @@
-"""Each question of docs/cookbook.md gets the answer it must have in a store with a known story."""
+"""Each question of docs/reference/cookbook.md gets its answer in a store with a known story."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ from tests.support.population import (
     sha,
 )
 
-DOCS = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs/reference/cookbook.md").read_text(encoding="utf-8")
 RECIPES = {
     title: re.findall(r"^```sql\n(.*?)^```", body, flags=re.DOTALL | re.MULTILINE)
     for title, body in re.findall(

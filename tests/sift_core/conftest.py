@@ -56,7 +56,9 @@ def golden_json(update_goldens: bool) -> Callable[[str, object], None]:
         path = GOLDENS / f"{name}.json"
         if update_goldens:
             path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-        assert json.loads(path.read_text()) == value, f"{path.name} differs; read docs/method.md"
+        assert json.loads(path.read_text()) == value, (
+            f"{path.name} differs; read docs/explanation/method.md"
+        )
 
     return compare
 
@@ -69,6 +71,6 @@ def golden_bytes(update_goldens: bool) -> Callable[[str, bytes], None]:
         path = GOLDENS / name
         if update_goldens:
             path.write_bytes(data)
-        assert path.read_bytes() == data, f"{path.name} differs; read docs/method.md"
+        assert path.read_bytes() == data, f"{path.name} differs; read docs/explanation/method.md"
 
     return compare

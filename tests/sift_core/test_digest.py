@@ -22,7 +22,7 @@ def digest(tensors: dict[str, np.ndarray], seed: int = DIGEST_SEED) -> tuple[int
 
 
 def naive(tensors: dict[str, list[int]], seed: int) -> tuple[int, ...]:
-    """docs/method.md, word by word, in Python integers."""
+    """docs/explanation/method.md, word by word, in Python integers."""
     lanes = [0] * LANES
     for name, entries in tensors.items():
         for j, x in enumerate(entries):

@@ -1,4 +1,4 @@
-"""docs/method.md gives check values to whoever writes a second implementation: they are true."""
+"""The check values of docs/explanation/method.md, for a second implementation, are true."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
 from sift_core.philox import words
 from tests.support.paths import ROOT
 
-METHOD = (ROOT / "docs" / "method.md").read_text()
+METHOD = (ROOT / "docs/explanation/method.md").read_text()
 
 
 def test_the_words_are_those_of_the_code() -> None:

@@ -20,6 +20,6 @@ def block(counter: int, key: int) -> list[int]:
 
 
 def word(purpose: str, seed: int, parameter: str, index: int) -> int:
-    """Word `index` of a stream, as docs/method.md defines it."""
+    """Word `index` of a stream, as docs/explanation/method.md defines it."""
     key = hashlib.sha256(f"sift/1/{purpose}/{seed}/{parameter}".encode()).digest()[:16]
     return block(index // 4 + 1, int.from_bytes(key, "little"))[index % 4]

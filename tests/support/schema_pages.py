@@ -1,27 +1,34 @@
-"""The schema part of docs/lineage.md, written from the comments that the store itself carries."""
+"""Tables and views of the lineage store, written from the comments that it carries."""
+
+from typing import Literal
 
 from lineage import LineageStore
+from tests.support.paths import ROOT
+
+_VIEWS = {path.stem.partition("_")[2] for path in (ROOT / "lineage/views").glob("*.sql")}
+_NAMES = (
+    "SELECT table_name, comment FROM duckdb_tables() UNION ALL"
+    " SELECT view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY 1"
+)
+"""Where a store is shared, DuckDB sees its tables as views."""
+_COLUMNS = (
+    "SELECT table_name, column_name, data_type, comment FROM duckdb_columns()"
+    " WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index"
+)
+_KEYS = (
+    "SELECT table_name, unnest(constraint_column_names) FROM duckdb_constraints()"
+    " WHERE constraint_type = 'PRIMARY KEY'"
+)
 
 
-def schema_pages(store: LineageStore) -> dict[str, str]:
-    """Return {table or view: Markdown} as docs/lineage.md must have it; key columns are bold."""
+def schema_pages(store: LineageStore, kind: Literal["tables", "views"]) -> dict[str, str]:
+    """Return {table or view: Markdown}, as in docs/reference/lineage.md; key columns are bold."""
     with store.reader() as reader:
-        things = reader.sql(
-            "SELECT table_name, comment FROM duckdb_tables() UNION ALL"
-            " SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"
-        ).rows
-        columns = reader.sql(
-            "SELECT table_name, column_name, data_type, comment FROM duckdb_columns()"
-            " WHERE NOT internal AND schema_name = 'main' ORDER BY table_name, column_index"
-        ).rows
-        keys = reader.sql(
-            "SELECT table_name, unnest(constraint_column_names) FROM duckdb_constraints()"
-            " WHERE constraint_type = 'PRIMARY KEY'"
-        ).rows
+        things, columns, keys = (reader.sql(each).rows for each in (_NAMES, _COLUMNS, _KEYS))
 
-    def line(table: str, column: str, kind: str, meaning: str) -> str:
+    def line(table: str, column: str, of_type: str, meaning: str) -> str:
         name = f"**`{column}`**" if (table, column) in keys else f"`{column}`"
-        return f"| {name} | {kind} | {meaning} |"
+        return f"| {name} | {of_type} | {meaning} |"
 
     head = ["| column | type | meaning |", "|---|---|---|"]
     return {
@@ -36,4 +43,5 @@ def schema_pages(store: LineageStore) -> dict[str, str]:
             ]
         )
         for name, comment in things
+        if (name in _VIEWS) == (kind == "views")
     }

@@ -135,7 +135,7 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with an empty database `postgres`, owned by `USER`.
 
     It journals as little as PostgreSQL can, and throws journals away instead of using them again:
-    what docs/stores.md asks of a server whose erased values shall be gone.
+    what docs/how-to/stores.md asks of a server whose erased values shall be gone.
     """
     binaries = _postgres_binaries()
     port = free_port()
@@ -192,7 +192,7 @@ def s3() -> Iterator[S3]:
 def mlflow_server(
     database: str, artifacts: str, variables: Mapping[str, str] | None = None
 ) -> Iterator[str]:
-    """A team's MLflow server as docs/stores.md starts it; yields its address.
+    """A team's MLflow server as docs/how-to/stores.md starts it; yields its address.
 
     Its key is in the environment meanwhile.
 
@@ -217,7 +217,7 @@ def mlflow_server(
 
 @contextmanager
 def prefect_server_on(database: str, variables: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A team's Prefect server as docs/stores.md starts it; yields the address of its API.
+    """A team's Prefect server as docs/how-to/stores.md starts it; yields the address of its API.
 
     Its key is in the environment meanwhile.
 

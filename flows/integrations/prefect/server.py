@@ -1,7 +1,8 @@
 """Prefect's server behind our guard: `python -m flows.integrations.prefect.server --port 4200`.
 
 It asks for the key in PREFECT_SERVER_API_AUTH_STRING by itself, on every route but health; its
-pages keep the key that a person types once. See docs/operating.md and docs/scale.md.
+pages keep the key that a person types once. See docs/how-to/operating.md and
+docs/how-to/workers.md.
 """
 
 import argparse

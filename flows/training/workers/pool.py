@@ -168,7 +168,7 @@ def register(pool: str) -> str:
         except ValueError as error:
             raise PoolError(
                 f"Prefect does not take the deployment: {' '.join(str(error).split())[:200]}",
-                remedy="see that the server is of the version named in docs/scale.md.",
+                remedy="see that the server is of the version that docs/how-to/workers.md names.",
             ) from error
     return deployment.full_name
 
@@ -193,7 +193,7 @@ def require_server() -> None:
     if PREFECT_API_URL.value() is None:
         raise PoolError(
             "There is no Prefect server that workers could reach.",
-            remedy="start one (docs/scale.md) and set PREFECT_API_URL, here and on every "
+            remedy="start one (docs/how-to/workers.md) and set PREFECT_API_URL, here and on every "
             "worker; or set build.pool to null.",
         )
 
@@ -209,7 +209,8 @@ def _translated() -> Iterator[None]:
         answer = error.response
         raise PoolError(
             f"The Prefect server refuses, status {answer.status_code}: {answer.text[:200]}",
-            remedy="see that it is of the version named in docs/scale.md, then run this again.",
+            remedy="see that it is of the version that docs/how-to/workers.md names, then run "
+            "this again.",
         ) from error
     except httpx.HTTPError as error:
         raise PoolError(

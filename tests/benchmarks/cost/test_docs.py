@@ -1,4 +1,4 @@
-"""docs/benchmarks.md shows the figures that are in the repository."""
+"""docs/explanation/benchmarks.md shows the figures that are in the repository."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from benchmarks.documents import marked
 from benchmarks.figures import Figure, read_figures
 from tests.support.paths import ROOT
 
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
+DOCUMENT = ROOT / "docs/explanation/benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results" / "latest.json"
 FIGURES = [
     Figure.at_most("time", 1.0, 1.2, seconds=3),

@@ -194,8 +194,10 @@ def test_the_command_writes_tables_and_plots(
     text = json.dumps({"tiny": {**experiment.model_dump(mode="json"), "sizes": [1, 2]}})
     file.write_text(text)  # JSON is YAML
     options = ["--settings-file", str(file), "--cache", str(tmp_path / "cache")]
-    results = tmp_path / "results"
-    done = CliRunner().invoke(app, ["tiny", *options, "--results", str(results)])
+    results, images = tmp_path / "results", tmp_path / "images"
+    done = CliRunner().invoke(
+        app, ["tiny", *options, "--results", str(results), "--images", str(images)]
+    )
 
     assert done.exit_code == 0, done.output
     assert "SIFT-Masks" in done.output
@@ -206,12 +208,12 @@ def test_the_command_writes_tables_and_plots(
         "| SIFT-Masks, integers (ours) | 2 | 1 | 0.00% | 0 | yes |"
         in (folder / "tables.md").read_text()
     )
-    for picture in ("quality.png", "opt-outs.png"):
-        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    for picture in ("fidelity-tiny-quality.png", "fidelity-tiny-opt-outs.png"):
+        assert (images / picture).read_bytes().startswith(b"\x89PNG")
 
     published = (folder / "scores.csv").read_bytes()
     options[-1] = str(tmp_path / "another cache")
-    one = ["--results", str(results), "--only", methods.CENTRAL]
+    one = ["--results", str(results), "--images", str(images), "--only", methods.CENTRAL]
     again = CliRunner().invoke(app, ["tiny", *options, *one])
     assert again.exit_code == 0, again.output
     assert (folder / "scores.csv").read_bytes() == published

@@ -1,4 +1,4 @@
-"""docs/commands.md is one session that works: its `bash` blocks are run in order."""
+"""docs/how-to/daily-work.md is one session that works: its `bash` blocks are run in order."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ from tests.support.paths import ROOT
 from tests.support.sift import Ended, Sift
 from tests.support.traces import traces
 
-DOCS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs/how-to/daily-work.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
 _FILE = re.compile(r"^```(?:json|text) (\S+)\n(.*?)^```$", flags=re.M | re.S)
 

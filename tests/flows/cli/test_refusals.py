@@ -156,7 +156,10 @@ REQUESTS = {
     "unknown version": (["lineage", "trace", "9"], "no version 9"),
     "a version that is no number": (["lineage", "trace", "x"], "See `sift lineage trace --help`"),
     "SQL that writes": (["lineage", "sql", "DROP TABLE contributor"], "Write one SELECT"),
-    "SQL that reads files": (["lineage", "sql", "SELECT * FROM '/etc/passwd'"], "docs/lineage.md"),
+    "SQL that reads files": (
+        ["lineage", "sql", "SELECT * FROM '/etc/passwd'"],
+        "docs/reference/lineage.md",
+    ),
     "no SQL": (["lineage", "sql", ""], "Write one SELECT"),
     "two statements": (["lineage", "sql", "SELECT 1; SELECT 2"], "Write one SELECT"),
     "two columns of one name": (["lineage", "sql", "SELECT 1 a, 2 a", "--json"], "with AS"),

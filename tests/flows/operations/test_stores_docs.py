@@ -1,4 +1,4 @@
-"""What docs/stores.md says to write and to run is what there is."""
+"""What docs/how-to/stores.md says to write and to run is what there is."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 if TYPE_CHECKING:
     from tests.support.servers import Postgres
 
-DOCS = (ROOT / "docs" / "stores.md").read_text(encoding="utf-8")
+DOCS = (ROOT / "docs/how-to/stores.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:

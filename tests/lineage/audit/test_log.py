@@ -116,7 +116,7 @@ def as_text(value: object, kind: str) -> str:
 
 
 def test_row_digests_are_what_the_docs_say(populated: LineageStore) -> None:
-    """Computed again by other means, from the description in docs/lineage.md."""
+    """Computed again by other means, from the description in docs/reference/lineage.md."""
     checked = 0
     with duckdb.connect(str(populated.path), read_only=True) as connection:
         for table in audited_tables(connection).values():
