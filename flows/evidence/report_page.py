@@ -18,6 +18,7 @@ from flows.erasure.results import Sides
 from flows.erasure.targets import LABELS
 from flows.evidence.report import Destroyed, Report
 from flows.workspace.characters import plain
+from lineage import opt_out
 
 _SETTINGS = {
     "masked": "with their own mask",
@@ -37,6 +38,8 @@ _STEPS = {
     "purged": "What held the old one was destroyed and looked for again",
     "reported": "This report was written and certified",
 }
+if tuple(_STEPS) != opt_out.STEPS:
+    raise AssertionError(f"{list(_STEPS)} are not the steps of lineage, {opt_out.STEPS}")
 
 
 @dataclass(frozen=True)

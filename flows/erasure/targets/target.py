@@ -54,7 +54,7 @@ class Target(Protocol):
         """Do what must have happened before it is touched."""
 
     def find(self, requests: Sequence[Request], impacts: Impacts) -> dict[str, list[Found]]:
-        """Look for all that must go: request id → objects. Changes nothing."""
+        """Look for all that must go: request id → objects, for each request. Changes nothing."""
 
     def expected(self, request: Request, impact: Impact) -> list[Found]:
         """What must be there by lineage alone, for a place that cannot be reached."""
