@@ -1,4 +1,4 @@
-"""The work: Prefect flows and tasks, the doors to DVC, MLflow and git, and the `sift` command."""
+"""The work: Prefect flows, integrations of DVC, MLflow and git, and the `sift` command."""
 
 from flows.telemetry import no_telemetry
 

@@ -31,7 +31,7 @@ COLUMNS: tuple[Kind, ...] = (
     "merge state",
     "model version",
 )
-Standing = Literal["in use", "kept", "gone"]
+ArtifactState = Literal["in use", "kept", "gone"]
 LIMIT = 40
 """Nodes that are drawn of one kind; the others are counted."""
 
@@ -43,7 +43,7 @@ class Node(Record):
     kind: Kind
     label: Text
     detail: str
-    standing: Standing
+    standing: ArtifactState
     since: Utc | None = None
     gone_at: Utc | None = None
 
@@ -220,7 +220,7 @@ def _version(row: ModelVersionRecord) -> Node:
     )
 
 
-def _standing(used: bool, gone_at: datetime | None) -> Standing:
+def _standing(used: bool, gone_at: datetime | None) -> ArtifactState:
     if gone_at is not None:
         return "gone"
     return "in use" if used else "kept"

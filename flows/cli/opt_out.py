@@ -215,11 +215,11 @@ def status(
     """Show requests, how far they are, the days left, and what is pending."""
     from flows.cli.request_tables import print_statuses
     from flows.erasure.deadlines import due, require_on_time
-    from flows.erasure.status import require_none_still_served, standing
+    from flows.erasure.status import request_statuses, require_none_still_served
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
-    rows = standing(place, request_id)
+    rows = request_statuses(place, request_id)
     if json:
         print_json([row.as_dict() for row in rows])
     else:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from flows.cli.render import alarm, count, out, print_table, quality, say
 from flows.erasure.deadlines import Due
-from flows.erasure.status import Standing, still_served_in_words
+from flows.erasure.status import RequestStatus, still_served_in_words
 from flows.workspace.characters import plain
 from lineage import SetAsideRecord
 
@@ -39,7 +39,7 @@ def look_alike_lines(rows: "Sequence[LookAlike]") -> list[str]:
     return lines
 
 
-def print_statuses(rows: Sequence[Standing], *, in_full: bool) -> None:
+def print_statuses(rows: Sequence[RequestStatus], *, in_full: bool) -> None:
     """One line a request; with `in_full`, everything that is known of each."""
     table = Table(title="Opt-out requests", title_justify="left", header_style="bold")
     table.add_column("request", no_wrap=True)
@@ -116,7 +116,7 @@ def print_plan(plan: "Plan") -> None:
     )
 
 
-def _print_in_full(row: Standing) -> None:
+def _print_in_full(row: RequestStatus) -> None:
     request = row.request
     print_table(
         request.request_id,
@@ -162,7 +162,7 @@ def _print_in_full(row: Standing) -> None:
         say(f"The record of this request is kept until {row.kept_until:%Y-%m-%d}.")
 
 
-def _scope(row: Standing) -> str:
+def _scope(row: RequestStatus) -> str:
     records = row.request.records
     return "all data" if records is None else count(len(records), "record")
 

@@ -13,7 +13,7 @@ from flows.workspace.times import shown, zone
 from flows.workspace.workspace import Workspace
 from lineage import DeadlineKind, DeadlineStatus
 
-Standing = Literal["met", "late", "open", "due soon", "overdue"]
+DeadlineState = Literal["met", "late", "open", "due soon", "overdue"]
 ALARMING = frozenset({"due soon", "overdue"})
 
 
@@ -34,7 +34,7 @@ class Due:
     due_at: datetime
     time_zone: str
     days_left: int | None
-    standing: Standing
+    standing: DeadlineState
 
     @property
     def by(self) -> str:
@@ -83,6 +83,6 @@ def require_on_time(rows: Sequence[Due]) -> None:
         )
 
 
-def _standing(row: DeadlineStatus, soon: int) -> Standing:
+def _standing(row: DeadlineStatus, soon: int) -> DeadlineState:
     near = row.standing == "open" and row.days_left is not None and row.days_left <= soon
     return "due soon" if near else row.standing

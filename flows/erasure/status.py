@@ -27,7 +27,7 @@ class StillServedError(FlowError):
 
 
 @dataclass(frozen=True)
-class Standing:
+class RequestStatus:
     """Everything that lineage knows of one request."""
 
     request: RequestRecord
@@ -73,7 +73,7 @@ class Standing:
         }
 
 
-def standing(workspace: Workspace, request_id: str | None = None) -> list[Standing]:
+def request_statuses(workspace: Workspace, request_id: str | None = None) -> list[RequestStatus]:
     """How one request stands, or all, oldest first."""
     deadlines = due(workspace, request_id)
     with workspace.lineage.reader() as reader:
@@ -91,7 +91,7 @@ def standing(workspace: Workspace, request_id: str | None = None) -> list[Standi
             objects = reader.purge_objects(name) if upcoming == "purged" else []
             policy = workspace.settings.policy
             found.append(
-                Standing(
+                RequestStatus(
                     request=request,
                     steps=steps,
                     next_step=upcoming,

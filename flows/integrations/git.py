@@ -1,4 +1,4 @@
-"""The door to git: a workspace's history, one commit for each build and each opt-out.
+"""Git: a workspace's history, one commit for each build and each opt-out.
 
 Only the `git` program is used, with fixed argument lists and no shell. Each call is shut off from
 whatever else the machine knows: variables that point git at another repository, settings and

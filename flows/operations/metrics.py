@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from flows.erasure.deadlines import due
-from flows.erasure.status import standing
+from flows.erasure.status import request_statuses
 from flows.erasure.tombstones.places import unknown
 from flows.errors import FlowError
 from flows.workspace.run_status import JOBS, last
@@ -94,7 +94,7 @@ def _stock(workspace: Workspace) -> Iterator[Metric]:
 
 
 def _requests(workspace: Workspace) -> Iterator[Metric]:
-    states = Counter(row.state for row in standing(workspace))
+    states = Counter(row.state for row in request_statuses(workspace))
     by_state = GaugeMetricFamily("sift_requests", "Opt-out requests by state", labels=["state"])
     for state in _STATES:
         by_state.add_metric([state], states[state])

@@ -1,4 +1,4 @@
-"""A workspace: one folder that holds everything of one model, and the doors into it.
+"""A workspace: one folder that holds everything of one model, and what opens its stores.
 
 Nothing outside this folder is written, so deleting the folder deletes everything.
 """
@@ -243,7 +243,7 @@ class Workspace:
         """A merge state."""
         return self.merge / f"{state_sha256}.safetensors"
 
-    # ---- doors -------------------------------------------------------------------------------
+    # ---- stores ------------------------------------------------------------------------------
 
     @cached_property
     def settings(self) -> Settings:

@@ -103,7 +103,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace
 
 
 def everything_refuses(root: Path, match: str) -> None:
-    """Every way in, the door to git, the one to DVC and the lock, says what is wrong."""
+    """Git, DVC and the lock each say what is wrong."""
     with pytest.raises(ForeignSettingError, match=match):
         Git(root).add(["params.yaml"])
     with pytest.raises(ForeignSettingError, match=match):

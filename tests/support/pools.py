@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.integrations.staging.staging import RemoteAddress, Staging
-from flows.training.workers.pool import Standing
+from flows.training.workers.pool import RunState
 from flows.training.workers.worker import WithdrawnError, carry_out
 
 Act = Callable[["Errand"], None]
@@ -46,7 +46,7 @@ class LocalPool:
     given_up: dict[str, str] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     name: str = "here"
-    _standings: dict[str, Standing] = field(default_factory=dict)
+    _run_states: dict[str, RunState] = field(default_factory=dict)
 
     def start(self, remote: RemoteAddress, assignment: str, sha256: str, size: int) -> str:
         errand = Errand(remote, assignment, sha256, self.home)
@@ -57,15 +57,15 @@ class LocalPool:
         except WithdrawnError:
             raise AssertionError("an assignment at work is wanted") from None
         except SilentError:
-            self._standings[assignment] = Standing("working", "Running")
+            self._run_states[assignment] = RunState("working", "Running")
         except Exception as error:  # noqa: BLE001  as Prefect: whatever it was, the run failed
-            self._standings[assignment] = Standing("ended", "Failed", f"{type(error).__name__}: …")
+            self._run_states[assignment] = RunState("ended", "Failed", f"{type(error).__name__}: …")
         else:
-            self._standings[assignment] = Standing("ended", "Completed")
+            self._run_states[assignment] = RunState("ended", "Completed")
         return assignment
 
-    def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
-        return {run: self._standings[run] for run in runs}
+    def run_states(self, runs: Iterable[str]) -> dict[str, RunState]:
+        return {run: self._run_states[run] for run in runs}
 
     def is_attended(self) -> bool:
         return True

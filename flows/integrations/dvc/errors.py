@@ -1,4 +1,4 @@
-"""What goes wrong at the door to DVC, in our own words."""
+"""What goes wrong with DVC, in our own words."""
 
 import sys
 from collections.abc import Collection, Iterator

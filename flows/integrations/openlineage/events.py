@@ -1,4 +1,4 @@
-"""The door to OpenLineage: events of runs, datasets and models, by the official client.
+"""OpenLineage: events of runs, datasets and models, by the official client.
 
 Every event goes into `.sift/openlineage.jsonl`, one a line, and to an endpoint too where
 `params.yaml` or the client's own variables (`OPENLINEAGE_URL`, `OPENLINEAGE_CONFIG`) name one. An

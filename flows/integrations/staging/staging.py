@@ -1,4 +1,4 @@
-"""The door to the staging area: where work lies between us and workers, in the DVC remote.
+"""The staging area: where work lies between us and workers, in the DVC remote.
 
     workers/base/<base id>/<file>             the base model, public; kept for the next build
     workers/<assignment>/assignment.json      what is to be done; while it is there, it is wanted

@@ -32,7 +32,7 @@ from flows.workspace.server_key import server_key
 from flows.workspace.services import Service, ServiceName, recorded, running, write_down
 from flows.workspace.workspace import Workspace
 
-Standing = Literal["started", "running", "found"]
+ServiceState = Literal["started", "running", "found"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Up:
     """One service after `sift up`: started now, running already, or found where somebody said."""
 
     name: ServiceName
-    standing: Standing
+    standing: ServiceState
     url: str | None
     log: str | None
 

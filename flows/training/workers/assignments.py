@@ -25,7 +25,7 @@ from flows.training.workers.checks import Expected
 from flows.training.workers.errors import WorkersFailedError
 from flows.training.workers.machines import known
 from flows.training.workers.messages import MANIFEST_BYTES, Assignment, BaseFile
-from flows.training.workers.pool import Pool, Standing
+from flows.training.workers.pool import Pool, RunState
 from flows.training.workers.results import Receiver, task_of
 from flows.training.workers.staging_area import clear, put_base, withdraw
 from flows.training.workers.worker import InputAlteredError, UnknownMachineError
@@ -100,8 +100,8 @@ class _HandedOut:
     """Jobs whose results did not count."""
 
 
-def _all_wait(standings: Collection[Standing]) -> bool:
-    return bool(standings) and all(one.phase == "waiting" for one in standings)
+def _all_wait(run_states: Collection[RunState]) -> bool:
+    return bool(run_states) and all(one.phase == "waiting" for one in run_states)
 
 
 class _Giver:
@@ -166,9 +166,9 @@ class _Giver:
             )
 
     def _tick(self) -> Iterator[Job]:
-        standings = self._pool.standings(handed.run for handed in self._out)
+        run_states = self._pool.run_states(handed.run for handed in self._out)
         for handed in list(self._out):
-            standing = standings[handed.run]
+            standing = run_states[handed.run]
             try:
                 progress = list(self._collect(handed))
             except PlantedError:
@@ -192,7 +192,7 @@ class _Giver:
                 self._pool.give_up(handed.run, f"Lost: {why}.")
                 self._lose(handed, why)
         self._receiver.settle()
-        self._attendance.look(all_wait=_all_wait(standings.values()))
+        self._attendance.look(all_wait=_all_wait(run_states.values()))
 
     def _hand_out(self, shard: Sequence[Job]) -> _HandedOut:
         """Stage the rows, then the assignment, and have it run."""

@@ -14,7 +14,7 @@ DEPLOYMENT = "finetune-shard"
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunState:
     """How a run stands: `name` is Prefect's word for it, `detail` what the run itself says.
 
     The name is of Prefect's closed list of types. The detail comes from a worker, so it is looked
@@ -37,7 +37,7 @@ class Pool(Protocol):
     def start(self, remote: RemoteAddress, assignment: str, sha256: str, size: int) -> str:
         """Have an assignment of `size` contributors carried out; the run's id."""
 
-    def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
+    def run_states(self, runs: Iterable[str]) -> dict[str, RunState]:
         """How these runs stand now."""
 
     def give_up(self, run: str, why: str) -> None:
@@ -84,7 +84,7 @@ class PrefectPool:
             )
         return str(run.id)
 
-    def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
+    def run_states(self, runs: Iterable[str]) -> dict[str, RunState]:
         """Ask Prefect about all of them; a run that was deleted there has ended."""
         from prefect.client.schemas.filters import FlowRunFilter
         from prefect.client.schemas.sorting import FlowRunSort
@@ -101,11 +101,11 @@ class PrefectPool:
                     flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=start
                 )
             }
-        standings = {}
+        run_states = {}
         for run_id in map(str, ids):
             state = found[run_id].state if run_id in found else None
             if state is None:
-                standings[run_id] = Standing("ended", "Deleted")
+                run_states[run_id] = RunState("ended", "Deleted")
                 continue
             phase: Literal["waiting", "working", "ended"] = "working"
             if state.is_final():
@@ -113,8 +113,8 @@ class PrefectPool:
             elif state.is_scheduled():
                 phase = "waiting"
             # Not the state's own name, which whoever sets a state may choose.
-            standings[run_id] = Standing(phase, state.type.value.capitalize(), state.message or "")
-        return standings
+            run_states[run_id] = RunState(phase, state.type.value.capitalize(), state.message or "")
+        return run_states
 
     def is_attended(self) -> bool:
         """Ask Prefect which workers have lately told that they are there."""

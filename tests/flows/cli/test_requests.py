@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.cli.request_tables import _days
-from flows.erasure.deadlines import Due, Standing
+from flows.erasure.deadlines import DeadlineState, Due
 from flows.workspace.workspace import Workspace
 from tests.support.sift import Sift
 
@@ -64,7 +64,7 @@ def test_a_request_is_followed_from_receipt_to_its_end(fresh: Workspace, sift: S
     ],
 )
 def test_days_left_have_the_colour_of_their_urgency(
-    standing: Standing, days: int | None, shown: str
+    standing: DeadlineState, days: int | None, shown: str
 ) -> None:
     row = Due("opt-out-0001", "gdpr", "extended answer", datetime.now(UTC), "UTC", days, standing)
     assert _days(row) == shown

@@ -17,7 +17,7 @@ from flows.erasure.removal_audit import (
     told,
 )
 from flows.erasure.results import as_details
-from flows.erasure.status import standing
+from flows.erasure.status import request_statuses
 from flows.erasure.steps import STEPS
 from flows.models.merge import read_state
 from flows.training.base_model import load_base
@@ -74,7 +74,7 @@ def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
     with pytest.raises(RemovalAuditError, match="can be told from one that never saw"):
         STEPS["evaluated"].work(leaving)
     assert {one.next_step() for one in leaving} == {"evaluated"}
-    assert [row.set_aside for row in standing(built)] == [None, None]
+    assert [row.set_aside for row in request_statuses(built)] == [None, None]
     assert built.mlflow.versions() == [1]
 
 

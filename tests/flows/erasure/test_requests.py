@@ -19,7 +19,7 @@ from flows.erasure.approvals import (
 )
 from flows.erasure.deadlines import DeadlineError, due, require_on_time
 from flows.erasure.filing import acknowledge, extend, receive
-from flows.erasure.status import standing
+from flows.erasure.status import request_statuses
 from flows.errors import UsageError
 from flows.workspace.texts import require_nameless
 from flows.workspace.workspace import Workspace
@@ -57,11 +57,11 @@ def test_approval_identifies_first_and_counts_at_once(fresh: Workspace) -> None:
     assert approve(fresh, name, OFFICER, WHY) == 0
 
     assert obstacle(fresh, name) is None
-    (row,) = standing(fresh, name)
+    (row,) = request_statuses(fresh, name)
     assert [step.step for step in row.steps] == ["received", "identified", "approved"]
     assert row.steps[-1].details == {"approved_by": [OFFICER]}
     assert approve(fresh, name, OFFICER, "again") == 0
-    assert len(standing(fresh, name)[0].approvals) == 1
+    assert len(request_statuses(fresh, name)[0].approvals) == 1
 
 
 def test_two_persons_approve_and_neither_filed_the_request(fresh: Workspace) -> None:
@@ -95,7 +95,7 @@ def test_a_rejected_request_ends_and_binds_nobody(fresh: Workspace) -> None:
         add(fresh, reviews("ann"))
     reject(fresh, name, OFFICER, "not the person")
 
-    (row,) = standing(fresh, name)
+    (row,) = request_statuses(fresh, name)
     assert (row.state, row.next_step) == ("rejected", None)
     assert row.kept_until is not None
     assert [one.standing for one in row.deadlines] == ["met"]
@@ -114,13 +114,13 @@ def test_nothing_on_hold_is_run_and_deadlines_run_on(fresh: Workspace) -> None:
     approve(fresh, name, OFFICER, WHY)
     with pytest.raises(OnHoldError, match="placed by counsel: case 7"):
         opt_out_plainly(fresh.root, name)
-    (row,) = standing(fresh, name)
+    (row,) = request_statuses(fresh, name)
     assert row.state == "on hold"
     assert [one.standing for one in row.deadlines] == ["open"]
 
     release_hold(fresh, key, "counsel", "case closed")
     require_permission(fresh, [name])
-    assert standing(fresh, name)[0].state == "approved"
+    assert request_statuses(fresh, name)[0].state == "approved"
 
 
 def test_the_clock_starts_at_receipt_and_alarms_in_time(fresh: Workspace) -> None:

@@ -14,7 +14,7 @@ from flows.erasure.approvals import place_hold, release_hold
 from flows.erasure.deadlines import due
 from flows.erasure.request import Request
 from flows.erasure.set_aside import SetAsideError
-from flows.erasure.status import standing
+from flows.erasure.status import request_statuses
 from flows.erasure.steps import removed as removing
 from flows.erasure.steps.removed import remove
 from flows.evidence.verification import verify
@@ -131,7 +131,7 @@ def test_others_end_and_the_troubled_one_stays_open_and_ends_later(
     assert merge_bytes(place) == alone[expected]
     assert place.mlflow.versions() == [2]
     assert traces(place.root, {"text": marker(LEAVER).encode()}) == {}
-    (row, _) = standing(place)
+    (row, _) = request_statuses(place)
     assert row.state == trouble.state
     assert row.state == "on hold" or (row.set_aside and row.set_aside.step == trouble.step)
     assert row.deadlines == deadlines
@@ -140,7 +140,7 @@ def test_others_end_and_the_troubled_one_stays_open_and_ends_later(
     with place.lock():
         take_steps([troubled])
 
-    assert {row.state for row in standing(place)} == {"reported"}
+    assert {row.state for row in request_statuses(place)} == {"reported"}
     assert verify(place).passed
     if gone is None:
         assert merge_bytes(place) == alone["without both"]

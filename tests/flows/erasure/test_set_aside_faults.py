@@ -9,7 +9,7 @@ import pytest
 from flows.audit import look
 from flows.erasure.request import Request, open_requests
 from flows.erasure.set_aside import SetAsideError
-from flows.erasure.status import standing
+from flows.erasure.status import request_statuses
 from flows.evidence.audit_checks import CHECKS
 from flows.evidence.inventory import Stock
 from flows.opt_out import take_steps
@@ -95,7 +95,7 @@ def left_by(place: Workspace) -> dict[str, Any]:
 
 def require_ended(place: Workspace) -> None:
     """The others have ended, the one set aside says why, and nothing is left lying about."""
-    troubled, *others = standing(place)
+    troubled, *others = request_statuses(place)
     assert [row.state for row in others] == ["reported", "reported"]
     assert (troubled.state, troubled.next_step) == ("set aside", "removed")
     assert troubled.set_aside is not None and "dataset" in troubled.set_aside.reason

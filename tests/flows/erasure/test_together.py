@@ -11,7 +11,7 @@ import pytest
 from flows.erasure.plan import Plan, plan
 from flows.erasure.request import Request
 from flows.erasure.set_aside import SetAsideError
-from flows.erasure.status import Standing, standing
+from flows.erasure.status import RequestStatus, request_statuses
 from flows.erasure.steps.purged import PendingError
 from flows.erasure.steps.removed import remove
 from flows.evidence.export import export
@@ -50,7 +50,7 @@ class Together:
     changed_by_planning: set[str]
     needles: dict[str, bytes]
     one_by_one: bytes
-    pending: list[Standing]
+    pending: list[RequestStatus]
     complaint: str
     told: list[DisclosureRecord]
 
@@ -74,7 +74,7 @@ def _together(_both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     remote.rename(remote.with_name("away"))
     with pytest.raises(PendingError) as caught:
         run(place, names)
-    pending = standing(place)
+    pending = request_statuses(place)
     assert not remote.exists(), "a remote that is away is not made anew"
     remote.with_name("away").rename(remote)
     run(Workspace.open(place.root), names)
@@ -131,7 +131,7 @@ def test_a_remote_that_is_away_leaves_a_list_and_is_done_later(
         assert (row.state, row.next_step) == ("purging", "purged")
         assert {one.place for one in row.pending} == {"dvc-remote"}
         assert {"dataset", "merge_state"} >= {one.kind for one in row.pending} - {"vector", "mask"}
-    for row in standing(after):
+    for row in request_statuses(after):
         assert (row.state, row.pending) == ("reported", [])
     assert traces(after.root, together.needles) == {}
 
@@ -220,6 +220,6 @@ def test_two_who_leave_together_end_the_same_however_often_it_dies(
     assert all(deaths.values()), deaths
     assert merge_bytes(place) == together.one_by_one
     assert place.mlflow.versions() == [2]
-    assert {row.state for row in standing(place)} == {"reported"}
+    assert {row.state for row in request_statuses(place)} == {"reported"}
     assert traces(place.root, together.needles) == {}
     assert verify(place).passed

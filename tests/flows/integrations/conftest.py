@@ -1,4 +1,4 @@
-"""What the doors' tests share."""
+"""What the integrations' tests share."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.erasure.deadlines import DeadlineError
 from flows.erasure.filing import receive
-from flows.erasure.status import standing
+from flows.erasure.status import request_statuses
 from flows.ui import approval_form
 from flows.workspace.workspace import Workspace
 from tests.support.prefect_runs import deadlines_by_flow, opt_out_by_flow
@@ -79,7 +79,7 @@ def test_a_form_writes_what_the_command_writes_and_is_shown_again_where_it_does_
 
     person.join()
     assert [result.request_id for result in results] == names[1:]
-    rejected, honoured = standing(fresh)
+    rejected, honoured = request_statuses(fresh)
     assert (rejected.state, honoured.state) == ("rejected", "reported")
     assert [(row.decision, row.actor, row.reason) for row in honoured.approvals] == [
         ("approved", "Jo Counsel", "identity proven")

@@ -1,4 +1,4 @@
-"""The same door to a remote in a bucket: of one that keeps versions too, nothing is left."""
+"""The same DVC with a remote in a bucket: of one that keeps versions too, nothing is left."""
 
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(params=[False, True], ids=["plain", "versioned"])
 def bucket(request: pytest.FixtureRequest, s3_server: S3) -> str:
-    name = f"doors-{request.node.name.replace('[', '-').replace(']', '').replace('_', '-')}"[:63]
+    name = f"dvc-{request.node.name.replace('[', '-').replace(']', '').replace('_', '-')}"[:63]
     s3_server.create(name, versioned=request.param)
     return name
 

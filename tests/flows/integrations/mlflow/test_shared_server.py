@@ -1,4 +1,4 @@
-"""The same door to a server: rows in PostgreSQL, files in a bucket, nothing in the workspace."""
+"""The same registry on a server: rows in PostgreSQL, files in a bucket, none in the workspace."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -11,7 +11,7 @@ from flows.integrations.staging.staging import Staging
 from flows.training.finetune import jobs, pending
 from flows.training.workers import assignments, worker
 from flows.training.workers.errors import WorkersFailedError
-from flows.training.workers.pool import Standing
+from flows.training.workers.pool import RunState
 from flows.workspace.workspace import Workspace
 from tests.support.pools import Act, Errand, LocalPool, SilentError, honest
 from tests.support.waiting import NAMES, finetune_by, staged, vectors_and_masks, with_build
@@ -224,7 +224,7 @@ def test_a_build_that_is_stopped_takes_back_what_is_out(waiting: Workspace) -> N
         pass
 
     class Stopping(LocalPool):
-        def standings(self, runs: Iterable[str]) -> dict[str, Standing]:
+        def run_states(self, runs: Iterable[str]) -> dict[str, RunState]:
             raise StopError
 
     pool = Stopping(waiting.root.parent / "worker", [interrupted])
