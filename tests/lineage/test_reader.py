@@ -176,7 +176,7 @@ def test_an_auditor_can_neither_write_nor_read_a_file(
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with (
         populated.reader() as reader,
-        pytest.raises(LineageQueryError, match=r"Remedy: .*docs/lineage\.md") as caught,
+        pytest.raises(LineageQueryError, match=r"Remedy: .*docs/reference/lineage\.md") as caught,
     ):
         reader.sql(text.format(folder=folder_of_the_test[0]))
     assert caught.value.exit_code == 2

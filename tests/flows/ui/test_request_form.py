@@ -71,7 +71,7 @@ def test_prefect_forgets_what_a_form_said_once_it_is_read(
 
     @flow(validate_parameters=False)
     def officer(form: Any) -> tuple[str, list[str]]:
-        return str(flow_run.get_id()), take_in(fresh, form)
+        return str(flow_run.get_id()), take_in(fresh, form).requests
 
     def kept(state: Any) -> Any:
         with get_client(sync_client=True) as client:
