@@ -58,8 +58,8 @@ _WATCHED = {
     ),
     "git": ("flows.integrations.git:Git.add", "flows.integrations.git:Git.commit"),
     "MLflow": (
-        "flows.integrations.mlflow.registry:Mlflow.register",
-        "flows.integrations.mlflow.registry:Mlflow.set_champion",
+        "flows.integrations.mlflow.registration:Registration.register",
+        "flows.integrations.mlflow.registration:Registration.set_champion",
     ),
     "model load": ("sift_core:load_base",),
     "hash of base/": ("sift_core:folder_sha256",),

@@ -34,7 +34,7 @@ def init(
     json: JsonOption = False,
 ) -> None:
     """Make a workspace: params.yaml, git, DVC, lineage store and the secret of contributor keys."""
-    from flows.workspace.settings import read_stores
+    from flows.workspace.settings_file import read_stores
     from flows.workspace.workspace import Workspace
 
     folder_name = (

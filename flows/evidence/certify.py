@@ -190,7 +190,7 @@ def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[st
         subjects[LINEAGE] = sha256_of(export_state(reader, about.state.state_seq))
         version = reader.model_version(about.model.name, about.model.version)
     if _is_there(workspace, version):
-        served = workspace.mlflow.served_folder(version.version)
+        served = workspace.mlflow.reading.served_folder(version.version)
         for path in sorted(path for path in served.rglob("*") if path.is_file()):
             subjects[MODEL + path.relative_to(served).as_posix()] = file_sha256(path)
     digests = {STATE: about.state.state_sha256, SERVED: about.model.served_sha256}
@@ -202,7 +202,7 @@ def _is_there(workspace: Workspace, version: ModelVersionRecord) -> bool:
 
     Of a lost one `sift verify` and `sift audit` say so; who has left need not wait for it.
     """
-    return version.destroyed_at is None and version.version in workspace.mlflow.versions()
+    return version.destroyed_at is None and version.version in workspace.mlflow.reading.versions()
 
 
 def _attach(workspace: Workspace, request_id: str, folder: Path) -> None:
@@ -218,4 +218,4 @@ def _attach(workspace: Workspace, request_id: str, folder: Path) -> None:
         version = reader.model_version(registered.model, registered.version)
     if _is_there(workspace, version):
         files = [folder / name for name in (REPORT, PAGE, CERTIFICATE)]
-        workspace.mlflow.attach(version.version, files, f"opt-outs/{request_id}")
+        workspace.mlflow.registration.attach(version.version, files, f"opt-outs/{request_id}")

@@ -78,7 +78,7 @@ def _in_use(stock: Stock) -> set[str]:
 def mlflow_findings(stock: Stock) -> Iterator[Finding]:
     """Find versions that lineage or MLflow alone has, altered ones, and leftovers."""
     mlflow = stock.workspace.mlflow
-    registered = set(mlflow.versions())
+    registered = set(mlflow.reading.versions())
     known = {row.version: row for row in stock.versions}
     for number in sorted(registered - known.keys()):
         yield _version(stock, number, "no row of lineage knows this version.", UNKNOWN)
@@ -95,7 +95,7 @@ def mlflow_findings(stock: Stock) -> Iterator[Finding]:
             yield _version(stock, number, "lineage says that it was destroyed.", UNKNOWN)
         elif row.destroyed_at is None:
             yield from _altered(stock, row)
-    for stored in mlflow.leftovers():
+    for stored in mlflow.destruction.leftovers():
         yield Finding(
             where=f"{stored.place} {stored.locator}",
             found="no version points to it.",
@@ -107,12 +107,12 @@ def _altered(stock: Stock, row: ModelVersionRecord) -> Iterator[Finding]:
     mlflow = stock.workspace.mlflow
     state = next(state for state in stock.states if state.state_seq == row.state_seq)
     backup = "restore mlflow.db and mlruns/ from a backup."
-    if mlflow.version_tags(row.version).get(TAG_STATE) != state.state_sha256:
+    if mlflow.reading.tags(row.version).get(TAG_STATE) != state.state_sha256:
         found = "it is tagged with another merge state than lineage says."
         yield _version(stock, row.version, found, backup)
     try:
         trained = kind_of(stock.workspace, current_state(stock.workspace)).shapes
-        served = stored_weights_sha256(mlflow.served_folder(row.version), trained)
+        served = stored_weights_sha256(mlflow.reading.served_folder(row.version), trained)
     except (ExactnessError, SiftCoreError) as error:
         yield _version(stock, row.version, error.facts, error.remedy)
         return

@@ -28,7 +28,7 @@ def _champion(workspace: Workspace, state: MergeStateRecord) -> str:
     with workspace.lineage.reader() as reader:
         recorded = reader.champion(name)
         members = len(reader.members(state.state_seq))
-    served = workspace.mlflow.champion()
+    served = workspace.mlflow.reading.champion()
     if recorded is None or recorded.version != served or recorded.state_seq != state.state_seq:
         raise ExactnessError(
             f"MLflow serves version {served}, lineage says "
@@ -38,7 +38,7 @@ def _champion(workspace: Workspace, state: MergeStateRecord) -> str:
         )
     require_base(workspace)
     computed = served_sha256(workspace, state, members)
-    folder = workspace.mlflow.served_folder(recorded.version)
+    folder = workspace.mlflow.reading.served_folder(recorded.version)
     stored = stored_weights_sha256(folder, kind_of(workspace, state).shapes)
     if not computed == stored == recorded.served_sha256:
         raise ExactnessError(

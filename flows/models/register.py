@@ -24,14 +24,14 @@ def register(
         members = reader.members(state.state_seq)
         versions = reader.model_versions()
     known = [row for row in versions if row.state_seq == state.state_seq]
-    if known and known[-1].version in workspace.mlflow.versions():
+    if known and known[-1].version in workspace.mlflow.reading.versions():
         return known[-1]
     require_base(workspace)
     with workspace.scratch("served") as folder:
         sha256 = save_model(workspace, folder, state, len(members))
         card = _card(workspace, state, members, sha256)
         last = max((row.version for row in versions), default=0)
-        registered = workspace.mlflow.register(folder, card, metrics, {}, after=last)
+        registered = workspace.mlflow.registration.register(folder, card, metrics, {}, after=last)
     version = ModelVersionRecord(
         name=workspace.mlflow.name,
         version=registered.version,
@@ -63,7 +63,7 @@ def require_same_name(workspace: Workspace) -> None:
 
 def promote(workspace: Workspace, version: ModelVersionRecord) -> None:
     """Make a verified version the champion, in MLflow and in lineage."""
-    workspace.mlflow.set_champion(version.version)
+    workspace.mlflow.registration.set_champion(version.version)
     with workspace.lineage.writer() as recorder:
         recorder.set_champion(version.name, version.version, datetime.now(UTC))
 

@@ -194,7 +194,8 @@ def report_line(place: Workspace, request_id: str, registered: Registered | None
         return path
     with place.lineage.reader() as reader:
         version = reader.model_version(registered.model, registered.version)
-    folder = f"{page}/#/experiments/{place.mlflow.experiment_id()}/runs/{version.mlflow_run_id}"
+    experiment = place.mlflow.reading.experiment_id()
+    folder = f"{page}/#/experiments/{experiment}/runs/{version.mlflow_run_id}"
     copy = f"{folder}/artifacts/opt-outs/{request_id}/report.html"
     model = version_line(place, version.name, version.version)
     return f"{path}. [Open it in MLflow]({copy})\n\n{model}"

@@ -56,13 +56,18 @@ class OneOf:
         return text
 
 
-def _first(choices: Callable[[], list[str]]) -> Callable[[dict[str, Any]], None]:
-    """Offer the first choice where nothing was chosen."""
+def _one_of(choices: Callable[[], list[str]], *, title: str, description: str) -> Any:
+    """A field that offers the first choice where nothing was chosen."""
 
     def offered(schema: dict[str, Any]) -> None:
         schema["default"] = choices()[0]
 
-    return offered
+    return Field(
+        default_factory=lambda: choices()[0],
+        json_schema_extra=offered,
+        title=title,
+        description=description,
+    )
 
 
 Basis = Annotated[str, OneOf(bases)]
@@ -107,15 +112,13 @@ class OptOutForm(_Form):
         "contributor's id: it would stay in Prefect's store.",
         pattern=rf"^([0-9a-f]{{{KEY_LENGTH}}})?$",
     )
-    basis: Basis = Field(
-        default_factory=lambda: bases()[0],
-        json_schema_extra=_first(bases),
+    basis: Basis = _one_of(
+        bases,
         title="New request: basis",
         description="The right that it rests on; policy.bases in params.yaml has the list.",
     )
-    law: Law = Field(
-        default_factory=lambda: laws()[0],
-        json_schema_extra=_first(laws),
+    law: Law = _one_of(
+        laws,
         title="New request: law",
         description="Whose deadlines count; policy.jurisdictions in params.yaml has the list.",
     )

@@ -25,7 +25,8 @@ from flows.workspace.identity import contributor_key, create_secret, read_secret
 from flows.workspace.keyring import Keys
 from flows.workspace.locks import WorkspaceBusyError, only_one_changing
 from flows.workspace.server_key import server_key
-from flows.workspace.settings import Settings, load_settings, write_settings
+from flows.workspace.settings import Settings
+from flows.workspace.settings_file import load_settings, write_settings
 from flows.workspace.store_paths import own_mark, require_own_places
 from lineage import LineageBusyError, LineageStore, SharedLineageStore, Store
 

@@ -45,7 +45,7 @@ def test_each_damage_is_found_by_its_own_check(built: Workspace) -> None:
     unknown.write_text("nobody's object")
     lost = next(path for path in (built.root / "remote").rglob("*") if path.name in _live(built))
     lost.unlink()
-    weights = built.mlflow.served_folder(1) / "model.safetensors"
+    weights = built.mlflow.reading.served_folder(1) / "model.safetensors"
     flip_a_byte(weights)
     (built.reports / "opt-out-0009").mkdir(parents=True)
     change_lineage(

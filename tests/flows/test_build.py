@@ -57,7 +57,7 @@ def test_the_first_build_serves_every_contributor(built: Workspace) -> None:
     members = vectors(built)
 
     assert members.keys() == {built.key_of(contributor) for contributor in CONTRIBUTORS}
-    assert built.mlflow.champion() == 1
+    assert built.mlflow.reading.champion() == 1
     assert built.git.is_clean()
     assert verify(built).passed
     metrics = json.loads((built.root / "metrics.json").read_text())
@@ -73,7 +73,7 @@ def test_a_second_build_finds_everything_done(built: Workspace) -> None:
     assert (result.finetuned, result.version, result.state_seq) == (0, 1, 1)
     assert (built.git.head(), vectors(built), merge_bytes(built)) == before
     assert result.commit == before[0]
-    assert built.mlflow.versions() == [1]
+    assert built.mlflow.reading.versions() == [1]
 
 
 def test_what_is_new_or_replaced_is_finetuned_and_nothing_else(built: Workspace) -> None:
@@ -132,12 +132,15 @@ def test_a_damaged_vector_is_made_again_with_the_same_bytes(built: Workspace) ->
 def test_what_is_fixed_by_the_first_build_is_refused_afterwards(
     built: Workspace, old: str, new: str
 ) -> None:
-    before = vectors(built), merge_bytes(built), built.git.head(), built.mlflow.versions()
+    def now() -> tuple[object, ...]:
+        return vectors(built), merge_bytes(built), built.git.head(), built.mlflow.reading.versions()
+
+    before = now()
 
     with pytest.raises(UsageError, match=f"{old.partition(':')[0]} is .* set .* back to"):
         build_plainly(change(built, old, new).root)
 
-    assert (vectors(built), merge_bytes(built), built.git.head(), built.mlflow.versions()) == before
+    assert now() == before
 
 
 def test_another_workspace_reaches_the_same_bytes_in_another_order(

@@ -31,8 +31,8 @@ OPT_OUT = [
     Point("flows.workspace.recording:Recording.flush", "after"),
     Point(_RECORDED, "before", "evaluated"),
     Point("flows.integrations.mlflow.own_store:write_model", "after"),
-    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
-    Point("flows.integrations.mlflow.registry:Mlflow.set_champion", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.register", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.set_champion", "after"),
     Point(_RECORDED, "before", "registered"),
     Point("flows.erasure.steps.purged:note", "after"),
     Point("flows.erasure.steps.purged:_plan", "after"),
@@ -44,7 +44,7 @@ OPT_OUT = [
     Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-cache"),
     Point("flows.integrations.mlflow.destruction:Destruction._destroy_version", "after"),
     Point("flows.integrations.mlflow.destruction:Destruction._destroy_model", "after"),
-    Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
+    Point("flows.erasure.targets.model_versions:ModelVersions.erase", "after"),
     Point("flows.integrations.dvc.remote:RemoteStore.push", "after"),
     Point("flows.erasure.targets.dvc_objects:push", "after"),
     Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-remote"),
@@ -56,7 +56,7 @@ OPT_OUT = [
     Point("sift_bytes:write_atomically", "after", "report.json"),
     Point("sift_bytes:write_atomically", "before", "certificate"),
     Point("sift_bytes:write_atomically", "after", "certificate"),
-    Point("flows.integrations.mlflow.registry:Mlflow.attach", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.attach", "after"),
     Point(_RECORDED, "before", "reported"),
 ]
 OFTEN = [
@@ -71,7 +71,7 @@ OFTEN = [
         )
     )
     or (point.function, point.when) == ("flows.erasure.steps.removed:make_current", "after")
-    or point.function.endswith(("Mlflow.register", "._destroy_model", "LineageStore.rewrite"))
+    or point.function.endswith(("Registration.register", "._destroy_model", "LineageStore.rewrite"))
 ]
 """Each step's work is done and not recorded, each place is purged, and the narrowest gaps."""
 BUILD = [
@@ -84,8 +84,8 @@ BUILD = [
     Point("flows.models.merge:make_current", "after"),
     Point("flows.models.merge:sweep_states", "before"),
     Point("flows.models.evaluate:_score", "after"),
-    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
-    Point("flows.integrations.mlflow.registry:Mlflow.set_champion", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.register", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.set_champion", "after"),
     Point("flows.integrations.dvc.recording:Recording.add", "after"),
     Point("flows.integrations.dvc.recording:Recording.commit_stages", "after"),
     Point("flows.integrations.dvc.remote:RemoteStore.push", "after"),

@@ -46,7 +46,7 @@ def test_while_mlflow_cannot_be_written_nothing_is_destroyed(
             opt_out_plainly(built.root)
         elsewhere.execute("ROLLBACK")
     assert removal.next_step() == "removed"  # whose places they are is asked first
-    assert built.mlflow.versions() == [1]
+    assert built.mlflow.reading.versions() == [1]
 
     opt_out_plainly(built.root)
     require_left(built, without_leaver)

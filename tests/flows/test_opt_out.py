@@ -66,8 +66,8 @@ def test_the_new_champion_serves_before_anything_is_destroyed(
         old, new = reader.model_version("films", 1), reader.model_version("films", 2)
         objects = reader.purge_objects(departure.result.request_id)
 
-    assert left.mlflow.champion() == new.version == departure.result.version
-    assert left.mlflow.versions() == [2]
+    assert left.mlflow.reading.champion() == new.version == departure.result.version
+    assert left.mlflow.reading.versions() == [2]
     assert new.champion_from is not None
     assert old.champion_to == new.champion_from
     assert objects
@@ -304,19 +304,19 @@ def test_replaced_data_goes_with_its_old_vector(built: Workspace) -> None:
     opt_out_plainly(built.root)
 
     assert traces(built.root, needles) == {}
-    assert built.mlflow.versions() == [3]
+    assert built.mlflow.reading.versions() == [3]
     assert verify(built).passed
 
 
 def test_a_contributor_who_was_never_built_leaves_too(built: Workspace) -> None:
-    state, champion = merge_bytes(built), built.mlflow.champion()
+    state, champion = merge_bytes(built), built.mlflow.reading.champion()
     add(built, reviews("newcomer"))
 
     (result,) = opt_out_by_flow(built, request(built, "newcomer").request_id)
 
     before = current_state(built).state_sha256
     assert result.removal == Removal(was_member=False, state_before=before)
-    assert (merge_bytes(built), built.mlflow.champion()) == (state, champion)
+    assert (merge_bytes(built), built.mlflow.reading.champion()) == (state, champion)
     needles = {"id": b"newcomer", "text": marker("newcomer").encode()}
     assert traces(built.root, needles) == {}
     assert verify(built).passed
@@ -355,7 +355,7 @@ def test_the_last_contributor_leaves_the_base_model_behind(
     assert verify(place).passed
     assert traces(place.root, needles) == {}
     build_plainly(place.root)
-    assert place.mlflow.versions() == [2]
+    assert place.mlflow.reading.versions() == [2]
     add(place, reviews(MEMBER))
     assert finetune_and_merge(place).state_seq == 3
 

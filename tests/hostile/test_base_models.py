@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from flows.serving import tryout
 from flows.training.base_model import AlteredBaseError, ensure_base, load_base
-from flows.workspace.settings import write_settings
+from flows.workspace.settings_file import write_settings
 from flows.workspace.workspace import Workspace
 from flows.workspace.workspace import template as template_file
 from sift_bytes import sha256_of

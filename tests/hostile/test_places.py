@@ -112,7 +112,10 @@ def test_a_moved_workspace_goes_on_after_one_command(original: Workspace, tmp_pa
 
     place = Workspace.open(new)
     assert place.identity == original.identity if original.root.exists() else True
-    assert place.mlflow.served_folder(1).is_relative_to(new) and place.dvc.record.status() == {}
+    assert (
+        place.mlflow.reading.served_folder(1).is_relative_to(new)
+        and place.dvc.record.status() == {}
+    )
     leave(place, "ann")
     assert traces(new, {"text": marker("ann").encode()}) == {}
     verify(place).require()
@@ -129,7 +132,7 @@ def test_a_workspace_by_another_name_is_sent_to_its_own(
     original.root.mkdir()
     inner.rename(original.root / "films")
     settle_move(original.root / "films")
-    assert Workspace.open(original.root / "films").mlflow.served_folder(1).is_dir()
+    assert Workspace.open(original.root / "films").mlflow.reading.served_folder(1).is_dir()
 
 
 def _row(statement: str) -> Callable[[Workspace, Path], None]:

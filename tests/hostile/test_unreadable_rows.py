@@ -12,7 +12,7 @@ import pytest
 from flows.errors import UsageError
 from flows.opt_out import take_steps
 from flows.training.intake import add_contributors
-from flows.workspace.settings import write_settings
+from flows.workspace.settings_file import write_settings
 from flows.workspace.workspace import Workspace
 from flows.workspace.workspace import template as template_file
 from sift_core import folder_sha256

@@ -28,7 +28,7 @@ def belongings(place: Workspace, contributor: str) -> dict[str, bytes]:
     """Bytes by which everything of one contributor in the workspace can be known again."""
     _, vector, mask = files(place, contributor)
     state = place.state_file(current_state(place).state_sha256)
-    weights = place.mlflow.served_folder(1) / "model.safetensors"
+    weights = place.mlflow.reading.served_folder(1) / "model.safetensors"
     return {
         "id": contributor.encode(),
         "text": marker(contributor).encode(),

@@ -35,7 +35,7 @@ def mask_path(root: Path, key: str, sha256: str) -> Path:
 
 @dataclass
 class Served:
-    """The parts that `Mlflow.register` takes, and what a test compares its answers with."""
+    """The parts that `Registration.register` takes, and what a test compares its answers with."""
 
     root: Path
     folder: Path

@@ -19,8 +19,8 @@ def require_tidy(place: Workspace, versions: list[int]) -> None:
     assert [path.stem for path in place.merge.iterdir()] == [state.state_sha256]
     assert list(place.temporary.iterdir()) == []
     assert [path for path in place.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
-    assert place.mlflow.versions() == versions
-    assert place.mlflow.leftovers() == []
+    assert place.mlflow.reading.versions() == versions
+    assert place.mlflow.destruction.leftovers() == []
     with place.lineage.reader() as reader:
         recorded = reader.model_versions()
         assert reader.sql("SELECT * FROM orphans").rows == ()

@@ -7,10 +7,9 @@ from flows.data.datasets import Dataset, load_dataset
 from flows.data.rows import record_json
 from flows.erasure.removal_audit import audit_opt_outs, require_passed, told
 from flows.erasure.request import Request, done_together
-from flows.erasure.results import Audit, Evaluated, NothingBuilt, Removal, Sides
-from flows.erasure.steps.step import Step
+from flows.erasure.results import Audit, Evaluated, Removal, Sides
+from flows.erasure.steps.step import of_the_state
 from flows.models.evaluate import aggregate, evaluate_state, own_values
-from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_file import dataset_file
 from flows.workspace.recorded_files import damaged_members, put_back
 from lineage import DatasetVersionRecord, EvaluationRecord, MergeStateRecord
@@ -25,13 +24,9 @@ _NO_REFERENCE = Audit(
 )
 
 
-def evaluate(requests: Sequence[Request]) -> None:
+def evaluate(requests: Sequence[Request], state: MergeStateRecord) -> None:
     """Score the new state for who stays, and unmasked for who leaves."""
     place = requests[0].workspace
-    state = current_state_or_none(place)
-    if state is None:
-        done_together(requests, "evaluated", NothingBuilt(nothing_built=True))
-        return
     departed = [dataset for request in requests if (dataset := _departed(request)) is not None]
     # Whoever leaves and whose rows are lost leaves all the same, not scored.
     departed = [dataset for dataset in departed if put_back(place, dataset_file(place, dataset))]
@@ -130,4 +125,4 @@ def _evaluations_before(request: Request) -> list[EvaluationRecord]:
         return reader.evaluations(states[-1].state_seq) if states else []
 
 
-STEP = Step("evaluated", evaluate)
+STEP = of_the_state("evaluated", evaluate)

@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 
 from flows.erasure.request import Request, done_together
-from flows.erasure.results import NothingBuilt, Registered
-from flows.erasure.steps.step import Step
+from flows.erasure.results import Registered
+from flows.erasure.steps.step import of_the_state
 from flows.models.evaluate import write_metrics
 from flows.models.register import promote, register
-from flows.workspace.current_state import current_state_or_none
+from lineage import MergeStateRecord
 
 
-def register_new(requests: Sequence[Request]) -> None:
+def register_new(requests: Sequence[Request], state: MergeStateRecord) -> None:
     """Register the new state and make it the champion."""
     place = requests[0].workspace
-    state = current_state_or_none(place)
-    if state is None:
-        done_together(requests, "registered", NothingBuilt(nothing_built=True))
-        return
     version = register(place, state, write_metrics(place, state))
     promote(place, version)
     result = Registered(
@@ -28,4 +24,4 @@ def register_new(requests: Sequence[Request]) -> None:
     done_together(requests, "registered", result)
 
 
-STEP = Step("registered", register_new)
+STEP = of_the_state("registered", register_new)

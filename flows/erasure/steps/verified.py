@@ -3,25 +3,20 @@
 from collections.abc import Sequence
 
 from flows.erasure.request import Request, done_together
-from flows.erasure.results import NothingBuilt
-from flows.erasure.steps.step import Step
+from flows.erasure.steps.step import of_the_state
 from flows.models.verify import verify_state
 from flows.training.retention import drop_joined
-from flows.workspace.current_state import current_state_or_none
 from flows.workspace.recorded_files import damaged_members
+from lineage import MergeStateRecord
 
 
-def verify(requests: Sequence[Request]) -> None:
+def verify(requests: Sequence[Request], state: MergeStateRecord) -> None:
     """Rebuild the merge from the remaining vectors and compare bits. Raises ExactnessError.
 
     The rebuilt state never saw who left: it is the reference that the removal must equal, byte for
     byte. Where only masks are kept, digests take its place.
     """
     place = requests[0].workspace
-    state = current_state_or_none(place)
-    if state is None:
-        done_together(requests, "verified", NothingBuilt(nothing_built=True))
-        return
     verification = verify_state(place, damaged=damaged_members(place, state.state_seq))
     verification.require()
     for request in requests:
@@ -29,4 +24,4 @@ def verify(requests: Sequence[Request]) -> None:
     done_together(requests, "verified", verification)
 
 
-STEP = Step("verified", verify)
+STEP = of_the_state("verified", verify)

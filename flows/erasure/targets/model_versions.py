@@ -24,7 +24,7 @@ class ModelVersions:
 
     def reach(self) -> None:
         """Ask for its versions."""
-        self._mlflow.versions()
+        self._mlflow.reading.versions()
 
     def prepare(self) -> None:
         """Nothing: the new version was made champion by an earlier step."""
@@ -43,7 +43,7 @@ class ModelVersions:
     def _find(self, request: Request, impact: Impact) -> list[Found]:
         found = [
             Found(stored.place, "model_version", stored.locator, stored.bytes)
-            for stored in self._mlflow.holders(row.version for row in impact.versions)
+            for stored in self._mlflow.destruction.holders(row.version for row in impact.versions)
         ]
         there = {(one.place, one.locator) for one in found}
         left = [row for row in impact.versions if row.destroyed_at is None]
@@ -72,12 +72,12 @@ class ModelVersions:
 
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Destroy bytes and rows."""
-        self._mlflow.destroy(map(_stored, rows))
+        self._mlflow.destruction.destroy(map(_stored, rows))
 
     def still_there(self, rows: Iterable[PurgeObjectRecord]) -> list[PurgeObjectRecord]:
         """Ask the store and the disk again."""
         stored = {_stored(row): row for row in rows}
-        return [stored[left] for left in self._mlflow.still_there(stored)]
+        return [stored[left] for left in self._mlflow.backend.still_there(stored)]
 
 
 def _stored(row: PurgeObjectRecord) -> StoredModel:

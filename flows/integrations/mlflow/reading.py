@@ -43,6 +43,10 @@ class Reading:
         """The same with the objects behind each, oldest first."""
         return sorted(map(Registered.of, self.rows()), key=lambda one: one.version)
 
+    def versions(self) -> list[int]:
+        """The numbers of all registered versions, oldest first."""
+        return [row.version for row in self.registered()]
+
     def tags(self, number: int) -> dict[str, str]:
         """A version's tags. Raises ModelStoreError for a version that does not exist."""
         with self._backend.asking(f"read the tags of version {number} of {self._name}") as client:

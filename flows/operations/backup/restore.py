@@ -27,7 +27,7 @@ from flows.operations.backup.signature import Trust
 from flows.operations.relocation import give_remote, move_note_of_remote, moved_remote
 from flows.opt_out import take_steps
 from flows.workspace.home import Home, Origin, new_id, still_lives, write_home
-from flows.workspace.settings import load_settings
+from flows.workspace.settings_file import load_settings
 from flows.workspace.workspace import Workspace
 
 

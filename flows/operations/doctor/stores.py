@@ -82,14 +82,14 @@ def _mlflow(workspace: Workspace) -> Found:
             return
     with workspace.lineage.reader() as reader:
         champion = reader.champion(workspace.settings.model.name)
-    number = workspace.mlflow.champion()
+    number = workspace.mlflow.reading.champion()
     if number != (champion.version if champion else None):
         yield (
             "failed",
             f"its champion is version {number}, lineage's is {champion and champion.version}.",
             "run `sift build`: it sets the champion; see `sift audit`.",
         )
-    elif number is not None and not workspace.mlflow.served_folder(number).is_dir():
+    elif number is not None and not workspace.mlflow.reading.served_folder(number).is_dir():
         yield (
             "failed",
             f"the model of version {number} is not where its row says.",

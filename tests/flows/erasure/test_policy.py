@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from flows.erasure.policy import deadlines, extended_answer, jurisdiction_of, kept_until
 from flows.errors import UsageError
-from flows.workspace.settings import JurisdictionSettings, PolicySettings, load_settings
+from flows.workspace.settings import JurisdictionSettings, PolicySettings
+from flows.workspace.settings_file import load_settings
 from flows.workspace.workspace import template
 
 POLICY = PolicySettings()

@@ -75,7 +75,7 @@ def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
         STEPS["evaluated"].work(leaving)
     assert {one.next_step() for one in leaving} == {"evaluated"}
     assert [row.set_aside for row in request_statuses(built)] == [None, None]
-    assert built.mlflow.versions() == [1]
+    assert built.mlflow.reading.versions() == [1]
 
 
 def test_where_only_masks_are_kept_there_is_no_reference_and_no_audit(

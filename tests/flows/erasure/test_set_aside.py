@@ -129,7 +129,7 @@ def test_others_end_and_the_troubled_one_stays_open_and_ends_later(
     assert (troubled.next_step(), other.next_step()) == (trouble.step, None)
     expected = "without one" if trouble.step == "removed" else "without both"
     assert merge_bytes(place) == alone[expected]
-    assert place.mlflow.versions() == [2]
+    assert place.mlflow.reading.versions() == [2]
     assert traces(place.root, {"text": marker(LEAVER).encode()}) == {}
     (row, _) = request_statuses(place)
     assert row.state == trouble.state

@@ -31,7 +31,7 @@ POINTS = [
     Point("flows.erasure.steps.removed:make_current", "after"),
     Point(_RECORDED, "after", "verified"),
     Point(_RECORDED, "after", "evaluated"),
-    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.register", "after"),
     Point(_RECORDED, "after", "registered"),
     Point("flows.erasure.steps.purged:record", "after"),
     Point("flows.erasure.targets.dvc_objects:push", "after"),
@@ -103,8 +103,8 @@ def require_ended(place: Workspace) -> None:
         assert reader.sql("SELECT * FROM orphans").rows == ()
         pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
     assert pending == ()
-    assert place.mlflow.versions() == [2]
-    assert place.mlflow.leftovers() == []
+    assert place.mlflow.reading.versions() == [2]
+    assert place.mlflow.destruction.leftovers() == []
     assert list(place.temporary.iterdir()) == []
     assert [path for path in place.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
     assert place.git.is_clean()

@@ -107,7 +107,7 @@ def test_one_state_and_one_version_take_the_place_of_the_old(
     after: Workspace, together: Together
 ) -> None:
     assert merge_bytes(after) == together.one_by_one
-    assert after.mlflow.versions() == [2]
+    assert after.mlflow.reading.versions() == [2]
     assert current_state(after).state_seq == 2
     assert verify(after).members == len(FEW) - 2
     for name in together.names:
@@ -176,7 +176,7 @@ def test_a_hold_stops_a_purge_that_has_begun(
     monkeypatch.setattr(purge, "record", record_then_hold)
     with pytest.raises(SetAsideError, match="case 7"):
         run(place, [removal.request_id])
-    assert place.mlflow.versions() == [1, 2]
+    assert place.mlflow.reading.versions() == [1, 2]
     with place.lineage.reader() as reader:
         objects = reader.purge_objects(removal.request_id)
     assert {row.place for row in objects if row.destroyed_at} == {"workspace"}
@@ -188,12 +188,12 @@ TOGETHER = [
     Point("flows.erasure.steps.removed:make_current", "after"),
     Point("flows.erasure.request:Request.done", "before", "opt-out-0002"),
     Point("flows.erasure.steps.evaluated:evaluate_state", "after"),
-    Point("flows.integrations.mlflow.registry:Mlflow.register", "after"),
+    Point("flows.integrations.mlflow.registration:Registration.register", "after"),
     Point("flows.erasure.steps.purged:_plan", "after"),
     Point("flows.erasure.steps.purged:_forget_datasets", "after"),
     Point("flows.erasure.steps.purged:record", "after"),
     Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-cache"),
-    Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
+    Point("flows.erasure.targets.model_versions:ModelVersions.erase", "after"),
     Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-remote"),
     Point("flows.erasure.request:Request.done", "before", "purged"),
     Point("flows.evidence.certify:write_report", "after"),
@@ -219,7 +219,7 @@ def test_two_who_leave_together_end_the_same_however_often_it_dies(
 
     assert all(deaths.values()), deaths
     assert merge_bytes(place) == together.one_by_one
-    assert place.mlflow.versions() == [2]
+    assert place.mlflow.reading.versions() == [2]
     assert {row.state for row in request_statuses(place)} == {"reported"}
     assert traces(place.root, together.needles) == {}
     assert verify(place).passed

@@ -53,12 +53,14 @@ def texts(rows: Rows) -> dict[str, bytes]:
 
 def old_bytes(place: Workspace) -> dict[str, bytes]:
     """Every file that holds what the writer gave, whole."""
-    champion = place.mlflow.champion()
+    champion = place.mlflow.reading.champion()
     assert champion is not None
     return {
         **{path.parent.name: path.read_bytes() for path in files(place, WRITER)},
         "state": merge_bytes(place),
-        "weights": (place.mlflow.served_folder(champion) / "model.safetensors").read_bytes(),
+        "weights": (
+            place.mlflow.reading.served_folder(champion) / "model.safetensors"
+        ).read_bytes(),
     }
 
 
@@ -128,7 +130,7 @@ OFTEN = [
     Point("flows.erasure.steps.purged:_plan", "after"),
     Point("pathlib:Path.unlink", "after", "vectors/"),
     Point("flows.integrations.dvc.stored_objects:StoredObjects.destroy", "after", "dvc-cache"),
-    Point("flows.integrations.mlflow.registry:Mlflow.destroy", "after"),
+    Point("flows.erasure.targets.model_versions:ModelVersions.erase", "after"),
     Point("flows.erasure.targets.dvc_objects:push", "after"),
     Point("lineage.file_store:LineageStore.rewrite", "before"),
     Point("flows.erasure.request:Request.done", "before", "purged"),

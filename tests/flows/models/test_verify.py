@@ -59,7 +59,7 @@ def an_altered_base(place: Workspace) -> None:
 
 
 def altered_champion_weights(place: Workspace) -> None:
-    flip_a_byte(place.mlflow.served_folder(1) / "model.safetensors")
+    flip_a_byte(place.mlflow.reading.served_folder(1) / "model.safetensors")
 
 
 def another_champion_in_lineage(place: Workspace) -> None:

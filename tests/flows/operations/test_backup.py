@@ -124,9 +124,11 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
     assert [row["law"] for row in again["deadlines"]] == ["gdpr"]
     assert verify(place).passed
     assert (
-        place.mlflow.versions() == [2] and place.dvc.record.status() == {} and place.git.is_clean()
+        place.mlflow.reading.versions() == [2]
+        and place.dvc.record.status() == {}
+        and place.git.is_clean()
     )
-    assert place.mlflow.served_folder(2).is_relative_to(place.root)
+    assert place.mlflow.reading.served_folder(2).is_relative_to(place.root)
     assert unknown(place) == []
     assert before.keys() - tree(place.root).keys()  # the leaver's files
 

@@ -39,7 +39,7 @@ def test_a_sound_built_workspace_passes_every_check(with_vectors: Workspace) -> 
 
 @pytest.mark.slow
 def test_a_model_that_is_not_where_its_row_says_is_told(with_vectors: Workspace) -> None:
-    shutil.rmtree(with_vectors.mlflow.served_folder(1))
+    shutil.rmtree(with_vectors.mlflow.reading.served_folder(1))
 
     assert "restore mlruns/" in of(examine(with_vectors), "mlflow").remedy
 

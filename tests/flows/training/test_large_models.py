@@ -52,9 +52,9 @@ def scores(place: Workspace) -> list[tuple[str, str, float]]:
 
 
 def champion(place: Workspace) -> Path:
-    version = place.mlflow.champion()
+    version = place.mlflow.reading.champion()
     assert version is not None
-    return place.mlflow.served_folder(version)
+    return place.mlflow.reading.served_folder(version)
 
 
 @pytest.mark.slow

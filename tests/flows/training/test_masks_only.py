@@ -73,7 +73,7 @@ def test_a_second_build_finds_everything_done(masks_only: Workspace) -> None:
     build_plainly(masks_only.root)
 
     assert (masks_only.git.head(), merge_bytes(masks_only)) == (head, state)
-    assert masks_only.mlflow.versions() == [1]
+    assert masks_only.mlflow.reading.versions() == [1]
 
 
 def test_verify_says_what_it_did_not_check_and_rederiving_does(masks_only: Workspace) -> None:

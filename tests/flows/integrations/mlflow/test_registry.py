@@ -61,7 +61,7 @@ def models(served: Served, empty_database: Path) -> Mlflow:
 
 
 def register(models: Mlflow, served: Served, card: ModelCard | None = None) -> Registered:
-    return models.register(served.folder, card or served.card, METRICS, {"said": SAID})
+    return models.registration.register(served.folder, card or served.card, METRICS, {"said": SAID})
 
 
 def files(folder: Path) -> set[str]:
@@ -90,7 +90,7 @@ def rows(models: Mlflow) -> dict[str, int]:
 def test_the_champion_loads_and_predicts_for_members_and_for_nobody(
     models: Mlflow, served: Served
 ) -> None:
-    models.set_champion(register(models, served).version)
+    models.registration.set_champion(register(models, served).version)
     texts = pd.DataFrame({"text": TEXTS})
     with pointed_at(models):
         model = mlflow.pyfunc.load_model("models:/films@champion")
@@ -106,7 +106,7 @@ def test_the_champion_loads_and_predicts_for_members_and_for_nobody(
 def test_a_generator_loads_and_completes(served_generator: Served, empty_database: Path) -> None:
     shutil.copy(empty_database, served_generator.root / "mlflow.db")
     models = Mlflow.own(served_generator.root, "films")
-    models.set_champion(register(models, served_generator).version)
+    models.registration.set_champion(register(models, served_generator).version)
     prompts = pd.DataFrame({"prompt": ["where is the city ?"]})
     with pointed_at(models):
         model = mlflow.pyfunc.load_model("models:/films@champion")
@@ -119,7 +119,7 @@ def test_the_served_folder_in_the_model_is_a_plain_hugging_face_folder(
     models: Mlflow, served: Served
 ) -> None:
     kept = model_folder(models, register(models, served)) / "artifacts" / "served"
-    assert kept == models.served_folder(1)
+    assert kept == models.reading.served_folder(1)
     assert files(kept) == files(served.folder)
     for name in files(kept):
         assert (kept / name).read_bytes() == (served.folder / name).read_bytes()
@@ -150,7 +150,7 @@ def test_a_model_holds_no_mask_no_pickle_and_nothing_unexpected(
 
 
 def test_no_contributor_is_named_anywhere(models: Mlflow, served: Served) -> None:
-    models.set_champion(register(models, served).version)
+    models.registration.set_champion(register(models, served).version)
     for path in [models.backend.database, *models.backend.artifacts.rglob("*")]:
         if path.is_file():
             assert not any(member.encode() in path.read_bytes() for member in MEMBERS)
@@ -176,7 +176,7 @@ def test_registering_needs_no_network_and_leaves_the_process_as_it_was(
     level = logging.getLogger("mlflow").level
     with mlflow_settings_kept():
         mlflow.set_tracking_uri("sqlite:////nowhere/else.db")
-        models.set_champion(register(models, served).version)
+        models.registration.set_champion(register(models, served).version)
         assert mlflow.get_tracking_uri() == "sqlite:////nowhere/else.db"
         assert mlflow.active_run() is None
     assert logging.getLogger("mlflow").level == level
@@ -191,42 +191,42 @@ def test_two_workspaces_in_one_process_do_not_meet(
     shutil.copy(empty_database, tmp_path / "other" / "mlflow.db")
     other = Mlflow.own(tmp_path / "other", "films")
     register(models, served)
-    assert other.versions() == []
+    assert other.reading.versions() == []
     register(other, served, served.at(4))
     register(other, served, served.at(5))
-    assert models.versions() == [1] and other.versions() == [1, 2]
+    assert models.reading.versions() == [1] and other.reading.versions() == [1, 2]
 
 
 def test_a_question_makes_no_store(tmp_path: Path) -> None:
     models = Mlflow.own(tmp_path, "films")
-    assert models.versions() == [] and models.champion() is None
-    assert models.find_by_tag("a" * 64) is None and models.holders([1]) == []
+    assert models.reading.versions() == [] and models.reading.champion() is None
+    assert models.reading.find_by_tag("a" * 64) is None and models.destruction.holders([1]) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_version_is_not_champion_until_it_is_made_so(models: Mlflow, served: Served) -> None:
     first = register(models, served)
-    assert models.champion() is None
-    models.set_champion(first.version)
+    assert models.reading.champion() is None
+    models.registration.set_champion(first.version)
     second = register(models, served, served.at(2))
-    assert models.champion() == first.version
-    models.set_champion(second.version)
-    assert models.champion() == second.version
+    assert models.reading.champion() == first.version
+    models.registration.set_champion(second.version)
+    assert models.reading.champion() == second.version
     with pytest.raises(ModelStoreError, match="version 9"):
-        models.set_champion(9)
-    assert models.champion() == second.version
+        models.registration.set_champion(9)
+    assert models.reading.champion() == second.version
 
 
 def test_tags_tie_a_version_to_its_lineage_rows(models: Mlflow, served: Served) -> None:
     registered = register(models, served)
-    tags = models.version_tags(registered.version)
+    tags = models.reading.tags(registered.version)
     assert tags["said"] == SAID
     assert tags["sift.state_sha256"] == served.card.state_sha256
     assert tags["sift.state_seq"] == "1"
     assert tags["sift.served_sha256"] == served.card.served_sha256
     assert tags["sift.model_id"] == registered.model_id
     with pytest.raises(ModelStoreError):
-        models.version_tags(9)
+        models.reading.tags(9)
 
 
 def test_a_merge_state_is_registered_once_and_a_recurring_one_again(
@@ -235,11 +235,11 @@ def test_a_merge_state_is_registered_once_and_a_recurring_one_again(
     first = register(models, served)
     assert register(models, served) == first
     again = register(models, served, served.at(3, served.card.state_sha256))
-    assert models.versions() == [1, 2]
-    assert models.find_by_tag(served.card.state_sha256, 1) == first
-    assert models.find_by_tag(served.card.state_sha256, 3) == again
-    assert models.find_by_tag(served.card.state_sha256) == again
-    assert models.find_by_tag("b" * 64) is None
+    assert models.reading.versions() == [1, 2]
+    assert models.reading.find_by_tag(served.card.state_sha256, 1) == first
+    assert models.reading.find_by_tag(served.card.state_sha256, 3) == again
+    assert models.reading.find_by_tag(served.card.state_sha256) == again
+    assert models.reading.find_by_tag("b" * 64) is None
 
 
 STEPS = [
@@ -280,14 +280,14 @@ def test_a_register_killed_anywhere_ends_in_one_version_when_run_again(
         register(models, served)
     fresh = Mlflow.own(served.root, "films")
     registered = register(fresh, served)
-    assert fresh.versions() == [1] and registered.version == 1
-    assert fresh.leftovers() == []
+    assert fresh.reading.versions() == [1] and registered.version == 1
+    assert fresh.destruction.leftovers() == []
     assert [path.name for path in (models.backend.artifacts / "models").iterdir()] == [
         registered.model_id
     ]
     counted = rows(fresh)
     assert (counted["runs"], counted["logged_models"], counted["model_versions"]) == (1, 1, 1)
-    assert files(fresh.served_folder(1)) == files(served.folder)
+    assert files(fresh.reading.served_folder(1)) == files(served.folder)
 
 
 @pytest.mark.parametrize("step", ["write_model", "finalize_logged_model", "create_model_version"])
@@ -296,26 +296,26 @@ def test_leftovers_of_a_kill_are_found_with_any_version_and_are_really_destroyed
 ) -> None:
     with killed(step, "before" if step == "create_model_version" else "after"):
         register(models, served)
-    left = models.leftovers()
+    left = models.destruction.leftovers()
     assert [item.place for item in left] == ["mlflow-model", "mlflow-run"]
     assert left[0].bytes > (served.folder / "model.safetensors").stat().st_size
-    assert models.holders([]) == left
-    assert models.still_there(left) == left
-    models.destroy(left)
-    assert models.still_there(left) == []
-    assert models.leftovers() == [] and rows(models) == {}
+    assert models.destruction.holders([]) == left
+    assert models.backend.still_there(left) == left
+    models.destruction.destroy(left)
+    assert models.backend.still_there(left) == []
+    assert models.destruction.leftovers() == [] and rows(models) == {}
 
 
 def test_a_model_in_mlflows_bin_is_found_with_all_its_bytes(models: Mlflow, served: Served) -> None:
     with killed("create_model_version", "before"):
         register(models, served)
-    left = models.leftovers()
+    left = models.destruction.leftovers()
     client = MlflowClient(models.tracking_uri, models.tracking_uri)
     client.delete_logged_model(left[0].locator)
     client.delete_run(left[1].locator)
-    assert models.leftovers() == left
-    models.destroy(left)
-    assert models.still_there(left) == []
+    assert models.destruction.leftovers() == left
+    models.destruction.destroy(left)
+    assert models.backend.still_there(left) == []
 
 
 def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed(
@@ -324,13 +324,13 @@ def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed
     first = register(models, served)
     client = MlflowClient(models.tracking_uri, models.tracking_uri)
     client.delete_model_version("films", str(first.version))
-    assert [item.place for item in models.leftovers()] == ["mlflow-model", "mlflow-run"]
-    second = models.register(served.folder, served.at(2), METRICS, {})
+    assert [item.place for item in models.destruction.leftovers()] == ["mlflow-model", "mlflow-run"]
+    second = models.registration.register(served.folder, served.at(2), METRICS, {})
     assert second.version == first.version + 1
-    held = models.holders([first.version])
+    held = models.destruction.holders([first.version])
     assert [(item.place, item.locator) for item in held] == [("mlflow-registry", "1")]
-    models.destroy(held)
-    assert models.still_there(held[:1]) == models.leftovers() == []
+    models.destruction.destroy(held)
+    assert models.backend.still_there(held[:1]) == models.destruction.leftovers() == []
     content = models.backend.database.read_bytes()
     assert SAID.encode() not in content and first.model_id.encode() not in content
 
@@ -341,9 +341,9 @@ def test_a_version_that_a_user_registered_under_the_same_name_is_left_alone(
     register(models, served)
     client = MlflowClient(models.tracking_uri, models.tracking_uri)
     client.create_model_version("films", source=str(served.folder))
-    models.set_champion(register(models, served, served.at(2)).version)
-    models.destroy(models.holders([1, 2]))
-    assert models.versions() == [3]
+    models.registration.set_champion(register(models, served, served.at(2)).version)
+    models.destruction.destroy(models.destruction.holders([1, 2]))
+    assert models.reading.versions() == [3]
     assert client.get_model_version("films", "2").source == str(served.folder)
 
 
@@ -357,7 +357,7 @@ def test_a_kill_while_the_store_is_made_leaves_no_half_store(served: Served) -> 
         patch.setattr(Path, "replace", dying)
         with pytest.raises(KilledError):
             register(models, served)
-    assert not models.backend.database.exists() and models.versions() == []
+    assert not models.backend.database.exists() and models.reading.versions() == []
     assert register(models, served).version == 1
 
 
@@ -379,9 +379,9 @@ def test_a_killed_register_leaves_no_weights_in_the_systems_temporary_folder(
 def superseded(models: Mlflow, served: Served) -> tuple[Registered, Registered]:
     """An old version and the champion that took its place."""
     old = register(models, served)
-    models.set_champion(old.version)
-    new = models.register(served.folder, served.at(2), METRICS, {})
-    models.set_champion(new.version)
+    models.registration.set_champion(old.version)
+    new = models.registration.register(served.folder, served.at(2), METRICS, {})
+    models.registration.set_champion(new.version)
     return old, new
 
 
@@ -390,20 +390,20 @@ def test_a_destroyed_version_is_nowhere_and_the_champion_goes_on(
 ) -> None:
     old, new = superseded(models, served)
     size = models.backend.database.stat().st_size
-    held = models.holders([old.version])
+    held = models.destruction.holders([old.version])
     assert [(item.place, item.locator) for item in held] == [
         ("mlflow-registry", "1"),
         ("mlflow-model", old.model_id),
         ("mlflow-run", old.run_id),
     ]
-    assert models.still_there(held) == held
+    assert models.backend.still_there(held) == held
 
-    models.destroy(held)
+    models.destruction.destroy(held)
 
-    assert models.still_there(held) == []
-    assert models.versions() == [new.version] and models.champion() == new.version
-    assert models.holders([old.version]) == []
-    assert models.find_by_tag(served.card.state_sha256) is None
+    assert models.backend.still_there(held) == []
+    assert models.reading.versions() == [new.version] and models.reading.champion() == new.version
+    assert models.destruction.holders([old.version]) == []
+    assert models.reading.find_by_tag(served.card.state_sha256) is None
     assert files(models.backend.artifacts) == {
         f"models/{new.model_id}/artifacts/{name}" for name in files(model_folder(models, new))
     }
@@ -418,17 +418,19 @@ def test_a_destroyed_version_is_nowhere_and_the_champion_goes_on(
 
 
 def test_destroying_leaves_no_dangling_row(models: Mlflow, served: Served) -> None:
-    models.set_champion(models.register(served.folder, served.at(2), METRICS, {}).version)
+    models.registration.set_champion(
+        models.registration.register(served.folder, served.at(2), METRICS, {}).version
+    )
     one = rows(models)
-    other = models.register(served.folder, served.at(3), METRICS, {})
-    models.set_champion(other.version)
-    models.destroy(models.holders([1]))
+    other = models.registration.register(served.folder, served.at(3), METRICS, {})
+    models.registration.set_champion(other.version)
+    models.destruction.destroy(models.destruction.holders([1]))
     assert rows(models) == one
 
 
 def test_a_version_number_is_never_given_twice(models: Mlflow, served: Served) -> None:
     old, new = superseded(models, served)
-    models.destroy(models.holders([old.version]))
+    models.destruction.destroy(models.destruction.holders([old.version]))
     assert register(models, served, served.at(3)).version == new.version + 1
 
 
@@ -440,14 +442,14 @@ def test_a_store_that_has_lost_its_rows_gives_no_number_twice(
     let_go_of_databases()
     shutil.copy(empty_database, lost.backend.database)
 
-    again = lost.register(served.folder, served.at(3), METRICS, {}, after=new.version)
+    again = lost.registration.register(served.folder, served.at(3), METRICS, {}, after=new.version)
 
     assert again.version == new.version + 1
-    assert lost.versions() == [again.version]
-    lost.destroy(lost.leftovers())
-    assert lost.leftovers() == []
+    assert lost.reading.versions() == [again.version]
+    lost.destruction.destroy(lost.destruction.leftovers())
+    assert lost.destruction.leftovers() == []
     numbers = [StoredModel("mlflow-registry", str(row.version), 0) for row in (old, new)]
-    assert lost.still_there(numbers) == []
+    assert lost.backend.still_there(numbers) == []
 
 
 @pytest.mark.parametrize("stops_after", [0, 1, 2])
@@ -455,7 +457,7 @@ def test_a_destroy_killed_anywhere_ends_in_absence_when_run_again(
     models: Mlflow, served: Served, stops_after: int
 ) -> None:
     old, _ = superseded(models, served)
-    held = models.holders([old.version])
+    held = models.destruction.holders([old.version])
     begun = []
 
     def dying(*about: object) -> None:
@@ -467,27 +469,27 @@ def test_a_destroy_killed_anywhere_ends_in_absence_when_run_again(
         patch.setattr(own_store.OwnStore, "delete_files", dying)  # of the model, then of the run
         patch.setattr(ModelRows, "vacuum", dying)
         with pytest.raises(KilledError):
-            models.destroy(held)
+            models.destruction.destroy(held)
     fresh = Mlflow.own(served.root, "films")
-    assert fresh.still_there(held) != []
-    fresh.destroy(held)
-    assert fresh.still_there(held) == []
-    fresh.destroy(held)
+    assert fresh.backend.still_there(held) != []
+    fresh.destruction.destroy(held)
+    assert fresh.backend.still_there(held) == []
+    fresh.destruction.destroy(held)
 
 
 def test_the_champion_and_the_newest_version_cannot_be_destroyed(
     models: Mlflow, served: Served
 ) -> None:
     first = register(models, served)
-    models.set_champion(first.version)
+    models.registration.set_champion(first.version)
     second = register(models, served, served.at(2))
     for number in (first.version, second.version):
-        held = models.holders([number])
+        held = models.destruction.holders([number])
         for item in held:
             with pytest.raises(LiveModelError, match="successor"):
-                models.destroy([item])
-        assert models.still_there(held) == held
-    assert models.versions() == [1, 2]
+                models.destruction.destroy([item])
+        assert models.backend.still_there(held) == held
+    assert models.reading.versions() == [1, 2]
 
 
 def test_runs_that_are_not_ours_are_left_alone(models: Mlflow, served: Served) -> None:
@@ -497,8 +499,8 @@ def test_runs_that_are_not_ours_are_left_alone(models: Mlflow, served: Served) -
     theirs = client.create_run(experiment.experiment_id).info.run_id
     in_the_bin = client.create_run(experiment.experiment_id).info.run_id
     client.delete_run(in_the_bin)
-    models.set_champion(register(models, served, served.at(2)).version)
-    models.destroy(models.holders([1]))
+    models.registration.set_champion(register(models, served, served.at(2)).version)
+    models.destruction.destroy(models.destruction.holders([1]))
     assert client.get_run(theirs).info.lifecycle_stage == "active"
     assert client.get_run(in_the_bin).info.lifecycle_stage == "deleted"
 
@@ -511,9 +513,9 @@ def test_a_workspace_in_an_odd_folder_serves(
     shutil.copy(empty_database, odd.root / "mlflow.db")
     models = Mlflow.own(odd.root, "films")
     old, _ = superseded(models, odd)
-    held = models.holders([old.version])
-    models.destroy(held)
-    assert models.still_there(held) == []
+    held = models.destruction.holders([old.version])
+    models.destruction.destroy(held)
+    assert models.backend.still_there(held) == []
     with pointed_at(models):
         model = mlflow.pyfunc.load_model("models:/films@champion")
         assert len(model.predict(pd.DataFrame({"text": TEXTS}), params={"contributor": ANN})) == 3
@@ -527,7 +529,7 @@ def test_a_folder_that_mlflow_cannot_load_from_is_refused(tmp_path: Path) -> Non
 def test_a_damaged_store_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(ModelStoreError, match="MLflow could not"):
-        Mlflow.own(tmp_path, "films").versions()
+        Mlflow.own(tmp_path, "films").reading.versions()
 
 
 def test_the_input_example_asks_for_nobody(models: Mlflow, served: Served) -> None:

@@ -35,7 +35,7 @@ def models(server: str, served: Served, tmp_path: Path, postgres_server: Postgre
 
 def register(models: Mlflow, served: Served, state_seq: int = 1) -> Registered:
     card = served.card.model_copy(update={"state_seq": state_seq})
-    return models.register(served.folder, card, METRICS, {})
+    return models.registration.register(served.folder, card, METRICS, {})
 
 
 def objects(s3_server: S3, registered: Registered) -> list[str]:
@@ -48,11 +48,11 @@ def test_what_is_registered_is_served_from_the_server_alone(
 ) -> None:
     version = register(models, served)
     assert register(models, served) == version
-    models.set_champion(version.version)
-    assert (models.versions(), models.champion()) == ([1], 1)
+    models.registration.set_champion(version.version)
+    assert (models.reading.versions(), models.reading.champion()) == ([1], 1)
     assert not (served.root / "mlflow.db").exists() and not (served.root / "mlruns").exists()
     assert objects(s3_server, version)
-    fetched = models.served_folder(1)
+    fetched = models.reading.served_folder(1)
     assert {path.name: path.read_bytes() for path in fetched.iterdir()} == {
         path.name: path.read_bytes() for path in served.folder.iterdir()
     }
@@ -69,23 +69,23 @@ def test_a_destroyed_version_leaves_no_row_and_no_object(
     first = register(models, served, 1)
     certificate = tmp_path / "certificate.json"
     certificate.write_text("{}")
-    models.attach(first.version, [certificate], "opt-outs/opt-out-0001")
-    models.served_folder(first.version)
+    models.registration.attach(first.version, [certificate], "opt-outs/opt-out-0001")
+    models.reading.served_folder(first.version)
     second = register(models, served, 2)
-    models.set_champion(second.version)
-    held = models.holders([first.version])
+    models.registration.set_champion(second.version)
+    held = models.destruction.holders([first.version])
     assert [row.place for row in held] == ["mlflow-registry", "mlflow-model", "mlflow-run"]
     assert held[1].bytes > served.folder.joinpath("model.safetensors").stat().st_size
-    assert models.still_there(held) == held
-    models.destroy(held)
-    assert models.still_there(held) == []
+    assert models.backend.still_there(held) == held
+    models.destruction.destroy(held)
+    assert models.backend.still_there(held) == []
     assert objects(s3_server, first) == []
     assert not (served.root / ".sift" / "tmp" / "fetched" / held[1].locator).exists()
-    assert models.versions() == [second.version]
-    assert models.leftovers() == []
-    models.destroy(held)  # again
+    assert models.reading.versions() == [second.version]
+    assert models.destruction.leftovers() == []
+    models.destruction.destroy(held)  # again
     with pytest.raises(LiveModelError):
-        models.destroy(models.holders([second.version]))
+        models.destruction.destroy(models.destruction.holders([second.version]))
 
 
 def test_without_the_database_files_go_and_nothing_is_called_absent(
@@ -93,17 +93,17 @@ def test_without_the_database_files_go_and_nothing_is_called_absent(
 ) -> None:
     bare = Mlflow(SharedServer(served.root, models.name, models.tracking_uri, None, US))
     first = register(bare, served, 1)
-    bare.set_champion(register(bare, served, 2).version)
-    held = bare.holders([first.version])
-    bare.destroy(held)
+    bare.registration.set_champion(register(bare, served, 2).version)
+    held = bare.destruction.holders([first.version])
+    bare.destruction.destroy(held)
     assert objects(s3_server, first) == []
     with pytest.raises(NoDatabaseError, match="its bin") as refused:
-        bare.still_there(held[:1])
+        bare.backend.still_there(held[:1])
     assert "stores.mlflow_database" in refused.value.remedy
     # With the database the same command ends.
-    assert models.still_there(held) == held
-    models.destroy(held)
-    assert models.still_there(held) == []
+    assert models.backend.still_there(held) == held
+    models.destruction.destroy(held)
+    assert models.backend.still_there(held) == []
 
 
 def test_another_database_is_not_taken_for_the_servers(
@@ -134,4 +134,4 @@ def test_another_workspaces_models_of_the_same_name_are_not_touched(
     for use in (theirs.leftovers, lambda: register(theirs, served), theirs.champion):
         with pytest.raises(ModelStoreError, match="another workspace's"):
             use()
-    assert models.versions() == [1]
+    assert models.reading.versions() == [1]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from flows.training.workers.messages import MANIFEST, Assignment, BaseFile, Failed
-from flows.workspace.settings import load_settings
+from flows.workspace.settings_file import load_settings
 from flows.workspace.workspace import template
 from tests.support.manifests import BASE, KEY, MACHINE, RUN, TASK, Given
 from tests.support.paths import SCHEMAS

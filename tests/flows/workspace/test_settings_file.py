@@ -5,7 +5,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.errors import UsageError
-from flows.workspace.settings import load_settings, read_stores, write_settings
+from flows.workspace.settings_file import load_settings, read_stores, write_settings
 from flows.workspace.workspace import template
 
 TEMPLATE = template("params.yaml")
