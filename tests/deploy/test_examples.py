@@ -15,6 +15,7 @@ import typer.main
 from ruamel.yaml import YAML
 
 from flows.cli import app as sift
+from tests.support.pages import blocks
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -34,7 +35,7 @@ def compose() -> dict[str, Any]:
 def lines() -> Iterator[list[str]]:
     """Every command that the page, the files' heads and the services name."""
     heads = "".join(path.read_text() for path in DEPLOY.rglob("*") if path.is_file())
-    found = "".join(re.findall(r"^```bash\n(.*?)^```$", DOCS, flags=re.M | re.S)).splitlines()
+    found = "".join(blocks(DOCS, "bash")).splitlines()
     found += re.findall(r"^#   (.+)$", heads, flags=re.M)
     found += re.findall(r"`((?:prefect|sift) [a-z-]+ [a-z][^`]*)`", DOCS)
     for service in compose()["services"].values():

@@ -11,6 +11,7 @@ import typer.main
 from flows import cli
 from flows.workspace.workspace import Workspace
 from tests.support import tiny
+from tests.support.pages import blocks
 from tests.support.paths import ROOT
 from tests.support.served import mlflow_settings_kept
 from tests.support.workspaces import reviews
@@ -22,12 +23,8 @@ DOCS = [
 ]
 
 
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-
-
 def console_lines(text: str = README) -> list[list[str]]:
-    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    lines = [line for block in blocks(text, "console") for line in block.splitlines()]
     return [shlex.split(line.removeprefix("$ ")) for line in lines]
 
 
@@ -59,14 +56,14 @@ def test_the_readme_s_commands_sql_and_python_work_in_its_order(
         assert command == "sift"
         assert cli.run(arguments) == 0, (arguments, capsys.readouterr().err)
 
-    (query,) = blocks("sql")
+    (query,) = blocks(README, "sql")
     with Workspace.open(newcomer / "films").lineage.reader() as reader:
         answer = reader.sql(query)
     assert answer.columns == ("lane", "members", "members_sum", "state_value", "equal")
     assert [row[0] for row in answer.rows] == [0, 1]
     assert all(row[-1] for row in answer.rows)
 
-    (code,) = blocks("python")
+    (code,) = blocks(README, "python")
     names = {"rows": pd.DataFrame({"text": ["a great film"]})}
     with mlflow_settings_kept():
         monkeypatch.chdir(newcomer)
@@ -96,7 +93,7 @@ def test_every_pip_line_installs_from_the_pins_what_the_project_has() -> None:
     lines = [
         line
         for path in DOCS
-        for block in blocks("bash", path.read_text("utf-8"))
+        for block in blocks(path.read_text("utf-8"), "bash")
         for line in block.splitlines()
         if line.startswith("pip ")
     ]

@@ -1,17 +1,15 @@
 """docs/tutorial/own-data.md works as it stands, on a tiny model in place of the reader's own."""
 
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 from flows import cli
+from tests.support.pages import blocks, files
 from tests.support.paths import DOCS
 
 PAGE = (DOCS / "tutorial/own-data.md").read_text(encoding="utf-8")
-_FILE = re.compile(r"^```text (\S+)\n(.*?)^```$", flags=re.M | re.S)
-_COMMANDS = re.compile(r"^```console\n(.*?)^```$", flags=re.M | re.S)
 
 
 @pytest.mark.slow
@@ -24,9 +22,9 @@ def test_every_command_of_the_tutorial_works_in_its_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "base-model").symlink_to(tiny_classifier)
-    for name, content in _FILE.findall(PAGE):
+    for name, content in files(PAGE):
         (tmp_path / name).write_text(content)
-    for line in "".join(_COMMANDS.findall(PAGE)).splitlines():
+    for line in "".join(blocks(PAGE, "console")).splitlines():
         program, *arguments = shlex.split(line.removeprefix("$ "))
         if program == "cd":
             monkeypatch.chdir(arguments[0])

@@ -8,6 +8,7 @@ import pytest
 
 from lineage import ContributorRecord, Store
 from tests.support.lineage_stores import Copies, Engine, tamper
+from tests.support.pages import blocks
 from tests.support.paths import ROOT
 from tests.support.population import (
     BASE,
@@ -26,7 +27,7 @@ from tests.support.population import (
 
 DOCS = (ROOT / "docs/reference/cookbook.md").read_text(encoding="utf-8")
 RECIPES = {
-    title: re.findall(r"^```sql\n(.*?)^```", body, flags=re.DOTALL | re.MULTILINE)
+    title: blocks(body, "sql")
     for title, body in re.findall(
         r"^### (.+?)\n(.*?)(?=^##|\Z)", DOCS, flags=re.DOTALL | re.MULTILINE
     )

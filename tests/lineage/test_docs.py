@@ -1,17 +1,17 @@
 """What docs/reference/lineage.md says is what the store does."""
 
-import re
 from collections.abc import Callable
 from typing import Literal
 
 import pytest
 
 from lineage import LineageStore
+from tests.support.pages import blocks
 from tests.support.paths import ROOT
 from tests.support.schema_pages import schema_pages
 
 DOCS = (ROOT / "docs/reference/lineage.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```sql\n(.*?)^```", DOCS, flags=re.DOTALL | re.MULTILINE)
+BLOCKS = blocks(DOCS, "sql")
 
 
 @pytest.mark.parametrize("sql", BLOCKS, ids=range(len(BLOCKS)))

@@ -1,13 +1,13 @@
 """docs/how-to/evidence.md and the single-file verifier say and do what the code does."""
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 from lineage.certificates.statement import Certificate
 from tests.support.evidence import ROOT, SIGNER, case
+from tests.support.pages import blocks
 
 DOCS = (ROOT / "docs/how-to/evidence.md").read_text(encoding="utf-8")
 SINGLE_FILE = ROOT / "docs" / "verify_certificate.py"
@@ -16,7 +16,7 @@ SINGLE_FILE = ROOT / "docs" / "verify_certificate.py"
 def test_a_certificate_can_be_checked_by_hand_with_openssl(tmp_path: Path) -> None:
     folder = case().write(tmp_path / "case").parent
     (folder / "0000.pem").write_bytes(SIGNER.public.pem)
-    (block,) = re.findall(r"^```bash\n(.*?)^```$", DOCS, flags=re.DOTALL | re.MULTILINE)
+    (block,) = blocks(DOCS, "bash")
 
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block], cwd=folder, capture_output=True, text=True

@@ -19,6 +19,7 @@ from flows.cli import app
 from flows.evidence.report import Report
 from flows.workspace.settings import Settings
 from lineage.certificates.statement import Statement
+from tests.support.pages import table
 
 Schema = dict[str, Any]
 
@@ -198,13 +199,3 @@ def _paragraphs(text: str | None) -> str:
     """A docstring as Markdown: one line a paragraph."""
     paragraphs = inspect.cleandoc(text or "").split("\n\n")
     return "\n\n".join(" ".join(each.split()) for each in paragraphs)
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(each) for each in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from lineage import LineageStore
+from tests.support.pages import table
 from tests.support.paths import ROOT
 
 _VIEWS = {path.stem.partition("_")[2] for path in (ROOT / "lineage/views").glob("*.sql")}
@@ -26,22 +27,13 @@ def schema_pages(store: LineageStore, kind: Literal["tables", "views"]) -> dict[
     with store.reader() as reader:
         things, columns, keys = (reader.sql(each).rows for each in (_NAMES, _COLUMNS, _KEYS))
 
-    def line(table: str, column: str, of_type: str, meaning: str) -> str:
-        name = f"**`{column}`**" if (table, column) in keys else f"`{column}`"
-        return f"| {name} | {of_type} | {meaning} |"
+    def row(table_name: str, column: str, of_type: str, meaning: str) -> tuple[str, str, str]:
+        bold = "**" if (table_name, column) in keys else ""
+        return f"{bold}`{column}`{bold}", of_type, meaning
 
-    head = ["| column | type | meaning |", "|---|---|---|"]
     return {
-        name: "\n".join(
-            [
-                f"### `{name}`",
-                "",
-                comment,
-                "",
-                *head,
-                *(line(*row) for row in columns if row[0] == name),
-            ]
-        )
+        name: f"### `{name}`\n\n{comment}\n\n"
+        + table(("column", "type", "meaning"), [row(*own) for own in columns if own[0] == name])
         for name, comment in things
         if (name in _VIEWS) == (kind == "views")
     }

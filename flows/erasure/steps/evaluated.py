@@ -6,7 +6,7 @@ from dataclasses import replace
 from flows.data.datasets import Dataset, load_dataset
 from flows.data.rows import record_json
 from flows.erasure.removal_audit import audit_opt_outs, require_passed, told
-from flows.erasure.request import Request, done_together
+from flows.erasure.request import Request
 from flows.erasure.results import Audit, Evaluated, Removal, Sides
 from flows.erasure.steps.step import of_the_state
 from flows.models.evaluate import aggregate, evaluate_state, own_values

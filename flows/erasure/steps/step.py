@@ -21,9 +21,7 @@ class Step:
     work: Callable[[Sequence[Request]], None]
 
 
-def of_the_state(
-    name: str, work: Callable[[Sequence[Request], MergeStateRecord], None]
-) -> Step:
+def of_the_state(name: str, work: Callable[[Sequence[Request], MergeStateRecord], None]) -> Step:
     """A step on the current merge state; where none was ever made, it has nothing to do."""
 
     def take(requests: Sequence[Request]) -> None:

@@ -1,18 +1,16 @@
 """docs/how-to/daily-work.md is one session that works: its `bash` blocks are run in order."""
 
-import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from tests.support.pages import blocks, files
 from tests.support.paths import ROOT
 from tests.support.sift import Ended, Sift
 from tests.support.traces import traces
 
 DOCS = (ROOT / "docs/how-to/daily-work.md").read_text(encoding="utf-8")
-_BLOCK = re.compile(r"^```bash\n(.*?)^```$", flags=re.M | re.S)
-_FILE = re.compile(r"^```(?:json|text) (\S+)\n(.*?)^```$", flags=re.M | re.S)
 
 
 @pytest.mark.slow
@@ -24,11 +22,11 @@ def test_the_session_of_the_docs_works(
     prefect_server: None,
 ) -> None:
     (tmp_path / "minilm").symlink_to(tiny_classifier)
-    for name, content in _FILE.findall(DOCS):
+    for name, content in files(DOCS):
         (tmp_path / name).write_text(content)
     monkeypatch.chdir(tmp_path)
     ran: dict[str, Ended] = {}
-    for line in "".join(_BLOCK.findall(DOCS)).splitlines():
+    for line in "".join(blocks(DOCS, "bash")).splitlines():
         program, *arguments = shlex.split(line)
         if program == "cd":
             monkeypatch.chdir(arguments[0])

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from flows.integrations.mlflow import server as mlflow_server
 from flows.integrations.prefect import server as prefect_server
 from flows.workspace.settings import StoresSettings
+from tests.support.pages import blocks
 from tests.support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -18,12 +19,8 @@ if TYPE_CHECKING:
 DOCS = (ROOT / "docs/how-to/stores.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", DOCS, flags=re.DOTALL | re.MULTILINE)
-
-
 def test_the_example_names_every_setting_and_is_valid() -> None:
-    (example,) = blocks("yaml")
+    (example,) = blocks(DOCS, "yaml")
     stores = YAML(typ="safe").load(example)["stores"]
     assert StoresSettings.model_validate(stores)
     assert stores.keys() == StoresSettings.model_fields.keys()
@@ -31,7 +28,7 @@ def test_the_example_names_every_setting_and_is_valid() -> None:
 
 def words(module: str) -> tuple[dict[str, str], list[str]]:
     """The variables of the line that starts a server, and its arguments."""
-    (line,) = (block for block in blocks("bash") if f"python -m {module} " in block)
+    (line,) = (block for block in blocks(DOCS, "bash") if f"python -m {module} " in block)
     before, _, after = line.replace("$(cat ", "$(cat-").partition(f"python -m {module} ")
     return dict(one.split("=", 1) for one in shlex.split(before)), shlex.split(after)
 
@@ -57,7 +54,7 @@ def test_a_team_s_prefect_knows_the_variables_and_the_options_of_its_line() -> N
 def test_the_extras_of_its_installation_are_ours() -> None:
     import tomllib
 
-    (line,) = (block for block in blocks("bash") if block.startswith("pip install"))
+    (line,) = (block for block in blocks(DOCS, "bash") if block.startswith("pip install"))
     found = re.search(r"\.\[(.*)\]", line)
     assert found is not None
     extras = found[1].split(",")
@@ -75,7 +72,7 @@ def test_an_auditor_reads_everything_and_writes_nothing(postgres_server: "Postgr
     from tests.support.population import at, key, populate
     from tests.support.servers import PASSWORD
 
-    before, after = blocks("sql")
+    before, after = blocks(DOCS, "sql")
     url = postgres_server.create("films")
     # The server's only other user of these tests is called sift already, and is its owner.
     made = before.replace("CREATE ROLE sift LOGIN;\n", "").replace(
@@ -87,7 +84,7 @@ def test_an_auditor_reads_everything_and_writes_nothing(postgres_server: "Postgr
     populate(store)
     postgres_server.run(*filter(str.strip, after.split(";")), database="films")
     auditor = SharedLineageStore(url.replace("sift@", "auditor@"))
-    (python,) = blocks("python")
+    (python,) = blocks(DOCS, "python")
     found = re.search(r'reader\.sql\("(.*)"\)', python)
     assert found is not None
     with auditor.reader() as reader:

@@ -148,7 +148,20 @@ def send_form(desk: Desk) -> None:
     key.fill(desk.place.key_of(LEAVER))
     name.fill("the clerk")
     desk.photo("form")
-    page.get_by_role("button", name="Submit").click()
+    submit(page.get_by_role("button", name="Submit"))
+
+
+def submit(button: sync_api.Locator) -> None:
+    """Press a form's button until the form is gone.
+
+    On a busy machine a click now and then hits before the page has taken in what was typed.
+    """
+    until = time.monotonic() + 300
+    while button.is_visible() and time.monotonic() < until:
+        button.click()
+        with contextlib.suppress(sync_api.TimeoutError):
+            button.wait_for(state="hidden", timeout=15_000)
+    assert not button.is_visible()
 
 
 def approve(desk: Desk, run: dict[str, Any], reason: str) -> None:
@@ -167,13 +180,7 @@ def approve(desk: Desk, run: dict[str, Any], reason: str) -> None:
     if reason != REASON:  # asked for the first time: the form says nothing of a refusal yet
         desk.photo("approval")
     form.locator("textarea").nth(1).fill(reason)
-    until = time.monotonic() + 300
-    while form.is_visible() and time.monotonic() < until:
-        # On a busy machine a click now and then hits before the page has taken in what was typed.
-        form.get_by_role("button", name="Submit").click()
-        with contextlib.suppress(sync_api.TimeoutError):
-            form.wait_for(state="hidden", timeout=15_000)
-    assert not form.is_visible()
+    submit(form.get_by_role("button", name="Submit"))
 
 
 def look_at_models(address: str, key: str, stop: threading.Event, seen: list[int]) -> None:
