@@ -30,7 +30,14 @@ def root(
 
 
 WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", help="The workspace folder.", show_default="here")
+    Path,
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="The workspace folder.",
+        envvar="SIFT_WORKSPACE",
+        show_default="here",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 

@@ -10,6 +10,7 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
 from flows.errors import FlowError
+from flows.workspace.services import Services
 from lineage import TaskVectorRecord
 
 app = typer.Typer()
@@ -93,7 +94,7 @@ def status(
     """Show what is in the workspace and what is still to do."""
     from flows.erasure.status import still_served, still_served_in_words
     from flows.erasure.tombstones.places import unknown
-    from flows.workspace.services import running
+    from flows.workspace.services import services
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
@@ -127,10 +128,7 @@ def status(
         "champion": champion.version if champion else None,
         **_storage(place.settings.storage.keep, vectors),
         "open opt-outs": ", ".join(waiting) or "none",
-        "services": ", ".join(
-            " ".join(filter(None, (one.name, one.url))) for one in running(place.root)
-        )
-        or "none: sift up",
+        "services": _services(services(place.root)),
         "next": _next(len(datasets), len(members), waiting, back=bool(back)),
     }
     if aside:
@@ -168,6 +166,13 @@ def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
         (name, *(quality(metrics.get(f"{name}.{split}.mean")) for split in ("held_in", "held_out")))
         for name in ("base", "merged", "masked")
     ]
+
+
+def _services(up: Services | None) -> str:
+    """What `sift up` runs, and where."""
+    if up is None:
+        return "none: sift up"
+    return ", ".join([*(f"{name} {url}" for name, url in up if url), "runs"])
 
 
 def _storage(keep: str, vectors: Sequence[TaskVectorRecord]) -> dict[str, object]:

@@ -1,12 +1,19 @@
-"""`sift up`, `sift down`: the services of a workspace on this machine."""
+"""`sift up`: the services of a workspace on this machine, for as long as it runs."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import print_json, print_table, progress_bars, say
+
+if TYPE_CHECKING:
+    from flows.operations.services.up import Up
+    from flows.workspace.workspace import Workspace
 
 app = typer.Typer()
 
@@ -22,39 +29,59 @@ def up(
     ] = 5001,
     json: JsonOption = False,
 ) -> None:
-    """Start the Prefect UI, the MLflow UI and a worker on this machine, with all deployments."""
+    """Run the Prefect UI, the MLflow UI and all deployments on this machine, until Ctrl-C."""
     from flows.operations.services.up import up as bring_up
-    from flows.workspace.server_key import key_path
     from flows.workspace.workspace import Workspace
 
     place = Workspace.open(workspace)
-    with progress_bars(quiet=json):
-        services = bring_up(place, prefect_port=prefect_port, mlflow_port=mlflow_port)
+    starting = bring_up(place, prefect_port=prefect_port, mlflow_port=mlflow_port)
+    with _ended_by_signals(), ExitStack() as stack:
+        with progress_bars(quiet=json):
+            services = stack.enter_context(starting)
+        _show(place, services, json=json)
+        try:
+            services.wait()
+        except KeyboardInterrupt:  # how it is meant to end
+            _tell("Ending.", json=json)
+    _tell("Ended.", json=json)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let what ends a command in a terminal end it in the same way where there is none.
+
+    A signal that whoever started us has us ignore (`nohup`) stays ignored.
+    """
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show(place: "Workspace", up: "Up", *, json: bool) -> None:
+    from flows.workspace.server_key import key_path
+
     if json:
-        print_json([service.as_dict() for service in services])
+        print_json([service.as_dict() for service in up.services])
         return
     print_table(
         "Services",
         ["service", "", "address"],
-        [(one.name, one.standing, one.url) for one in services],
+        [(one.name, one.state, one.url) for one in up.services],
         right=3,
     )
-    say(f"Deployments: {services[0].url}/deployments")
+    say(f"Deployments: {up.services[0].url}/deployments")
     say(f"Both ask once for a key: it is in {key_path(place.root)}")
-    say(f"Logs: {place.root / '.sift' / 'logs'}")
-    say("Next: start a run there, or any `sift` command here; `sift down` stops what was started.")
+    say(f"Logs: {place.root / '.sift' / 'logs'}; what runs say is shown here.")
+    say("Next: start a run there, or any `sift` command elsewhere; Ctrl-C ends all of it.")
 
 
-@app.command(epilog=example("sift down"))
-def down(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
-    """Stop what `sift up` started in this workspace, and nothing else."""
-    from flows.operations.services.up import down as bring_down
-    from flows.workspace.workspace import Workspace
-
-    place = Workspace.open(workspace)
-    with progress_bars(quiet=json):
-        stopped = bring_down(place)
-    if json:
-        print_json({"stopped": stopped})
-        return
-    say(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+def _tell(text: str, *, json: bool) -> None:
+    if not json:
+        say(text)

@@ -20,13 +20,13 @@ from flows.hashing import artifact_name
 from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissingError
 from flows.serving.loading import load_model
+from flows.workspace.here import WORKSPACE_VARIABLE
 from flows.workspace.identity import contributor_key, read_secret
 from sift_bytes import sha256_of
 from sift_core import Mask, masked_weights, weights_sha256
 from sift_core.base import folder_sha256
 from sift_core.module_state import ModuleState
 
-WORKSPACE_VARIABLE = "SIFT_WORKSPACE"
 KEPT_MODELS = 2
 _RELOAD = "load the champion (`models:/<name>@champion`): this version may have been superseded."
 

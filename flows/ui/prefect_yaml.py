@@ -1,6 +1,5 @@
 """A workspace's `prefect.yaml`: what is deployed, in Prefect's own words, as types."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,19 +27,12 @@ class ScheduleEntry(_Part):
     active: bool = True
 
 
-class PoolEntry(_Part):
-    """Which work pool runs it."""
-
-    name: Text
-
-
 class DeploymentEntry(_Part):
     """One deployment, in the words of Prefect."""
 
     name: Text
     entrypoint: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
     """A flow by its module path."""
-    work_pool: PoolEntry
     description: str | None = None
     tags: list[Text] = []
     schedules: list[ScheduleEntry] = []
@@ -72,14 +64,3 @@ def read_deployments(path: Path) -> list[DeploymentEntry]:
         remedy=f"correct it; the original is {template(NAME)}, "
         "and docs/how-to/operating.md explains it.",
     )
-
-
-def pool_of(deployments: Iterable[DeploymentEntry], path: Path) -> str:
-    """The work pool of all deployments. Raises UsageError where they name several, or none."""
-    pools = sorted({entry.work_pool.name for entry in deployments})
-    if len(pools) != 1:
-        raise UsageError(
-            f"{path} names {len(pools)} work pools, and `sift up` starts a worker for one.",
-            remedy="name the same work_pool in every deployment.",
-        )
-    return pools[0]

@@ -1,9 +1,10 @@
-"""The workspace that a flow works on: named by who starts it, else the folder that it runs in.
+"""The workspace of a flow: named by who starts it, else by SIFT_WORKSPACE, else its folder.
 
 It is no parameter of a flow: a deployment would let a request name any folder, and Prefect's store
 would keep paths.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,6 +15,9 @@ from flows.workspace.workspace import Workspace, is_workspace
 
 PATIENCE_SECONDS = 24 * 3600.0
 """How long a run that nobody waits for lets others finish that are changing the workspace."""
+
+WORKSPACE_VARIABLE = "SIFT_WORKSPACE"
+"""Of the environment: the workspace of commands, runs and served models where nobody names one."""
 
 _NAMED: ContextVar[Workspace | None] = ContextVar("workspace", default=None)
 
@@ -30,7 +34,12 @@ def working_on(place: Workspace) -> Iterator[None]:
 
 def here() -> Workspace:
     """The workspace of the flow that runs. Raises UsageError where its folder is none."""
-    return _NAMED.get() or Workspace.open(Path(), patience=PATIENCE_SECONDS)
+    return _NAMED.get() or Workspace.open(folder_here(), patience=PATIENCE_SECONDS)
+
+
+def folder_here() -> Path:
+    """The folder that SIFT_WORKSPACE names, else this one."""
+    return Path(os.environ.get(WORKSPACE_VARIABLE) or ".")
 
 
 def policy_here() -> PolicySettings:
@@ -39,6 +48,6 @@ def policy_here() -> PolicySettings:
     For the choices of a form: Prefect asks for them when a flow is imported, wherever that is.
     """
     named = _NAMED.get()
-    if named is None and not is_workspace(Path()):
+    if named is None and not is_workspace(folder_here()):
         return PolicySettings()
-    return (named or Workspace.displaced(Path())).settings.policy
+    return (named or Workspace.displaced(folder_here())).settings.policy

@@ -33,6 +33,6 @@ def server_key(root: Path) -> str:
     if len(key) != _LENGTH or not set(key) <= set("0123456789abcdef"):
         raise FlowError(
             f"{path} is not a key.",
-            remedy="run `sift down`, delete the file, then run this again: a new one is drawn.",
+            remedy="end `sift up`, delete the file, then run this again: a new one is drawn.",
         )
     return key

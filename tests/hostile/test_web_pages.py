@@ -1,7 +1,7 @@
 """A page that the operator has open elsewhere, and whoever else can send requests to this machine.
 
 The table is held against the guard in front of a server of two lines, which is quick, and against
-all real servers, which is slow. Then what a caller who has the key may ask a worker to run.
+all real servers, which is slow. Then what a caller who has the key may have run.
 """
 
 import base64
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import websockets.sync.client
 from starlette.applications import Starlette
@@ -28,9 +29,8 @@ from websockets.typing import Subprotocol
 from flows.integrations.mlflow.server import nothing_that_runs, reading_only
 from flows.integrations.servers.guard import Guard
 from flows.workspace.server_key import key_path, server_key
-from flows.workspace.services import running
 from flows.workspace.workspace import Workspace
-from tests.support.services import caller, up
+from tests.support.services import Up, caller, up
 from tests.support.workspaces import make_workspace, reviews
 
 KEY = "the key of these tests"
@@ -242,7 +242,7 @@ def test_every_change_that_mlflow_offers_is_closed_where_it_only_shows() -> None
 @pytest.fixture(scope="module")
 def services(
     tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path
-) -> Iterator[tuple[Workspace, dict[str, Any]]]:
+) -> Iterator[tuple[Workspace, Up]]:
     """A workspace that is up, with its servers by name."""
     root = tmp_path_factory.mktemp("hostile") / "films"
     place = make_workspace(root, tiny_classifier, [reviews("ann"), reviews("bob")])
@@ -261,11 +261,9 @@ def asked(server: str, url: str, key: str) -> tuple[str, dict[str, str]]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("server", ["prefect", "mlflow"])
-def test_real_servers_refuse_all_of_it(
-    services: tuple[Workspace, dict[str, Any]], server: str
-) -> None:
+def test_real_servers_refuse_all_of_it(services: tuple[Workspace, Up], server: str) -> None:
     place, found = services
-    url, key = found[server]["url"], server_key(place.root)
+    url, key = found.url(server), server_key(place.root)
     own = url.removeprefix("http://")
     for case in CASES:
         given = {None: None, KEY: key, KEY[:-1]: key[:-1]}.get(case.key, case.key)
@@ -290,10 +288,10 @@ def test_real_servers_refuse_all_of_it(
 )
 @pytest.mark.parametrize("tried", ["origin", "host", "no key", "wrong key"])
 def test_no_websocket_of_prefect_s_is_open(
-    services: tuple[Workspace, dict[str, Any]], path: str, tried: str
+    services: tuple[Workspace, Up], path: str, tried: str
 ) -> None:
     _, found = services
-    own = found["prefect"]["url"].removeprefix("http://")
+    own = found.url("prefect").removeprefix("http://")
     host = "evil.example" if tried == "host" else own
     how: dict[str, Any] = {"origin": "http://evil.example"} if tried == "origin" else {}
     line = socket.create_connection(("127.0.0.1", int(own.partition(":")[2])))
@@ -325,10 +323,10 @@ def ran(client: httpx.Client, run: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_whoever_has_the_key_still_has_nothing_run_that_is_not_in_prefect_yaml(
-    services: tuple[Workspace, dict[str, Any]], tmp_path: Path
+    services: tuple[Workspace, Up], tmp_path: Path
 ) -> None:
     place, found = services
-    client = caller(found["prefect"]["url"], server_key(place.root))
+    client = caller(found.url("prefect"), server_key(place.root))
     names = {row["name"]: row for row in client.post("/deployments/filter", json={}).json()}
     deployment = names["deadlines"]["id"]
     create = f"/deployments/{deployment}/create_flow_run"
@@ -339,65 +337,49 @@ def test_whoever_has_the_key_still_has_nothing_run_that_is_not_in_prefect_yaml(
         f"open({str(mark)!r}, 'w').close()\nfrom prefect import flow\n@flow\ndef evil(): pass\n"
     )
 
-    for variables in (
+    # What a pool's worker would take from a run, a deployment or the pool itself: nothing asks.
+    tried = [
         {"command": shell},
         {"env": {"PYTHONSTARTUP": str(evil), "PATH": str(tmp_path)}},
-        {"env.PREFECT__FLOW_ENTRYPOINT": f"{evil}:evil"},
+        {"env": {"PREFECT__FLOW_ENTRYPOINT": f"{evil}:evil"}},
         {"working_dir": str(tmp_path)},
         {"image": "evil"},
         {"name": "evil"},
-        {"stream_output": False},
-    ):
-        answer = client.post(create, json={"job_variables": variables})
-        assert answer.status_code == 422, (variables, answer.text)
-
-    # The server's own checks fall with the pool's template, which a caller can change.
-    open_ = {
-        "job_configuration": {"command": "{{ command }}", "env": "{{ env }}", "working_dir": "/"},
-        "variables": {
-            "type": "object",
-            "properties": {
-                "command": {"type": "string", "default": shell},
-                "env": {"type": "object", "default": {}},
-            },
-        },
-    }
-    client.patch("/work_pools/sift", json={"base_job_template": open_}).raise_for_status()
+    ]
+    asked = [client.post(create, json={"job_variables": variables}) for variables in tried]
     step = {"prefect.deployments.steps.run_shell_script": {"script": shell}}
     changed = {
         "entrypoint": f"{evil}:evil",
         "path": str(tmp_path),
         "pull_steps": [step],
+        "storage_document_id": None,
         "job_variables": {"command": shell, "env": {"PREFECT__FLOW_ENTRYPOINT": f"{evil}:evil"}},
     }
     client.patch(f"/deployments/{deployment}", json=changed).raise_for_status()
     held = client.get(f"/deployments/{deployment}").json()
     assert held["entrypoint"] == f"{evil}:evil" and held["pull_steps"] == [step]
-    run = client.post(create, json={"job_variables": {"command": shell, "working_dir": "/"}})
-    ended = ran(client, run.raise_for_status().json()["id"])
-    assert ended["state_type"] == "COMPLETED", ended["state"]
 
     flow = client.post("/flows/", json={"name": "evil"}).json()["id"]
-    own = {
-        "name": "evil",
-        "flow_id": flow,
-        "entrypoint": f"{evil}:evil",
-        "work_pool_name": "sift",
-        "pull_steps": [step],
-    }
+    own = {"name": "evil", "flow_id": flow, "entrypoint": f"{evil}:evil", "pull_steps": [step]}
     made = client.post("/deployments/", json=own).raise_for_status().json()["id"]
-    run = client.post(f"/deployments/{made}/create_flow_run", json={})
-    ended = ran(client, run.json()["id"])
-    assert ended["state_type"] == "CRASHED" and "NotOursError" in ended["state"]["message"]
+    unknown = client.post(f"/deployments/{made}/create_flow_run", json={}).raise_for_status()
+
+    asked.append(client.post(create, json={"job_variables": {"command": shell}}))
+    for answer in asked:
+        ended = ran(client, answer.raise_for_status().json()["id"])
+        assert ended["state_type"] == "COMPLETED", ended["state"]
+        assert ended["name"].startswith("deadlines"), "what prefect.yaml says"
+    left = client.get(f"/flow_runs/{unknown.json()['id']}").json()
+    assert left["state_type"] == "SCHEDULED", left["state"]
     assert not mark.exists() and not list(place.root.glob("PWNED*"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_key_is_the_owner_s_alone_and_stands_nowhere_else(
-    services: tuple[Workspace, dict[str, Any]],
+    services: tuple[Workspace, Up],
 ) -> None:
-    place, _ = services
+    place, found = services
     key = server_key(place.root)
     assert key_path(place.root).stat().st_mode & 0o077 == 0
     holding = [
@@ -406,6 +388,6 @@ def test_the_key_is_the_owner_s_alone_and_stands_nowhere_else(
         if path.is_file() and key.encode() in path.read_bytes()
     ]
     assert holding == [".sift/server.key"]
-    for service in running(place.root):
-        process = service.process
-        assert process is not None and key not in " ".join(process.cmdline())
+    command = psutil.Process(found.process.pid)
+    for process in [command, *command.children(recursive=True)]:
+        assert key not in " ".join(process.cmdline())

@@ -56,7 +56,9 @@ def _command(name: str, command: Any) -> str:
 def _parameter(parameter: Any, context: Any) -> tuple[str, str]:
     """What its help shows, or only its name where that is hidden from help."""
     shown, _ = parameter.get_help_record(context) or (parameter.opts[0], "")
-    return f"`{shown}`", parameter.help + (" Required." if parameter.required else "")
+    variable = getattr(parameter, "envvar", None)
+    otherwise = f" Else what `{variable}` says." if variable else ""
+    return f"`{shown}`", parameter.help + otherwise + (" Required." if parameter.required else "")
 
 
 def settings_page() -> str:

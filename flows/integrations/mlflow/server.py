@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server until it is told to end; the exit code."""
-    said = parser().parse_args(arguments)
+    said = listening.parsed(parser(), arguments)
     if not listening.has_key(KEY):
         return 2
     key, addresses = os.environ.pop(KEY), listening.addresses(said)

@@ -31,5 +31,5 @@ def _busy(name: str) -> FlowError:
     return FlowError(
         f"Prefect's database {name} is in use and could not be rewritten: it may still hold what a "
         "form said.",
-        remedy="`sift down`, then `sift up`, and start this run again.",
+        remedy="end `sift up`, start it again, then this run.",
     )

@@ -40,6 +40,7 @@ class TemporaryServer(SubprocessASGIServer):
             "--port",
             str(self.port),
             "--while-parent",
+            "--quiet",
         ]
         return subprocess.Popen(  # noqa: S603  our own interpreter and fixed arguments
             [sys.executable, *command],

@@ -147,7 +147,7 @@ class OwnWorker(ProcessWorker):
         if name is None or name not in known:
             raise NotOursError(
                 f"This worker runs {', '.join(sorted(known))}, and nothing of another name.",
-                remedy="delete the deployment in Prefect, or register it by `sift up`.",
+                remedy="delete the deployment of that name in Prefect.",
             )
         return known[name]
 

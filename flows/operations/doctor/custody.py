@@ -35,7 +35,7 @@ def _keys(workspace: Workspace) -> Found:
                 f"{path.name} can be read by others (mode {path.stat().st_mode & 0o777:o}).",
                 f"run `chmod 600 {path}`; if others may have read it, "
                 + (
-                    "`sift down`, delete it, `sift up`."
+                    "end `sift up`, delete it, start it again."
                     if path == servers
                     else "`sift keys rotate`."
                 ),

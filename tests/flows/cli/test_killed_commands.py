@@ -14,7 +14,7 @@ import pytest
 from flows.integrations.prefect import server
 from flows.workspace.server_key import server_key
 from flows.workspace.workspace import Workspace
-from tests.support.services import COMMAND, caller, environment
+from tests.support.services import COMMAND, caller, environment, heed_signals
 
 SECONDS = 180.0
 TELEMETRY = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "DVC_NO_ANALYTICS")
@@ -62,12 +62,6 @@ def launch(place: Workspace, *arguments: str, **more: str) -> subprocess.Popen[s
         process_group=0,
         preexec_fn=heed_signals,
     )
-
-
-def heed_signals() -> None:
-    """As at a terminal, also where these tests run in the background and heed none."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def gone(process: psutil.Process) -> bool:
@@ -137,7 +131,7 @@ def test_a_server_ends_with_the_pipe_of_who_started_it(tmp_path: Path) -> None:
     """Without Prefect: what watches is ours."""
     script = (
         "import threading\n"
-        "from flows.integrations.prefect.server import _end_with_parent\n"
+        "from flows.integrations.servers.listening import _end_with_parent\n"
         "threading.Thread(target=_end_with_parent, daemon=True).start()\n"
         "print('up', flush=True)\n"
         "threading.Event().wait(600)\n"

@@ -132,7 +132,7 @@ def older_workspace(place: Workspace) -> None:
 
 DAMAGES: list[tuple[Callable[[Workspace], None], str, str, str]] = [
     (secret_open, "keys", "failed", "chmod 600"),
-    (server_key_open, "keys", "failed", "`sift down`, delete it, `sift up`"),
+    (server_key_open, "keys", "failed", "end `sift up`, delete it, start it again"),
     (secret_gone, "keys", "failed", "restore it from a backup"),
     (secret_in_git, "keys", "failed", "git rm --cached .sift/secret.key"),
     (signing_key_gone, "keys", "failed", "SIFT_SIGNING_KEY"),

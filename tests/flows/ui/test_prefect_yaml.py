@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from flows.errors import UsageError
 from flows.evidence.audit_checks import CHECKS
 from flows.ui.forms import AuditForm, DeadlinesForm, OptOutForm, ProcessForm
-from flows.ui.prefect_yaml import pool_of, prefect_file, read_deployments
+from flows.ui.prefect_yaml import prefect_file, read_deployments
 from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace, template
 
@@ -31,7 +31,6 @@ def test_what_must_run_by_itself_has_a_schedule_and_what_a_person_starts_has_non
     assert list(ENTRIES) == ["build", "opt-out", "process-requests", "audit", "deadlines"]
     scheduled = {name for name, entry in ENTRIES.items() if entry.schedules}
     assert scheduled == {"process-requests", "audit", "deadlines"}
-    assert pool_of(ENTRIES.values(), Path("prefect.yaml")) == "sift"
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -98,8 +97,9 @@ def test_a_form_takes_nothing_out_of_its_bounds(form: Any, said: dict[str, Any])
     [
         ("deployments: 3", "deployments"),
         ("deployments: [{name: build}]", "entrypoint"),
-        ("deployments: [{name: b, entrypoint: '../x.py:f', work_pool: {name: p}}]", "entrypoint"),
-        ("deployments: [{name: b, entrypoint: a.b, work_pool: {name: p}, cron: x}]", "cron"),
+        ("deployments: [{name: b, entrypoint: '../x.py:f'}]", "entrypoint"),
+        ("deployments: [{name: b, entrypoint: a.b, cron: x}]", "cron"),
+        ("deployments: [{name: b, entrypoint: a.b, work_pool: {name: p}}]", "work_pool"),
         ("deployments: [", "not a list of deployments"),
     ],
 )
@@ -108,10 +108,3 @@ def test_a_wrong_file_names_the_field(tmp_path: Path, content: str, phrase: str)
     path.write_text(content)
     with pytest.raises(UsageError, match=phrase):
         read_deployments(path)
-
-
-def test_deployments_for_two_pools_are_refused_since_one_worker_is_started() -> None:
-    build = ENTRIES["build"]
-    other = build.model_copy(update={"work_pool": build.work_pool.model_copy(update={"name": "b"})})
-    with pytest.raises(UsageError, match="2 work pools"):
-        pool_of([build, other], Path("prefect.yaml"))

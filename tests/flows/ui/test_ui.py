@@ -21,7 +21,7 @@ from PIL import Image
 from flows.workspace.server_key import server_key
 from flows.workspace.workspace import Workspace
 from tests.support.paths import ROOT
-from tests.support.services import answer, caller, sift, up
+from tests.support.services import Up, answer, caller, sift, up
 from tests.support.traces import traces
 from tests.support.workspaces import CONTRIBUTORS, build_plainly, make_workspace, marker, reviews
 
@@ -48,9 +48,14 @@ class Desk:
     """The browser, the API beside it, and the workspace they are about."""
 
     page: Any
-    url: str
+    services: Up
     place: Workspace
     photograph: bool
+
+    @property
+    def url(self) -> str:
+        """Prefect's."""
+        return self.services.url("prefect")
 
     @property
     def client(self) -> httpx.Client:
@@ -107,11 +112,11 @@ def desk(tmp_path: Path, tiny_classifier: Path, update_goldens: bool) -> Iterato
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         key = server_key(place.root)
         # Chromium asks for MLflow's name and password in a window of its own.
-        mlflow = {"username": "anybody", "password": key, "origin": services["mlflow"]["url"]}
+        mlflow = {"username": "anybody", "password": key, "origin": services.url("mlflow")}
         context = browser.new_context(http_credentials=mlflow)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        desk = Desk(page, services["prefect"]["url"], place, update_goldens)
+        desk = Desk(page, services, place, update_goldens)
         sign_in(desk, key)
         yield desk
         browser.close()
@@ -203,7 +208,7 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     approve(desk, run, f"as {LEAVER} wrote")  # it names the contributor: asked again
     time.sleep(2)
     run = desk.run_in("opt-out", {"PAUSED"})
-    mlflow = next(r["url"] for r in answer(place.root, "up") if r["service"] == "mlflow")
+    mlflow = desk.services.url("mlflow")
     stop, seen = threading.Event(), list[int]()
     visitor = threading.Thread(
         target=look_at_models, args=(mlflow, server_key(place.root), stop, seen)
@@ -250,7 +255,7 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     desk.photo("quality")
 
     assert sift(place.root, "audit").returncode == 0
-    assert answer(place.root, "down")["stopped"] == ["worker", "mlflow", "prefect"]
+    desk.services.end()
     needles = {"id": LEAVER.encode(), "rows": marker(LEAVER).encode(), "why": REASON.encode()}
     left = traces(place.root, needles)
     assert set(left) == {"why"}, left
@@ -271,11 +276,11 @@ def test_what_was_running_when_all_went_down_is_crashed_and_can_be_tried_again(d
     form = {"contributor_key": place.key_of(LEAVER), "filed_by": "the clerk"}
     desk.client.post(name, json={"parameters": {"form": form}}).raise_for_status()
     run = desk.run_in("opt-out", {"PAUSED"})
-    answer(place.root, "down")
+    desk.services.end()
     with up(place.root) as services:
-        again = caller(services["prefect"]["url"], server_key(place.root))
+        again = caller(services.url("prefect"), server_key(place.root))
         crashed = again.get(f"/flow_runs/{run['id']}").json()
-        assert crashed["state_type"] == "CRASHED" and "sift up" in crashed["state"]["message"]
+        assert crashed["state_type"] == "CRASHED"
         assert crashed["parameters"]["form"]["requests"] == ["opt-out-0001"]
         requests = answer(place.root, "opt-out", "status")
         assert [row["request_id"] for row in requests] == ["opt-out-0001"]
@@ -307,7 +312,7 @@ FOREIGN_PAGE = """async ([prefect, mlflow, key]) => {
 def test_a_page_of_another_server_reads_and_sends_nothing(desk: Desk) -> None:
     """Even where it knows the key, and the browser has it too."""
     key = server_key(desk.place.root)
-    mlflow = next(r["url"] for r in answer(desk.place.root, "up") if r["service"] == "mlflow")
+    mlflow = desk.services.url("mlflow")
     page = desk.page.context.new_page()
     sent: list[int] = []
     page.on("response", lambda seen: sent.append(seen.status) if seen.url != foreign else None)
