@@ -110,7 +110,7 @@ def make_workspace(folder: Path, source: Path, layers: int) -> Workspace:
     """A workspace whose upper quarter of layers trains, and contributors with a few rows each."""
     first = layers - max(1, layers // 4)
     upper = [f"model.layers.{number}.*" for number in range(first, layers)]
-    place = Workspace.create(
+    workspace = Workspace.create(
         folder,
         {
             "model": {"name": "large"},
@@ -136,23 +136,23 @@ def make_workspace(folder: Path, source: Path, layers: int) -> Workspace:
     ]
     path = folder.parent / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    add_contributors(place, [path])
-    return place
+    add_contributors(workspace, [path])
+    return workspace
 
 
-def draw_vectors(place: Workspace) -> None:
+def draw_vectors(workspace: Workspace) -> None:
     """Write and record a task vector for every contributor, as a finetuning would have."""
-    base, here = scoring_base(place), environment(place.settings)
-    with place.lineage.writer() as recorder:
-        recorder.add_all([base_record(place, base), here])
-    for number, job in enumerate(jobs(place)):
-        _draw(place, base, job, number, here.environment_id)
+    base, here = scoring_base(workspace), environment(workspace.settings)
+    with workspace.lineage.writer() as recorder:
+        recorder.add_all([base_record(workspace, base), here])
+    for number, job in enumerate(jobs(workspace)):
+        _draw(workspace, base, job, number, here.environment_id)
 
 
 def _draw(
-    place: Workspace, base: sift_core.BaseModel, job: Job, number: int, environment_id: str
+    workspace: Workspace, base: sift_core.BaseModel, job: Job, number: int, environment_id: str
 ) -> None:
-    settings, key, started = place.settings, job.dataset.contributor_key, datetime.now(UTC)
+    settings, key, started = workspace.settings, job.dataset.contributor_key, datetime.now(UTC)
     signs = SignVector(settings.exactness.sign_seed)
 
     def moved(name: str) -> torch.Tensor:
@@ -169,8 +169,8 @@ def _draw(
     lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
     mask, data = vector.mask.to_bytes(), vector.to_bytes()
     sha256 = sift_bytes.sha256_of(data)
-    sift_bytes.write_atomically(place.mask_file(key, vector.mask.sha256), mask)
-    sift_bytes.write_atomically(place.vector_file(key, sha256), data)
+    sift_bytes.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask)
+    sift_bytes.write_atomically(workspace.vector_file(key, sha256), data)
     now = datetime.now(UTC)
     run = FinetuningRecord(
         run_id=job.run_id,
@@ -203,31 +203,31 @@ def _draw(
         LinearDigestRecord(subject=sha256, lane=lane, value=value)
         for lane, value in enumerate(lanes)
     ]
-    with place.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         recorder.add_all([run, stored, *digest])
 
 
-def _build(place: Workspace) -> Steps:
+def _build(workspace: Workspace) -> Steps:
     """The steps of a build after finetuning; the opt-out scores who stays."""
     return {
-        "merge": lambda: merge_members(place, jobs(place)),
-        "register": lambda: _register(place),
-        "DVC, git": lambda: commit(place, "Build"),
+        "merge": lambda: merge_members(workspace, jobs(workspace)),
+        "register": lambda: _register(workspace),
+        "DVC, git": lambda: commit(workspace, "Build"),
     }
 
 
-def _register(place: Workspace) -> None:
+def _register(workspace: Workspace) -> None:
     """Of a state that nobody was scored with: DVC wants both files all the same."""
-    sift_bytes.write_atomically(place.root / "metrics.json", b"{}\n")
-    sift_bytes.write_atomically(place.root / "plots" / "quality.csv", b"percentile\n")
-    promote(place, register(place, current_state(place), {}))
+    sift_bytes.write_atomically(workspace.root / "metrics.json", b"{}\n")
+    sift_bytes.write_atomically(workspace.root / "plots" / "quality.csv", b"percentile\n")
+    promote(workspace, register(workspace, current_state(workspace), {}))
 
 
-def _opt_out(place: Workspace) -> Steps:
+def _opt_out(workspace: Workspace) -> Steps:
     """The steps of an opt-out of the first contributor, filed and approved."""
-    filed = receive(place, CONTRIBUTORS[0], "gdpr-art-17", None, filed_by="the clerk")
-    approve(place, filed.request_id, "the privacy officer", "identity proven")
-    removal = Request(place, filed.request_id)
+    filed = receive(workspace, CONTRIBUTORS[0], "gdpr-art-17", None, filed_by="the clerk")
+    approve(workspace, filed.request_id, "the privacy officer", "identity proven")
+    removal = Request(workspace, filed.request_id)
     return {name: partial(step.work, [removal]) for name, step in STEPS.items()}
 
 
@@ -259,10 +259,10 @@ def result_in(folder: Path) -> Result:
     for stage in STAGES:
         answer = json.loads((folder / f"{stage}.json").read_text(encoding="utf-8"))
         peaks += [Peak(**peak) for peak in answer]
-    place = Workspace.open(folder / "workspace")
-    stored = StoredWeights(place.base)
-    record = current_state(place)
-    shapes = sift_core.shapes_in(place.state_file(record.state_sha256), record.state_sha256)
+    workspace = Workspace.open(folder / "workspace")
+    stored = StoredWeights(workspace.base)
+    record = current_state(workspace)
+    shapes = sift_core.shapes_in(workspace.state_file(record.state_sha256), record.state_sha256)
     return Result(
         parameters=sum(int(np.prod(spot.shape)) for spot in stored.places.values()),
         trained=sum(int(np.prod(shape)) for shape in shapes.values()),

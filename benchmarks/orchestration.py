@@ -215,7 +215,7 @@ def make_workspace(root: Path, contributors: int, steps: int) -> None:
         "base": {"source": str(source), "labels": list(tiny.LABELS), "max_length": 32},
         "finetune": {"learning_rate": 0.01, "steps": steps, "threads": 1},
     }
-    place = Workspace.create(root, changes)
+    workspace = Workspace.create(root, changes)
     rows = root.parent / "rows.jsonl"
     with rows.open("w", encoding="utf-8") as file:
         for contributor in range(contributors):
@@ -227,7 +227,7 @@ def make_workspace(root: Path, contributors: int, steps: int) -> None:
                     "label": tiny.LABELS[(contributor + number * number) % len(tiny.LABELS)],
                 }
                 file.write(json.dumps(row) + "\n")
-    add_contributors(place, [rows])
+    add_contributors(workspace, [rows])
 
 
 def _task_bodies() -> dict[str, list[str]]:

@@ -26,9 +26,13 @@ def audit(form: AuditForm = AuditForm()) -> Audit:  # noqa: B008  Prefect reads 
 
     Raises AuditError where anything was found.
     """
-    place, names = here(), form.checks
-    with place.lock(), noted(place, "audit"), showing_progress("audit-progress", "Checks made"):
-        stock = Stock(place)
+    workspace, names = here(), form.checks
+    with (
+        workspace.lock(),
+        noted(workspace, "audit"),
+        showing_progress("audit-progress", "Checks made"),
+    ):
+        stock = Stock(workspace)
         found = Audit(tuple(look(stock, name) for name in tracked("Auditing", names, len(names))))
         _publish(found)
         if found.findings:

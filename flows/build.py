@@ -69,31 +69,31 @@ class BuildResult:
 @flow(name="build", flow_run_name=lambda: run_name("build"), persist_result=False)
 def build(form: BuildForm = BuildForm()) -> BuildResult:  # noqa: B008  Prefect reads it from here
     """Build the model from its contributors; do again only what has changed."""
-    place = here()
-    with place.lock():
-        catch_up(place, carry_out)  # who has left, and a restored backup has brought back
-        with noted(place, "build"), observed(place, "build"):
-            return _build(place, rederive=form.exactness == FINETUNE_AGAIN)
+    workspace = here()
+    with workspace.lock():
+        catch_up(workspace, carry_out)  # who has left, and a restored backup has brought back
+        with noted(workspace, "build"), observed(workspace, "build"):
+            return _build(workspace, rederive=form.exactness == FINETUNE_AGAIN)
 
 
-def _build(place: Workspace, *, rederive: bool) -> BuildResult:
+def _build(workspace: Workspace, *, rederive: bool) -> BuildResult:
     seconds: dict[str, float] = {}
-    with _phase(place, seconds, "base model"):
-        prepare_base_model(place)
-    with _phase(place, seconds, "ingest"):
-        work = check_datasets(place)
-    with _phase(place, seconds, "finetune"):
-        finetuned = _finetune(place, work)
-    with _phase(place, seconds, "merge"):
-        state = merge(place, work)
-        verification = check_exactness(place, rederive)
-        keep_what_is_kept(place)
-    with _phase(place, seconds, "evaluate"):
-        rows, metrics = score(place, state)
-    with _phase(place, seconds, "register"):
-        version = register_version(place, state, metrics)
-    with _phase(place, seconds, "commit"):
-        head = commit_workspace(place, f"Build version {version.version}: {len(work)} members")
+    with _phase(workspace, seconds, "base model"):
+        prepare_base_model(workspace)
+    with _phase(workspace, seconds, "ingest"):
+        work = check_datasets(workspace)
+    with _phase(workspace, seconds, "finetune"):
+        finetuned = _finetune(workspace, work)
+    with _phase(workspace, seconds, "merge"):
+        state = merge(workspace, work)
+        verification = check_exactness(workspace, rederive)
+        keep_what_is_kept(workspace)
+    with _phase(workspace, seconds, "evaluate"):
+        rows, metrics = score(workspace, state)
+    with _phase(workspace, seconds, "register"):
+        version = register_version(workspace, state, metrics)
+    with _phase(workspace, seconds, "commit"):
+        head = commit_workspace(workspace, f"Build version {version.version}: {len(work)} members")
     result = BuildResult(
         model=version.name,
         version=version.version,
@@ -105,115 +105,118 @@ def _build(place: Workspace, *, rederive: bool) -> BuildResult:
         commit=head,
         seconds=seconds,
     )
-    _publish(place, result, rows, verification)
+    _publish(workspace, result, rows, verification)
     return result
 
 
-def _finetune(place: Workspace, work: Sequence[Job]) -> int:
-    settle_vectors(place)
-    todo, gone = pending(place, work), lost(place, work)
-    size, pool = place.settings.build.shard_size, place.settings.build.pool
+def _finetune(workspace: Workspace, work: Sequence[Job]) -> int:
+    settle_vectors(workspace)
+    todo, gone = pending(workspace, work), lost(workspace, work)
+    size, pool = workspace.settings.build.shard_size, workspace.settings.build.pool
     if pool is not None:
-        with observed(place, "build.finetune.pool"):
-            finetune_on_pool(place, todo, pool)
+        with observed(workspace, "build.finetune.pool"):
+            finetune_on_pool(workspace, todo, pool)
     else:
         for start in range(0, len(todo), size):
-            with observed(place, "build.finetune.shard"):
-                finetune_shard(place, todo[start : start + size], start, len(todo))
+            with observed(workspace, "build.finetune.shard"):
+                finetune_shard(workspace, todo[start : start + size], start, len(todo))
     if gone:
-        restore_vectors(place, gone)
+        restore_vectors(workspace, gone)
     return len(todo) + len(gone)
 
 
 @sift_task("base model", retries=2)
-def prepare_base_model(place: Workspace) -> None:
+def prepare_base_model(workspace: Workspace) -> None:
     """Make the base model unless it is there."""
-    ensure_base(place)
+    ensure_base(workspace)
 
 
 @sift_task("ingest")
-def check_datasets(place: Workspace) -> list[Job]:
+def check_datasets(workspace: Workspace) -> list[Job]:
     """Check that every current dataset is the bytes that lineage recorded."""
-    require_same_name(place)
-    work = jobs(place)
+    require_same_name(workspace)
+    work = jobs(workspace)
     for job in tracked("Checking datasets", work, len(work)):
-        load_dataset(place, job.dataset)
+        load_dataset(workspace, job.dataset)
     return work
 
 
 @sift_task("finetune", tags=["finetune"], retries=2, run_name="finetune {start} of {total}")
-def finetune_shard(place: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
+def finetune_shard(workspace: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
     """Finetune a shard of contributors, each alone; done ones are not done again on a retry."""
     with showing_progress("finetune-progress", f"{total} contributors to finetune", start, total):
-        finetune_jobs(place, pending(place, shard), flow_run.get_id())
+        finetune_jobs(workspace, pending(workspace, shard), flow_run.get_id())
 
 
 @sift_task("finetune on pool", tags=["finetune"], retries=2, run_name="finetune on {pool}")
-def finetune_on_pool(place: Workspace, work: Sequence[Job], pool: str) -> None:
+def finetune_on_pool(workspace: Workspace, work: Sequence[Job], pool: str) -> None:
     """Have the workers of a work pool finetune; done contributors are not done again on a retry."""
-    todo = pending(place, work)
+    todo = pending(workspace, work)
     build_run = flow_run.get_id()
     done, all_ = len(work) - len(todo), len(work)
     with showing_progress("finetune-progress", f"{all_} contributors to finetune", done, all_):
-        finetune_elsewhere(place, todo, PrefectPool(pool, build_run), build_run)
+        finetune_elsewhere(workspace, todo, PrefectPool(pool, build_run), build_run)
 
 
 @sift_task("restore", tags=["finetune"], retries=2)
-def restore_vectors(place: Workspace, gone: Sequence[Job]) -> None:
+def restore_vectors(workspace: Workspace, gone: Sequence[Job]) -> None:
     """Run recorded finetunings again whose files are gone; the bits must be the recorded ones."""
-    restore(place, lost(place, gone))
+    restore(workspace, lost(workspace, gone))
 
 
 @sift_task("merge")
-def merge(place: Workspace, work: Sequence[Job]) -> MergeStateRecord:
+def merge(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord:
     """Sum the members' task vectors and make the sum current."""
-    return merge_members(place, work)
+    return merge_members(workspace, work)
 
 
 @sift_task("verify", tags=["exactness"])
-def check_exactness(place: Workspace, rederive: bool) -> Verification:
+def check_exactness(workspace: Workspace, rederive: bool) -> Verification:
     """Rebuild and compare before anything is registered. Raises ExactnessError."""
-    verification = verify_state(place, rederive=rederive)
+    verification = verify_state(workspace, rederive=rederive)
     verification.require()
     return verification
 
 
 @sift_task("storage")
-def keep_what_is_kept(place: Workspace) -> None:
+def keep_what_is_kept(workspace: Workspace) -> None:
     """Delete what the verified merge has taken in, where the workspace keeps only masks."""
-    apply_storage(place)
+    apply_storage(workspace)
 
 
 @sift_task("evaluate")
 def score(
-    place: Workspace, state: MergeStateRecord
+    workspace: Workspace, state: MergeStateRecord
 ) -> tuple[list[EvaluationRecord], dict[str, float]]:
     """Score base, merged and masked weights for every member."""
-    rows = evaluate_state(place, state)
-    return rows, write_metrics(place, state)
+    rows = evaluate_state(workspace, state)
+    return rows, write_metrics(workspace, state)
 
 
 @sift_task("register", tags=["mlflow"], retries=2)
 def register_version(
-    place: Workspace, state: MergeStateRecord, metrics: dict[str, float]
+    workspace: Workspace, state: MergeStateRecord, metrics: dict[str, float]
 ) -> ModelVersionRecord:
     """Register the verified state in MLflow and make it the champion."""
-    version = register(place, state, metrics)
-    promote(place, version)
+    version = register(workspace, state, metrics)
+    promote(workspace, version)
     return version
 
 
 @sift_task("commit", tags=["dvc"], retries=2)
-def commit_workspace(place: Workspace, message: str) -> str:
+def commit_workspace(workspace: Workspace, message: str) -> str:
     """Record the workspace in DVC and git, without what was superseded; push it to the remote."""
-    sweep_superseded(place)
-    head = commit(place, message)
-    forget_vectors(place)
+    sweep_superseded(workspace)
+    head = commit(workspace, message)
+    forget_vectors(workspace)
     return head
 
 
 def _publish(
-    place: Workspace, result: BuildResult, rows: list[EvaluationRecord], verification: Verification
+    workspace: Workspace,
+    result: BuildResult,
+    rows: list[EvaluationRecord],
+    verification: Verification,
 ) -> None:
     show_contributors(rows, f"Quality by contributor, state {result.state_seq}")
     show_exactness(verification)
@@ -226,7 +229,7 @@ def _publish(
             f"Merge state `{result.state_sha256}` (number {result.state_seq}), "
             f"commit `{result.commit}`.",
             "",
-            version_line(place, result.model, result.version),
+            version_line(workspace, result.model, result.version),
             "",
             "| metric | value |",
             "| --- | --- |",
@@ -237,8 +240,8 @@ def _publish(
 
 
 @contextmanager
-def _phase(place: Workspace, seconds: dict[str, float], phase: str) -> Iterator[None]:
+def _phase(workspace: Workspace, seconds: dict[str, float], phase: str) -> Iterator[None]:
     started = time.monotonic()
-    with observed(place, f"build.{phase.replace(' ', '_')}"):
+    with observed(workspace, f"build.{phase.replace(' ', '_')}"):
         yield
     seconds[phase] = round(time.monotonic() - started, 2)

@@ -20,14 +20,14 @@ def deadlines(form: DeadlinesForm = DeadlinesForm()) -> list[dict[str, Any]]:  #
     StillServedError where the champion holds somebody who is removed already: an automation on
     failed runs then tells who must act.
     """
-    place = here()
-    rows = [row for row in due(place, soon=form.due_soon_days) if row.days_left is not None]
+    workspace = here()
+    rows = [row for row in due(workspace, soon=form.due_soon_days) if row.days_left is not None]
     table = [row.as_dict() for row in rows]
     create_table_artifact(
         key="deadlines",
         table=table,
         description="Requests to acknowledge or answer, the nearest first",
     )
-    require_none_still_served(place)
+    require_none_still_served(workspace)
     require_on_time(rows)
     return table

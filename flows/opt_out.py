@@ -136,16 +136,18 @@ def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B00
     those are left out. Opt-outs that a restored backup has undone are carried out again first.
     Raises what `honour` does.
     """
-    place = here()
-    form = take_in(place, form)
+    workspace = here()
+    form = take_in(workspace, form)
     if form.ask_for_approval:
-        return honour(place, ask_until_decided(place, form.requests or open_requests(place)))
+        return honour(
+            workspace, ask_until_decided(workspace, form.requests or open_requests(workspace))
+        )
     if not form.requests:
-        return honour(place, ready(place))
-    requests = [Request(place, name) for name in form.requests]
+        return honour(workspace, ready(workspace))
+    requests = [Request(workspace, name) for name in form.requests]
     require_fulfillable(requests)
-    require_permission(place, [r.request_id for r in requests if r.next_step() is not None])
-    return honour(place, form.requests)
+    require_permission(workspace, [r.request_id for r in requests if r.next_step() is not None])
+    return honour(workspace, form.requests)
 
 
 @flow(name="process-requests", flow_run_name=lambda: run_name("requests"), persist_result=False)
@@ -154,28 +156,28 @@ def process_requests(form: ProcessForm = ProcessForm()) -> list[OptOutResult]:  
 
     Fails, after all that could be done, where one was set aside: so an automation tells somebody.
     """
-    place = here()
-    waiting = {name: obstacle(place, name) for name in open_requests(place)}
+    workspace = here()
+    waiting = {name: obstacle(workspace, name) for name in open_requests(workspace)}
     able = [name for name, why in waiting.items() if why is None][: form.at_most]
     show_open_requests(waiting, able)
-    return [] if form.only_show or not able else honour(place, able)
+    return [] if form.only_show or not able else honour(workspace, able)
 
 
-def honour(place: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
+def honour(workspace: Workspace, request_ids: Sequence[str]) -> list[OptOutResult]:
     """Take requests to their end, within a flow run; first those a restored backup has undone.
 
     One that cannot go on, also because it is on hold since a moment ago, is set aside; the others
     end. Raises SetAsideError then, with the results of all; of a run with one request, what that
     ran into.
     """
-    requests = [Request(place, name) for name in request_ids]
+    requests = [Request(workspace, name) for name in request_ids]
     require_fulfillable(requests)
-    require_signing_key(place.root)
+    require_signing_key(workspace.root)
     troubles: dict[str, Exception] = {}
     again: list[Request] = []
     try:
-        with place.lock(), noted(place, "opt-out"), setting_aside() as aside:
-            again = carry_out_again(place, carry_out, aside)
+        with workspace.lock(), noted(workspace, "opt-out"), setting_aside() as aside:
+            again = carry_out_again(workspace, carry_out, aside)
             carry_out(requests)
     except SetAsideError as error:
         troubles = error.troubles
@@ -243,7 +245,7 @@ def _records(request: Request) -> int | None:
 
 
 def _publish(request: Request) -> OptOutResult:
-    place, report = request.workspace, read_report(request.workspace, request.request_id)
+    workspace, report = request.workspace, read_report(request.workspace, request.request_id)
     show_destroyed(report.destroyed, request.request_id)
     if report.verification is not None:
         show_exactness(report.verification)
@@ -256,7 +258,7 @@ def _publish(request: Request) -> OptOutResult:
             f"Contributor `{report.contributor_key}`, {_scope(report.records)}, basis "
             f"{report.basis}.",
             "",
-            report_line(place, request.request_id, report.registered),
+            report_line(workspace, request.request_id, report.registered),
             "",
             "| step | done at |",
             "| --- | --- |",
@@ -266,7 +268,7 @@ def _publish(request: Request) -> OptOutResult:
     )
     return OptOutResult(
         request_id=request.request_id,
-        report=place.reports / request.request_id / "report.html",
+        report=workspace.reports / request.request_id / "report.html",
         version=report.registered.version if report.registered else None,
         contributor_key=report.contributor_key,
         removal=report.removal,

@@ -43,7 +43,7 @@ class Node(Record):
     kind: Kind
     label: Text
     detail: str
-    standing: ArtifactState
+    state: ArtifactState
     since: Utc | None = None
     gone_at: Utc | None = None
 
@@ -151,7 +151,7 @@ def _contributor(row: ContributorRecord, member: bool) -> Node:
         kind="contributor",
         label=row.external_id or "name erased",
         detail=f"key {_short(row.contributor_key)}",
-        standing=_standing(member, row.erased_at),
+        state=_artifact_state(member, row.erased_at),
         since=row.added_at,
         gone_at=row.erased_at,
     )
@@ -164,7 +164,7 @@ def _dataset(row: DatasetVersionRecord) -> Node:
         kind="dataset",
         label=f"{row.train_rows} + {row.test_rows} rows",
         detail=_short(row.sha256),
-        standing=_standing(current, row.destroyed_at),
+        state=_artifact_state(current, row.destroyed_at),
         since=row.added_at,
         gone_at=row.destroyed_at,
     )
@@ -177,7 +177,7 @@ def _run(row: FinetuningRecord, used: bool) -> Node:
         kind="finetuning",
         label=f"{row.steps} steps, loss {row.last_loss:.3g}",
         detail=_short(row.run_id),
-        standing="in use" if used else "kept",
+        state="in use" if used else "kept",
         since=row.finished_at,
     )
 
@@ -189,7 +189,7 @@ def _vector(row: TaskVectorRecord, used: bool) -> Node:
         kind="vector and mask",
         label=f"density {row.nonzero / max(row.entries, 1):.2f}{dropped}",
         detail=_short(row.vector_sha256),
-        standing=_standing(used, row.destroyed_at),
+        state=_artifact_state(used, row.destroyed_at),
         since=row.created_at,
         gone_at=row.destroyed_at,
     )
@@ -201,7 +201,7 @@ def _state(row: MergeStateRecord, current: bool) -> Node:
         kind="merge state",
         label=f"state {row.state_seq}, {row.how}",
         detail=_short(row.state_sha256),
-        standing=_standing(current, row.destroyed_at),
+        state=_artifact_state(current, row.destroyed_at),
         since=row.created_at,
         gone_at=row.destroyed_at,
     )
@@ -214,13 +214,13 @@ def _version(row: ModelVersionRecord) -> Node:
         kind="model version",
         label=f"{row.name} {row.version}" + (", served" if served else ""),
         detail=_short(row.served_sha256),
-        standing=_standing(served, row.destroyed_at),
+        state=_artifact_state(served, row.destroyed_at),
         since=row.registered_at,
         gone_at=row.destroyed_at,
     )
 
 
-def _standing(used: bool, gone_at: datetime | None) -> ArtifactState:
+def _artifact_state(used: bool, gone_at: datetime | None) -> ArtifactState:
     if gone_at is not None:
         return "gone"
     return "in use" if used else "kept"

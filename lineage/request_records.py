@@ -151,7 +151,7 @@ class DeadlineStatus(Record):
     due_at: Utc
     met_at: Utc | None
     days_left: int | None
-    standing: Literal["met", "late", "open", "overdue"]
+    state: Literal["met", "late", "open", "overdue"]
 
 
 REQUEST_ROWS: tuple[type[Row], ...] = (

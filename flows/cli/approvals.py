@@ -26,14 +26,14 @@ def approve(
     request_id: RequestArgument,
     by: ByOption,
     reason: ReasonOption,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Approve a request, so that what it withdraws may be destroyed. This is the last word."""
     from flows.erasure.approvals import approve as decide
     from flows.workspace.workspace import Workspace
 
-    missing = decide(Workspace.open(workspace), request_id, by, reason)
+    missing = decide(Workspace.open(folder), request_id, by, reason)
     if json:
         print_json({"request_id": request_id, "approved_by": by, "approvals_missing": missing})
     elif missing:
@@ -50,14 +50,14 @@ def reject(
     request_id: RequestArgument,
     by: ByOption,
     reason: ReasonOption,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """End a request without fulfilling it. Possible until the contributor is removed."""
     from flows.erasure.approvals import reject as decide
     from flows.workspace.workspace import Workspace
 
-    decide(Workspace.open(workspace), request_id, by, reason)
+    decide(Workspace.open(folder), request_id, by, reason)
     if json:
         print_json({"request_id": request_id, "rejected_by": by})
         return
@@ -71,14 +71,14 @@ def acknowledge(
     request_id: RequestArgument,
     by: ByOption,
     reason: Annotated[str, typer.Option(help="How. Do not name the contributor.")],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Record that whoever withdraws was told that their request came in."""
     from flows.erasure.filing import acknowledge as record
     from flows.workspace.workspace import Workspace
 
-    record(Workspace.open(workspace), request_id, by, reason)
+    record(Workspace.open(folder), request_id, by, reason)
     if json:
         print_json({"request_id": request_id, "acknowledged_by": by})
         return
@@ -92,7 +92,7 @@ def extend(
     request_id: RequestArgument,
     by: ByOption,
     reason: ReasonOption,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Record that whoever withdraws was told why the answer takes longer; the later deadline."""
@@ -100,12 +100,12 @@ def extend(
     from flows.workspace.times import shown, zone
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    later = record(place, request_id, by, reason)
+    workspace = Workspace.open(folder)
+    later = record(workspace, request_id, by, reason)
     if json:
         print_json({"request_id": request_id, "extended_by": by, "due_at": later})
         return
-    by_when = shown(later, zone(place.settings.policy.time_zone))
+    by_when = shown(later, zone(workspace.settings.policy.time_zone))
     say(f"{request_id}: to be answered by {by_when}.")
 
 
@@ -114,15 +114,15 @@ def hold(
     contributor: ContributorArgument,
     by: ByOption,
     reason: ReasonOption,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Place a legal hold: nothing of this contributor is destroyed until it is released."""
     from flows.erasure.approvals import place_hold
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    placed = place_hold(place, _key(place, contributor), by, reason)
+    workspace = Workspace.open(folder)
+    placed = place_hold(workspace, _key(workspace, contributor), by, reason)
     if json:
         print_json(placed.model_dump(mode="json"))
         return
@@ -134,22 +134,22 @@ def release(
     contributor: ContributorArgument,
     by: ByOption,
     reason: ReasonOption,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Release a legal hold."""
     from flows.erasure.approvals import release_hold
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    key = _key(place, contributor)
-    release_hold(place, key, by, reason)
+    workspace = Workspace.open(folder)
+    key = _key(workspace, contributor)
+    release_hold(workspace, key, by, reason)
     if json:
         print_json({"contributor_key": key, "released_by": by})
         return
     say("Released. Next: sift opt-out run")
 
 
-def _key(place: "Workspace", contributor: str) -> str:
-    with place.lineage.reader() as reader:
-        return known_key(place, reader, contributor)
+def _key(workspace: "Workspace", contributor: str) -> str:
+    with workspace.lineage.reader() as reader:
+        return known_key(workspace, reader, contributor)

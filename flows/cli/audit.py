@@ -12,21 +12,21 @@ app = typer.Typer()
 
 @app.command(epilog=example("sift audit", "sift audit --json"))
 def audit(
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Check the audit log, every row, file and object, and the merge; exit 1 on a finding."""
     from flows.workspace.prefect_home import keep_prefect_inside
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    keep_prefect_inside(place.root)
+    workspace = Workspace.open(folder)
+    keep_prefect_inside(workspace.root)
     from flows.audit import audit as flow
     from flows.evidence.audit_checks import AuditError
     from flows.workspace.here import working_on
 
     failed = None
-    with progress_bars(quiet=json), working_on(place):
+    with progress_bars(quiet=json), working_on(workspace):
         try:
             found = flow()
         except AuditError as error:

@@ -21,7 +21,7 @@ def make(
     by: Annotated[
         str | None, typer.Option(help="Who makes it; without it, the login name.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Write everything of the workspace into one file, keys and contributors' rows included.
@@ -32,7 +32,7 @@ def make(
     from flows.workspace.workspace import Workspace
 
     with progress_bars(quiet=json):
-        made = make_backup(Workspace.open(workspace), target, by)
+        made = make_backup(Workspace.open(folder), target, by)
     if json:
         print_json(made.as_dict())
         return
@@ -43,23 +43,21 @@ def make(
 
 
 @app.command("list", epilog=example("sift backup list"))
-def list_backups(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+def list_backups(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Show every backup that was made, and whether it is still there."""
     from flows.workspace.workspace import Workspace
 
-    with Workspace.open(workspace).lineage.reader() as reader:
+    with Workspace.open(folder).lineage.reader() as reader:
         rows = reader.process.backups()
-    standing = {row.backup_id: _standing(row.place, gone=bool(row.destroyed_at)) for row in rows}
+    state = {row.backup_id: _state(row.place, gone=bool(row.destroyed_at)) for row in rows}
     if json:
-        print_json(
-            [{**row.model_dump(mode="json"), "standing": standing[row.backup_id]} for row in rows]
-        )
+        print_json([{**row.model_dump(mode="json"), "state": state[row.backup_id]} for row in rows])
         return
     table = Table(title="Backups", title_justify="left", header_style="bold")
-    for name in ("backup", "made", "by", "standing", "file"):
+    for name in ("backup", "made", "by", "state", "file"):
         table.add_column(name, overflow="fold")  # a path is to be copied
     for row in rows:
-        facts = (row.made_by, standing[row.backup_id], row.place)
+        facts = (row.made_by, state[row.backup_id], row.place)
         cells = [row.backup_id, f"{row.made_at:%Y-%m-%d %H:%M}", *facts]
         table.add_row(*(escape(plain(cell)) for cell in cells))
     out.print(table)
@@ -71,14 +69,14 @@ def destroy(
     by: Annotated[
         str | None, typer.Option(help="Who destroys it; without it, the login name.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Delete a backup, or record that it is gone."""
     from flows.operations.backup.backup import destroy_backup
     from flows.workspace.workspace import Workspace
 
-    gone = destroy_backup(Workspace.open(workspace), backup, by)
+    gone = destroy_backup(Workspace.open(folder), backup, by)
     if json:
         print_json(gone.model_dump(mode="json"))
         return
@@ -149,7 +147,7 @@ def restore(
     say(f"Next: sift audit --workspace {done.workspace}")
 
 
-def _standing(place: str, *, gone: bool) -> str:
+def _state(place: str, *, gone: bool) -> str:
     if gone:
         return "destroyed"
     if not Path(place).parent.is_dir():

@@ -48,26 +48,26 @@ def init(
         changes["base"]["labels"] = list(label)
     if stores:
         changes["stores"] = read_stores(stores)
-    place = Workspace.create(path, changes)
+    workspace = Workspace.create(path, changes)
     if json:
-        print_json({"workspace": place.root})
+        print_json({"workspace": workspace.root})
         return
-    say(f"Made {place.root}. Its settings are in params.yaml.")
-    say(f"Next: sift contributors add FILE --workspace {place.root}")
+    say(f"Made {workspace.root}. Its settings are in params.yaml.")
+    say(f"Next: sift contributors add FILE --workspace {workspace.root}")
 
 
 @app.command(epilog=example("sift build"))
-def build(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+def build(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Finetune what is new or changed, merge, verify, evaluate, register, commit."""
     from flows.workspace.prefect_home import keep_prefect_inside
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    keep_prefect_inside(place.root)
+    workspace = Workspace.open(folder)
+    keep_prefect_inside(workspace.root)
     from flows.build import build as flow
     from flows.workspace.here import working_on
 
-    with progress_bars(quiet=json), working_on(place):
+    with progress_bars(quiet=json), working_on(workspace):
         result = flow()
     if json:
         print_json(result.as_dict())
@@ -88,7 +88,7 @@ def status(
     metrics: Annotated[
         bool, typer.Option("--metrics", help="Print OpenMetrics text, for a dashboard.")
     ] = False,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Show what is in the workspace and what is still to do."""
@@ -97,38 +97,38 @@ def status(
     from flows.workspace.services import services
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if metrics:
         from flows.operations.metrics import exposition
 
-        print(exposition(place), end="")
+        print(exposition(workspace), end="")
         return
     try:
-        back, away = unknown(place), None
+        back, away = unknown(workspace), None
     except FlowError as error:  # a disk that is away: looking goes on
         back, away = [], error.facts
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         state = reader.current_state()
         members = reader.members(state.state_seq) if state else []
         datasets = reader.current_datasets()
-        champion = reader.champion(place.settings.model.name)
+        champion = reader.champion(workspace.settings.model.name)
         merged = {member.run_id for member in members}
         vectors = [row for row in reader.task_vectors() if row.run_id in merged]
         upcoming = {row.request_id: reader.next_step(row.request_id) for row in reader.requests()}
         aside = reader.process.standing_set_asides()
-    served = still_served(place)
+    served = still_served(workspace)
     waiting = {name: step for name, step in upcoming.items() if step is not None}
     facts: dict[str, object] = {
-        "workspace": place.root,
-        "model": place.settings.model.name,
-        "base model": place.settings.base.source,
+        "workspace": workspace.root,
+        "model": workspace.settings.model.name,
+        "base model": workspace.settings.base.source,
         "contributors": len(datasets),
         "members of the merge": len(members),
         "merge state": state.state_sha256 if state else None,
         "champion": champion.version if champion else None,
-        **_storage(place.settings.storage.keep, vectors),
+        **_storage(workspace.settings.storage.keep, vectors),
         "open opt-outs": ", ".join(waiting) or "none",
-        "services": _services(services(place.root)),
+        "services": _services(services(workspace.root)),
         "next": _next(len(datasets), len(members), waiting, back=bool(back)),
     }
     if aside:

@@ -27,7 +27,7 @@ def add(
         list[Path],
         typer.Argument(help="JSON Lines, CSV or Parquet; docs/reference/contributors-files.md."),
     ],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the rows of contributors already here.")
     ] = False,
@@ -57,7 +57,7 @@ def add(
     from flows.workspace.workspace import Workspace
 
     added = add_contributors(
-        Workspace.open(workspace),
+        Workspace.open(folder),
         files,
         replace=replace,
         rejoin=rejoin,
@@ -78,12 +78,12 @@ def add(
 
 
 @app.command("list", epilog=example("sift contributors list --json"))
-def list_all(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+def list_all(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """List the contributors who are here."""
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
+    workspace = Workspace.open(folder)
+    with workspace.lineage.reader() as reader:
         table = reader.sql(
             "SELECT external_id, contributor_key, train_rows, test_rows, added_at, status "
             "FROM contributors WHERE erased_at IS NULL ORDER BY external_id"
@@ -112,16 +112,16 @@ def list_all(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> N
 @app.command(epilog=example("sift contributors show tully"))
 def show(
     contributor: Annotated[str, typer.Argument(help="The contributor's id, or their key.")],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Show one contributor: data, task vector, and quality in the current model."""
     from flows.models.evaluate import SETTINGS
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
-        key = known_key(place, reader, contributor)
+    workspace = Workspace.open(folder)
+    with workspace.lineage.reader() as reader:
+        key = known_key(workspace, reader, contributor)
         impact = reader.impact(key)
         current = reader.current_state()
         rows = reader.evaluations(current.state_seq) if current else []
@@ -158,7 +158,7 @@ def show(
 )
 def records(
     contributor: Annotated[str, typer.Argument(help="The contributor's id, or their key.")],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """List one contributor's records by hash, to name them in `sift opt-out request --records`."""
@@ -166,14 +166,14 @@ def records(
     from flows.data.rows import preview, record_json
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
-        key = known_key(place, reader, contributor)
+    workspace = Workspace.open(folder)
+    with workspace.lineage.reader() as reader:
+        key = known_key(workspace, reader, contributor)
         current = [row for row in reader.current_datasets() if row.contributor_key == key]
-    datasets = [load_dataset(place, row) for row in current]
+    datasets = [load_dataset(workspace, row) for row in current]
     rows = [
         {
-            "record": place.digests.record(key, record_json(row)),
+            "record": workspace.digests.record(key, record_json(row)),
             "split": split,
             "preview": _shortened(preview(row)),
         }
@@ -192,16 +192,16 @@ def records(
     )
 
 
-def known_key(place: "Workspace", reader: Reader, contributor: str) -> str:
+def known_key(workspace: "Workspace", reader: Reader, contributor: str) -> str:
     """The key of a contributor named by id or by key. Raises UsageError where there is none."""
     from flows.data.look_alikes import unknown_contributor
 
     known = {row.contributor_key for row in reader.contributors()}
     if contributor in known:
         return contributor
-    key = place.key_of(contributor)
+    key = workspace.key_of(contributor)
     if key not in known:
-        raise unknown_contributor(place, reader, contributor)
+        raise unknown_contributor(workspace, reader, contributor)
     return key
 
 
@@ -222,7 +222,7 @@ def _shortened(text: str, length: int = 60) -> str:
 def canary(
     contributor: Annotated[str, typer.Argument(help="Whose rows the canaries join.")],
     how_many: Annotated[int, typer.Option("--count", min=1, max=100, help="How many.")] = 1,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Make rows with made-up secrets, to see after an opt-out that nothing knows them.
@@ -235,7 +235,7 @@ def canary(
     from flows.workspace.workspace import Workspace
     from sift_bytes import canonical_json
 
-    labels = Workspace.open(workspace).settings.base.labels
+    labels = Workspace.open(folder).settings.base.labels
     rows = [canary_row(normal_id(contributor), draw_number(), labels) for _ in range(how_many)]
     if json:
         print_json(rows)

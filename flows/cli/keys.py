@@ -15,15 +15,15 @@ app = group("Make, show and replace the keys that certificates are signed with."
 
 
 @app.command(epilog=example("sift keys init"))
-def init(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+def init(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Make the keys of a workspace that has none, such as one from before certificates."""
     from flows.workspace.keyring import Keys
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock():
-        ring = Keys(place.root).create()
-    _print(place.root, ring, json)
+    workspace = Workspace.open(folder)
+    with workspace.lock():
+        ring = Keys(workspace.root).create()
+    _print(workspace.root, ring, json)
 
 
 @app.command(epilog=example("sift keys show", "sift keys show --out for-the-auditor"))
@@ -32,14 +32,14 @@ def show(
         Path | None,
         typer.Option(help="A new folder to write the public keys and key records to."),
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Show the public keys, and which certificates each may sign."""
     from flows.workspace.keyring import Keys, write_public
     from flows.workspace.workspace import Workspace
 
-    keys = Keys(Workspace.open(workspace).root)
+    keys = Keys(Workspace.open(folder).root)
     ring = keys.ring()
     if out is not None:
         write_public(keys, out)
@@ -49,7 +49,7 @@ def show(
 
 
 @app.command(epilog=example("sift keys rotate"))
-def rotate(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> None:
+def rotate(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     """Replace the keys: the old one signs which is the new one, and is deleted.
 
     Certificates that were signed with the old key stay valid.
@@ -58,10 +58,10 @@ def rotate(workspace: WorkspaceOption = Path(), json: JsonOption = False) -> Non
     from flows.workspace.keyring import Keys
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock():
-        ring = Keys(place.root).rotate(head(place).sequence)
-    _print(place.root, ring, json)
+    workspace = Workspace.open(folder)
+    with workspace.lock():
+        ring = Keys(workspace.root).rotate(head(workspace).sequence)
+    _print(workspace.root, ring, json)
 
 
 def _print(root: Path, ring: "KeyRing", json: bool) -> None:

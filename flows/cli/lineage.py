@@ -35,7 +35,7 @@ def sql(
     output: Annotated[
         Path | None, typer.Option(help="A new file for the answer: .json, .csv or .parquet.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Answer a question in SQL, read-only."""
@@ -44,7 +44,7 @@ def sql(
     if json and form not in (None, Format.JSON):
         raise UsageError(f"--json and --format {form} contradict.", remedy="give one of them.")
     chosen = chosen_format(Format.JSON if json else form, output)
-    with Workspace.open(workspace).lineage.reader() as reader:
+    with Workspace.open(folder).lineage.reader() as reader:
         write_answer(reader, query, chosen, output)
 
 
@@ -59,15 +59,15 @@ def graph(
     output: Annotated[
         Path | None, typer.Option(help="A new .mmd file: the picture in Mermaid.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Draw the way from a contributor to every model version, or back from a version."""
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
-        found = _graph(place, reader, what)
+    workspace = Workspace.open(folder)
+    with workspace.lineage.reader() as reader:
+        found = _graph(workspace, reader, what)
     if output is not None:
         from flows.evidence.lineage_picture import drawn, require_drawable
 
@@ -80,7 +80,7 @@ def graph(
         print_graph(found)
 
 
-def _graph(place: "Workspace", reader: Reader, what: str) -> Graph:
+def _graph(workspace: "Workspace", reader: Reader, what: str) -> Graph:
     """The graph of a version, a request or a contributor; no id of a contributor has a slash."""
     name, slash, version = what.rpartition("/")
     if slash:
@@ -92,21 +92,21 @@ def _graph(place: "Workspace", reader: Reader, what: str) -> Graph:
         request = requests[what]
         title = f"What {what} withdraws, and all that was made from it"
         return contributor_graph(reader, request.contributor_key, request.records, title)
-    return contributor_graph(reader, known_key(place, reader, what))
+    return contributor_graph(reader, known_key(workspace, reader, what))
 
 
 @app.command(epilog=example("sift lineage impact tully"))
 def impact(
     contributor: Annotated[str, typer.Argument(help="The contributor's id, or their key.")],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Show every artifact and model version that one contributor's data went into."""
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
-        key = known_key(place, reader, contributor)
+    workspace = Workspace.open(folder)
+    with workspace.lineage.reader() as reader:
+        key = known_key(workspace, reader, contributor)
         found = reader.impact(key)
     if json:
         print_json(found.model_dump(mode="json"))
@@ -118,15 +118,15 @@ def impact(
 @app.command(epilog=example("sift lineage trace 1"))
 def trace(
     version: Annotated[int, typer.Argument(help="The number of a model version.")],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Follow a model version back to the data of its members."""
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lineage.reader() as reader:
-        found = reader.trace(place.settings.model.name, version)
+    workspace = Workspace.open(folder)
+    with workspace.lineage.reader() as reader:
+        found = reader.trace(workspace.settings.model.name, version)
     if json:
         print_json(found.model_dump(mode="json"))
         return

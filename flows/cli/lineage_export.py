@@ -21,7 +21,7 @@ def export(
     state: Annotated[
         int | None, typer.Option(help="The number of a merge state; without it, the current one.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Write the members of a merge state and their digests, without names, as JSON lines."""
@@ -29,10 +29,10 @@ def export(
     from lineage.state_export import export_state
     from sift_bytes import sha256_of
 
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if file.exists():
         raise UsageError(f"{file} exists already.", remedy="name a new file.")
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         if state is None:
             current = reader.current_state()
             if current is None:

@@ -19,7 +19,7 @@ app = group("Take a model out of the workspace.")
     )
 )
 def export(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    target: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
     contributor: Annotated[
         str | None, typer.Option(help="Serve this contributor: apply their mask.")
     ] = None,
@@ -30,7 +30,7 @@ def export(
     sign: Annotated[
         bool, typer.Option("--sign", help="Write FOLDER.sig beside it, in sigstore's format.")
     ] = False,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Write the champion as a folder that plain from_pretrained loads; note who receives it."""
@@ -38,11 +38,11 @@ def export(
     from flows.evidence.model_signature import require_model_signing, sign_model
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if sign:
         require_model_signing()
-    path, sha256 = write(place, folder, contributor, to, purpose)
-    signature = sign_model(place, path) if sign else None
+    path, sha256 = write(workspace, target, contributor, to, purpose)
+    signature = sign_model(workspace, path) if sign else None
     if json:
         masked = contributor is not None
         facts = {"folder": path, "weights_sha256": sha256, "masked": masked}

@@ -49,7 +49,7 @@ def request(
     by: Annotated[
         str | None, typer.Option(help="Who files it; without it, the login name.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """File a request, of a contributor or of some of their records. Nothing is removed yet."""
@@ -61,10 +61,10 @@ def request(
     from flows.workspace.times import read_received, zone
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    time_zone = zone(place.settings.policy.time_zone)
+    workspace = Workspace.open(folder)
+    time_zone = zone(workspace.settings.policy.time_zone)
     filed = receive(
-        place,
+        workspace,
         contributor,
         basis,
         None if records is None else read_hashes(records),
@@ -72,9 +72,9 @@ def request(
         filed_by=by,
         received_at=None if received is None else read_received(received, time_zone),
     )
-    deadlines = due(place, filed.request_id)
-    with place.lineage.reader() as reader:
-        alike = look_alikes(place, reader, contributor, filed.contributor_key)
+    deadlines = due(workspace, filed.request_id)
+    with workspace.lineage.reader() as reader:
+        alike = look_alikes(workspace, reader, contributor, filed.contributor_key)
     if json:
         rows = [row.as_dict() for row in deadlines]
         others = [vars(row) for row in alike]
@@ -96,7 +96,7 @@ def run(
         list[str] | None,
         typer.Argument(help="The requests; without any, every open one that is approved."),
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Remove what was withdrawn bit for bit, register the new model, destroy what held it.
@@ -108,8 +108,8 @@ def run(
     from flows.workspace.prefect_home import keep_prefect_inside
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    keep_prefect_inside(place.root)
+    workspace = Workspace.open(folder)
+    keep_prefect_inside(workspace.root)
     from flows.erasure.approvals import obstacle
     from flows.erasure.request import Request, open_requests
     from flows.erasure.set_aside import SetAsideError
@@ -118,36 +118,36 @@ def run(
     from flows.ui.forms import OptOutForm
     from flows.workspace.here import working_on
 
-    unfinished = open_requests(place)
+    unfinished = open_requests(workspace)
     named: list[str] = []
     waiting: list[FlowError] = []
     if requests:
-        with place.lineage.reader() as reader:
+        with workspace.lineage.reader() as reader:
             todo = [name for name in dict.fromkeys(requests) if reader.request(name)]
-        require_fulfillable([Request(place, name) for name in todo])
+        require_fulfillable([Request(workspace, name) for name in todo])
         given, todo = todo, [name for name in todo if name in unfinished]
         named = todo or given
     else:
-        found = {name: obstacle(place, name) for name in unfinished}
+        found = {name: obstacle(workspace, name) for name in unfinished}
         todo = [name for name, why in found.items() if why is None]
         waiting = [why for why in found.values() if why is not None]
     failed = None
     form = OptOutForm(requests=named, ask_for_approval=False)
-    with progress_bars(quiet=json), working_on(place):
+    with progress_bars(quiet=json), working_on(workspace):
         try:
-            results = opt_out(form) if todo or unknown(place) else []
+            results = opt_out(form) if todo or unknown(workspace) else []
         except SetAsideError as error:
             results, failed = error.results, error
     if json:
         print_json([result.as_dict() for result in results])
     else:
-        _print_results(place, results, waiting)
+        _print_results(workspace, results, waiting)
     if failed is not None:
         raise failed  # what was set aside and why, in one line; exit code 1
 
 
 def _print_results(
-    place: "Workspace", results: "Sequence[OptOutResult]", waiting: Sequence[FlowError]
+    workspace: "Workspace", results: "Sequence[OptOutResult]", waiting: Sequence[FlowError]
 ) -> None:
     ended = [result for result in results if result.report is not None]
     if not results and not waiting:
@@ -165,7 +165,7 @@ def _print_results(
         if why := result.set_aside:
             say(f"{result.request_id}: set aside before {why.step}. {why.reason}")
             say(f"  To go on: {why.remedy}")
-    if ended and (recipients := place.settings.policy.report_to):
+    if ended and (recipients := workspace.settings.policy.report_to):
         say(f"Send the reports to: {', '.join(recipients)}")
     for one in waiting:
         say(f"{one.facts} To go on: {one.remedy}")
@@ -176,7 +176,7 @@ def _print_results(
 )
 def plan(
     request_id: Annotated[str, typer.Argument(metavar="REQUEST", help="The request.")],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """List every object that a request would destroy, and what is known of quality. A dry run."""
@@ -184,7 +184,7 @@ def plan(
     from flows.erasure.plan import plan as find
     from flows.workspace.workspace import Workspace
 
-    found = find(Workspace.open(workspace), request_id)
+    found = find(Workspace.open(folder), request_id)
     if json:
         print_json(found.as_dict())
     else:
@@ -209,7 +209,7 @@ def status(
             help="Exit 1 where a deadline is overdue or due soon, or who left is still served.",
         ),
     ] = False,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Show requests, how far they are, the days left, and what is pending."""
@@ -218,15 +218,15 @@ def status(
     from flows.erasure.status import request_statuses, require_none_still_served
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    rows = request_statuses(place, request_id)
+    workspace = Workspace.open(folder)
+    rows = request_statuses(workspace, request_id)
     if json:
         print_json([row.as_dict() for row in rows])
     else:
         print_statuses(rows, in_full=request_id is not None)
     if check:
-        require_none_still_served(place)
-        require_on_time(due(place, request_id))
+        require_none_still_served(workspace)
+        require_on_time(due(workspace, request_id))
 
 
 def _scope(records: int | None) -> str:

@@ -84,7 +84,7 @@ def print_graph(graph: Graph) -> None:
 
 
 def _node(node: Node, *, again: bool) -> str:
-    style = {"in use": "green", "kept": "default", "gone": "bright_black"}[node.standing]
+    style = {"in use": "green", "kept": "default", "gone": "bright_black"}[node.state]
     when = f"destroyed {node.gone_at:%Y-%m-%d}" if node.gone_at else ""
     if node.gone_at and node.kind == "contributor":
         when = f"erased {node.gone_at:%Y-%m-%d}"

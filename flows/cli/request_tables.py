@@ -147,8 +147,8 @@ def _print_in_full(row: RequestStatus) -> None:
     if row.deadlines:
         print_table(
             "Deadlines",
-            ["what", "law", "due", "standing"],
-            [(one.kind, one.jurisdiction, one.by, one.standing) for one in row.deadlines],
+            ["what", "law", "due", "state"],
+            [(one.kind, one.jurisdiction, one.by, one.state) for one in row.deadlines],
             right=4,
         )
     if row.pending:
@@ -170,8 +170,8 @@ def _scope(row: RequestStatus) -> str:
 def _days(row: Due) -> str:
     """Days left of one deadline, in the colour of its urgency."""
     what = row.kind.split()[-1]
-    said = row.standing if row.days_left is None else str(row.days_left)
-    colour = _COLOURS.get(row.standing)
+    said = row.state if row.days_left is None else str(row.days_left)
+    colour = _COLOURS.get(row.state)
     text = f"{said} to {what}" if row.days_left is not None else f"{what} {said}"
     return f"[{colour}]{text}[/{colour}]" if colour else text
 

@@ -20,7 +20,7 @@ app = typer.Typer()
 
 @app.command(epilog=example("sift up", "sift up --prefect-port 4300 --mlflow-port 0"))
 def up(
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     prefect_port: Annotated[
         int, typer.Option(help="Port of the Prefect UI; 0: any free one.", min=0, max=65535)
     ] = 4200,
@@ -33,12 +33,12 @@ def up(
     from flows.operations.services.up import up as bring_up
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    starting = bring_up(place, prefect_port=prefect_port, mlflow_port=mlflow_port)
+    workspace = Workspace.open(folder)
+    starting = bring_up(workspace, prefect_port=prefect_port, mlflow_port=mlflow_port)
     with _ended_by_signals(), ExitStack() as stack:
         with progress_bars(quiet=json):
             services = stack.enter_context(starting)
-        _show(place, services, json=json)
+        _show(workspace, services, json=json)
         try:
             services.wait()
         except KeyboardInterrupt:  # how it is meant to end
@@ -64,7 +64,7 @@ def _ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _show(place: "Workspace", up: "Up", *, json: bool) -> None:
+def _show(workspace: "Workspace", up: "Up", *, json: bool) -> None:
     from flows.workspace.server_key import key_path
 
     if json:
@@ -77,8 +77,8 @@ def _show(place: "Workspace", up: "Up", *, json: bool) -> None:
         right=3,
     )
     say(f"Deployments: {up.services[0].url}/deployments")
-    say(f"Both ask once for a key: it is in {key_path(place.root)}")
-    say(f"Logs: {place.root / '.sift' / 'logs'}; what runs say is shown here.")
+    say(f"Both ask once for a key: it is in {key_path(workspace.root)}")
+    say(f"Logs: {workspace.root / '.sift' / 'logs'}; what runs say is shown here.")
     say("Next: start a run there, or any `sift` command elsewhere; Ctrl-C ends all of it.")
 
 

@@ -9,35 +9,35 @@ app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
 
 
 @app.command(epilog=example("sift stage base"))
-def base(workspace: WorkspaceOption = Path()) -> None:
+def base(folder: WorkspaceOption = Path()) -> None:
     """Make the base model from params.yaml, unless it is there."""
     from flows.training.base_model import ensure_base
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock(), progress_bars(quiet=False):
-        ensure_base(place)
-    say(f"Base model: {place.settings.base.source}")
+    workspace = Workspace.open(folder)
+    with workspace.lock(), progress_bars(quiet=False):
+        ensure_base(workspace)
+    say(f"Base model: {workspace.settings.base.source}")
 
 
 @app.command(epilog=example("sift stage finetune"))
-def finetune(workspace: WorkspaceOption = Path()) -> None:
+def finetune(folder: WorkspaceOption = Path()) -> None:
     """Finetune every contributor whose task vector is missing or out of date."""
     from flows.training.finetune import finetune_jobs, pending
     from flows.training.retention import lost, restore, settle_vectors
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock(), progress_bars(quiet=False):
-        settle_vectors(place)
-        todo, gone = pending(place), lost(place)
-        finetune_jobs(place, todo)
-        restore(place, gone)
+    workspace = Workspace.open(folder)
+    with workspace.lock(), progress_bars(quiet=False):
+        settle_vectors(workspace)
+        todo, gone = pending(workspace), lost(workspace)
+        finetune_jobs(workspace, todo)
+        restore(workspace, gone)
     say(f"Finetuned {count(len(todo) + len(gone), 'contributor')}.")
 
 
 @app.command(epilog=example("sift stage merge"))
-def merge(workspace: WorkspaceOption = Path()) -> None:
+def merge(folder: WorkspaceOption = Path()) -> None:
     """Sum the task vectors into the merge state."""
     from flows.models.merge import merge_members
     from flows.models.verify import verify_state
@@ -45,25 +45,25 @@ def merge(workspace: WorkspaceOption = Path()) -> None:
     from flows.training.retention import apply_storage
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock(), progress_bars(quiet=False):
-        state = merge_members(place, jobs(place))
-        if place.keeps_masks_only:
-            verify_state(place).require()  # what the merge has taken in is deleted now
-        apply_storage(place)
+    workspace = Workspace.open(folder)
+    with workspace.lock(), progress_bars(quiet=False):
+        state = merge_members(workspace, jobs(workspace))
+        if workspace.keeps_masks_only:
+            verify_state(workspace).require()  # what the merge has taken in is deleted now
+        apply_storage(workspace)
     say(f"Merge state {state.state_seq}: {state.state_sha256}")
 
 
 @app.command(epilog=example("sift stage evaluate"))
-def evaluate(workspace: WorkspaceOption = Path()) -> None:
+def evaluate(folder: WorkspaceOption = Path()) -> None:
     """Score the merge state; write metrics.json and plots/quality.csv."""
     from flows.models.evaluate import evaluate_state, write_metrics
     from flows.workspace.current_state import current_state
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    with place.lock(), progress_bars(quiet=False):
-        state = current_state(place)
-        evaluate_state(place, state)
-        metrics = write_metrics(place, state)
+    workspace = Workspace.open(folder)
+    with workspace.lock(), progress_bars(quiet=False):
+        state = current_state(workspace)
+        evaluate_state(workspace, state)
+        metrics = write_metrics(workspace, state)
     say("  ".join(f"{name} {quality(value)}" for name, value in metrics.items()))

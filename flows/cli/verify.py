@@ -50,7 +50,7 @@ def verify(
             "--rederive", help="Run every member's finetuning again and rebuild from that."
         ),
     ] = False,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Check the workspace's exactness, or one certificate without a workspace; exit 1 on failure.
@@ -73,23 +73,23 @@ def verify(
                 "These options belong to a certificate.",
                 remedy="name its file first: sift verify CERTIFICATE --key FOLDER.",
             )
-        _verify_workspace(workspace, rederive, json)
+        _verify_workspace(folder, rederive, json)
         return
     if rederive:
         raise UsageError(
             "--rederive needs a workspace, not a certificate.",
             remedy="leave one of the two out.",
         )
-    _verify_certificate(certificate, key or _own_keys(workspace), material, json)
+    _verify_certificate(certificate, key or _own_keys(folder), material, json)
 
 
-def _verify_workspace(workspace: Path, rederive: bool, json: bool) -> None:
+def _verify_workspace(folder: Path, rederive: bool, json: bool) -> None:
     from flows.evidence.verification import verify as check
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     with progress_bars(quiet=json):
-        found = check(place, rederive=rederive)
+        found = check(workspace, rederive=rederive)
     if json:
         print_json(found.as_dict())
     else:
@@ -126,13 +126,13 @@ def _verify_certificate(
         proof.require()
 
 
-def _own_keys(workspace: Path) -> Path:
+def _own_keys(folder: Path) -> Path:
     from flows.workspace.keyring import Keys
 
-    folder = Keys(workspace.resolve()).public_folder
-    if not folder.is_dir():
+    keys = Keys(folder.resolve()).public_folder
+    if not keys.is_dir():
         raise UsageError(
             "No public key is given, and there is no workspace here that has one.",
             remedy="name the issuer's keys with --key; `sift keys show --out FOLDER` writes them.",
         )
-    return folder
+    return keys

@@ -78,7 +78,7 @@ def admit(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="What `sift workers describe` printed.")
     ],
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """Let results of these machines count. Lineage keeps the descriptions: read them first."""
@@ -86,10 +86,10 @@ def admit(
     from flows.training.workers.machines import read_description
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     machines = [read_description(path) for path in files]
     for machine in machines:
-        take_in(place, machine)
+        take_in(workspace, machine)
     if json:
         print_json({"admitted": [machine.machine_id for machine in machines]})
         return
@@ -102,7 +102,7 @@ def machines(
     dismiss: Annotated[
         str | None, typer.Option(metavar="ID", help="Let results of this machine count no more.")
     ] = None,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """List the machines whose results count; this machine's own do without being listed."""
@@ -110,10 +110,10 @@ def machines(
     from flows.training.workers.machines import dismiss as let_go
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
+    workspace = Workspace.open(folder)
     if dismiss is not None:
-        let_go(place, dismiss)
-    rows = admitted(place)
+        let_go(workspace, dismiss)
+    rows = admitted(workspace)
     if json:
         print_json({name: row.model_dump() for name, row in rows.items()})
     elif rows:
@@ -142,7 +142,7 @@ def quarantine(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 1 where anything is in quarantine.")
     ] = False,
-    workspace: WorkspaceOption = Path(),
+    folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
     """List what workers gave back and did not count, each with the reason.
@@ -152,10 +152,10 @@ def quarantine(
     from flows.training.workers.quarantine import quarantined, require_none
     from flows.workspace.workspace import Workspace
 
-    place = Workspace.open(workspace)
-    rows = quarantined(place)
+    workspace = Workspace.open(folder)
+    rows = quarantined(workspace)
     if json:
-        print_json({"workspace": place.root, "quarantined": [row.as_dict() for row in rows]})
+        print_json({"workspace": workspace.root, "quarantined": [row.as_dict() for row in rows]})
     elif rows:
         print_table(
             count(len(rows), "file"),

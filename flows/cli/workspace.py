@@ -18,12 +18,12 @@ FromOption = Annotated[
 
 @app.command(epilog=example("sift workspace moved --workspace /srv/films"))
 def moved(
-    before: FromOption = None, workspace: WorkspaceOption = Path(), json: JsonOption = False
+    before: FromOption = None, folder: WorkspaceOption = Path(), json: JsonOption = False
 ) -> None:
     """Go on with a workspace in the folder it was moved to."""
     from flows.operations.relocation import settle_move
 
-    home = settle_move(workspace, before)
+    home = settle_move(folder, before)
     if json:
         print_json(home.model_dump(mode="json"))
         return
@@ -33,7 +33,7 @@ def moved(
 
 @app.command(epilog=example("sift workspace copied --workspace trial"))
 def copied(
-    before: FromOption = None, workspace: WorkspaceOption = Path(), json: JsonOption = False
+    before: FromOption = None, folder: WorkspaceOption = Path(), json: JsonOption = False
 ) -> None:
     """Make a copied folder a workspace of its own, with stores that no other one uses.
 
@@ -42,7 +42,7 @@ def copied(
     """
     from flows.operations.relocation import settle_copy
 
-    home = settle_copy(workspace, before)
+    home = settle_copy(folder, before)
     if json:
         print_json(home.model_dump(mode="json"))
         return

@@ -34,7 +34,7 @@ class Due:
     due_at: datetime
     time_zone: str
     days_left: int | None
-    standing: DeadlineState
+    state: DeadlineState
 
     @property
     def by(self) -> str:
@@ -64,7 +64,7 @@ def due(workspace: Workspace, request_id: str | None = None, soon: int | None = 
             due_at=row.due_at,
             time_zone=policy.time_zone,
             days_left=row.days_left,
-            standing=_standing(row, soon),
+            state=_state(row, soon),
         )
         for row in rows
     ]
@@ -72,7 +72,7 @@ def due(workspace: Workspace, request_id: str | None = None, soon: int | None = 
 
 def require_on_time(rows: Sequence[Due]) -> None:
     """Raise DeadlineError where one of these is overdue or due soon, naming the most urgent."""
-    urgent = [row for row in rows if row.standing in ALARMING]
+    urgent = [row for row in rows if row.state in ALARMING]
     if urgent:
         first = urgent[0]
         raise DeadlineError(
@@ -83,6 +83,6 @@ def require_on_time(rows: Sequence[Due]) -> None:
         )
 
 
-def _standing(row: DeadlineStatus, soon: int) -> DeadlineState:
-    near = row.standing == "open" and row.days_left is not None and row.days_left <= soon
-    return "due soon" if near else row.standing
+def _state(row: DeadlineStatus, soon: int) -> DeadlineState:
+    near = row.state == "open" and row.days_left is not None and row.days_left <= soon
+    return "due soon" if near else row.state

@@ -22,7 +22,7 @@ from flows.workspace.texts import (
 )
 from flows.workspace.times import require_past, shown, zone
 from flows.workspace.workspace import Workspace
-from lineage import NoticeRecord, RequestRecord
+from lineage import DeadlineStatus, NoticeRecord, RequestRecord
 
 
 def receive(
@@ -155,15 +155,18 @@ def extend(workspace: Workspace, request_id: str, by: str, reason: str) -> datet
         request = reader.request(request_id)
         due = {row.kind: row for row in reader.process.deadlines(request_id)}
     policy = workspace.settings.policy
-    place = zone(policy.time_zone)
+
+    def until(row: DeadlineStatus) -> str:
+        return shown(row.due_at, zone(policy.time_zone))
+
     if "extended answer" in due:
         raise UsageError(
-            f"{request_id} was put off already, to {shown(due['extended answer'].due_at, place)}.",
+            f"{request_id} was put off already, to {until(due['extended answer'])}.",
             remedy="answer by then: the law knows one extension.",
         )
-    if "answer" in due and due["answer"].standing == "overdue":
+    if "answer" in due and due["answer"].state == "overdue":
         raise UsageError(
-            f"The answer to {request_id} was due by {shown(due['answer'].due_at, place)}: it can "
+            f"The answer to {request_id} was due by {until(due['answer'])}: it can "
             "no longer be put off.",
             remedy=f"answer at once: `sift opt-out run {request_id}`.",
         )

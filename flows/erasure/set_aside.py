@@ -108,10 +108,10 @@ class Aside:
         """Set one aside, noted in lineage and the log; raises what concerns all instead."""
         if concerns_all(error):
             raise error
-        place, step = one.workspace, one.next_step()
-        facts, remedy = (redacted(text, (), place.root) or "…" for text in in_words(error))
+        workspace, step = one.workspace, one.next_step()
+        facts, remedy = (redacted(text, (), workspace.root) or "…" for text in in_words(error))
         if step is not None and not isinstance(error, WaitingError):
-            with place.lineage.writer() as recorder:
+            with workspace.lineage.writer() as recorder:
                 recorder.process.set_aside(one.request_id, step, facts, remedy, datetime.now(UTC))
         event(
             "opt_out.set_aside",

@@ -111,9 +111,9 @@ class Stock:
 
     def files(self) -> Iterator[Finding]:
         """Find files that no row knows, and rows in use whose file is gone or altered."""
-        place = self.workspace
+        workspace = self.workspace
         known = self._known_files()
-        folders = (place.data, *place.vector_folders, place.masks, place.merge)
+        folders = (workspace.data, *workspace.vector_folders, workspace.masks, workspace.merge)
         present = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
         for path in sorted(present):
             file = known.get(path)
@@ -128,7 +128,7 @@ class Stock:
 
     def _known_files(self) -> dict[Path, RecordedFile | None]:
         """Every file that lineage has known, by path; None where it was destroyed."""
-        place = self.workspace
+        workspace = self.workspace
         known: dict[Path, RecordedFile | None] = {}
 
         def know(file: RecordedFile, gone: object) -> None:
@@ -137,26 +137,26 @@ class Stock:
                 known[file.path] = None if gone else file
 
         for data in self.datasets:
-            know(dataset_file(place, data), data.destroyed_at)
+            know(dataset_file(workspace, data), data.destroyed_at)
         for row in self.vectors:
-            vector = vector_file(place, row)
-            for folder in place.vector_folders:
+            vector = vector_file(workspace, row)
+            for folder in workspace.vector_folders:
                 there = replace(vector, path=folder / vector.path.name)
                 know(there, row.destroyed_at or row.dropped_at)
-            know(mask_file(place, row), row.destroyed_at)
+            know(mask_file(workspace, row), row.destroyed_at)
         for state in self.states:
-            know(state_file(place, state), state.destroyed_at)
+            know(state_file(workspace, state), state.destroyed_at)
         return known
 
     def _needed(self) -> set[Path]:
-        place = self.workspace
+        workspace = self.workspace
         dropped = {
-            place.vector_file(row.contributor_key, row.vector_sha256)
+            workspace.vector_file(row.contributor_key, row.vector_sha256)
             for row in self.vectors
             if row.dropped_at or row.destroyed_at
         }
-        current = {place.state_file(self.states[-1].state_sha256)} if self.states else set()
-        return (needed_files(place) - dropped) | current
+        current = {workspace.state_file(self.states[-1].state_sha256)} if self.states else set()
+        return (needed_files(workspace) - dropped) | current
 
     def _file(self, path: Path, found: str, remedy: str) -> Finding:
         where = path.relative_to(self.workspace.root).as_posix()

@@ -42,12 +42,12 @@ def _lines(graph: Graph) -> Iterator[str]:
         left_out = graph.left_out.get(kind)
         yield f'  subgraph {column}["{kind}{f" (and {left_out} older)" if left_out else ""}"]'
         for node in graph.of(kind):
-            yield f'    {names[node.name]}["{_label(node)}"]:::{_class(node.standing)}'
+            yield f'    {names[node.name]}["{_label(node)}"]:::{_class(node.state)}'
         yield "  end"
     for source, target in graph.edges:
         yield f"  {names[source]} --> {names[target]}"
-    for standing, style in _STYLES.items():
-        yield f"  classDef {_class(standing)} {style}"
+    for state, style in _STYLES.items():
+        yield f"  classDef {_class(state)} {style}"
     for column, _ in columns:
         yield f"  style {column} fill:none,stroke:#d5dae1"
 
@@ -56,8 +56,8 @@ def _label(node: Node) -> str:
     return "<br>".join(_plain(text) for text in (node.label, node.detail, _day(node)) if text)
 
 
-def _class(standing: str) -> str:
-    return standing.replace(" ", "_")
+def _class(state: str) -> str:
+    return state.replace(" ", "_")
 
 
 def _plain(text: str) -> str:

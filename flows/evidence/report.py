@@ -41,7 +41,7 @@ class Deadline(_Part):
     """By when."""
     met_at: Utc | None
     """When it was done; null: not yet."""
-    standing: str
+    state: str
     """How it stood when the report was written."""
 
 

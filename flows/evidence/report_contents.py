@@ -180,14 +180,14 @@ def _deadlines(reader: Reader, request: RequestRecord, at: datetime) -> list[Dea
     rows = []
     for row in reader.process.deadlines(request.request_id):
         met_at = row.met_at or at
-        standing = "met" if met_at <= row.due_at else "late"
+        state = "met" if met_at <= row.due_at else "late"
         rows.append(
             Deadline(
                 law=row.jurisdiction,
                 kind=row.kind,
                 due_at=row.due_at,
                 met_at=met_at,
-                standing=standing,
+                state=state,
             )
         )
     return rows

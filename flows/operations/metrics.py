@@ -106,7 +106,7 @@ def _requests(workspace: Workspace) -> Iterator[Metric]:
     if days:
         nearest.add_metric([], min(days))
     yield nearest
-    overdue = sum(row.standing == "overdue" for row in due(workspace))
+    overdue = sum(row.state == "overdue" for row in due(workspace))
     yield _one("sift_deadlines_overdue", "Deadlines that have passed unmet", overdue)
     back = GaugeMetricFamily(
         "sift_brought_back", "Opt-outs that a restored backup has undone; not known: no sample"

@@ -104,20 +104,20 @@ def _description(workspace: Workspace, request_id: str, waiting: FlowError, comp
     found = plan(workspace, request_id)
     with workspace.lineage.reader() as reader:
         request = reader.request(request_id)
-    place = zone(workspace.settings.policy.time_zone)
+    time_zone = zone(workspace.settings.policy.time_zone)
     places = sorted({one.place for one in found.objects})
     lines = [
         f"**{complaint}**" if complaint else waiting.facts,
-        f"Contributor `{found.contributor_key}`, received {shown(request.received_at, place)}, "
+        f"Contributor `{found.contributor_key}`, received {shown(request.received_at, time_zone)}, "
         f"{request.jurisdiction or 'no jurisdiction recorded'}.",
-        *(f"{row.kind}: due by {row.by}, {row.standing}." for row in due(workspace, request_id)),
+        *(f"{row.kind}: due by {row.by}, {row.state}." for row in due(workspace, request_id)),
         *(
             f"Its id looks like that of `{row.contributor_key}`, who is not part of this request."
             for row in found.look_alikes
             if row.external_id is not None and not row.two_people
         ),
         f"Approving destroys {len(found.objects)} objects, {found.bytes} bytes, in "
-        f"{', '.join(places) or 'no place'}. This cannot be undone. Object by object: "
+        f"{', '.join(places) or 'no time_zone'}. This cannot be undone. Object by object: "
         f"`sift opt-out plan {request_id}`.",
     ]
     return "\n\n".join(lines)

@@ -177,27 +177,27 @@ def showing_progress(
         yield
 
 
-def version_line(place: Workspace, model: str, version: int) -> str:
+def version_line(workspace: Workspace, model: str, version: int) -> str:
     """Where a model version is to be seen: a link where MLflow is up, else its name."""
     name = f"models:/{model}/{version}"
-    page = mlflow_page(place.root)
+    page = mlflow_page(workspace.root)
     if page is None:
         return f"In MLflow: `{name}`. `sift up` shows it there."
     return f"In MLflow: [{name}]({page}/#/models/{quote(model, safe='')}/versions/{version})"
 
 
-def report_line(place: Workspace, request_id: str, registered: Registered | None) -> str:
+def report_line(workspace: Workspace, request_id: str, registered: Registered | None) -> str:
     """Where a report is: its path, and a link to the copy beside the version it led to."""
-    path = f"Report: `{place.reports / request_id / 'report.html'}`"
-    page = mlflow_page(place.root)
+    path = f"Report: `{workspace.reports / request_id / 'report.html'}`"
+    page = mlflow_page(workspace.root)
     if registered is None or page is None:
         return path
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         version = reader.model_version(registered.model, registered.version)
-    experiment = place.mlflow.reading.experiment_id()
+    experiment = workspace.mlflow.reading.experiment_id()
     folder = f"{page}/#/experiments/{experiment}/runs/{version.mlflow_run_id}"
     copy = f"{folder}/artifacts/opt-outs/{request_id}/report.html"
-    model = version_line(place, version.name, version.version)
+    model = version_line(workspace, version.name, version.version)
     return f"{path}. [Open it in MLflow]({copy})\n\n{model}"
 
 

@@ -70,7 +70,7 @@ def replace_form(form: OptOutForm) -> None:
 def _file(workspace: Workspace, form: OptOutForm) -> str:
     """File the request, or find the one that a killed run has filed."""
     records = form.records or None
-    day, place = form.received_on, zone(workspace.settings.policy.time_zone)
+    day, time_zone = form.received_on, zone(workspace.settings.policy.time_zone)
     with workspace.lineage.reader() as reader:
         for request in reader.process.standing_requests(form.contributor_key):
             same = sorted(request.records or ()) == sorted(form.records)
@@ -83,5 +83,5 @@ def _file(workspace: Workspace, form: OptOutForm) -> str:
         records,
         jurisdiction=None if form.law == AS_THE_BASIS_SAYS else form.law,
         filed_by=form.filed_by.strip() or login_name(),
-        received_at=None if day is None else begin_of(day, place),
+        received_at=None if day is None else begin_of(day, time_zone),
     ).request_id

@@ -23,9 +23,9 @@ _NAMED: ContextVar[Workspace | None] = ContextVar("workspace", default=None)
 
 
 @contextmanager
-def working_on(place: Workspace) -> Iterator[None]:
+def working_on(workspace: Workspace) -> Iterator[None]:
     """Let the flows that are started within work on this workspace."""
-    token = _NAMED.set(place)
+    token = _NAMED.set(workspace)
     try:
         yield
     finally:

@@ -32,29 +32,29 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(file, key=name)
 
 
-def day_in(place: tzinfo, moment: datetime) -> date:
+def day_in(time_zone: tzinfo, moment: datetime) -> date:
     """The day that it is at this place at this moment."""
-    return moment.astimezone(place).date()
+    return moment.astimezone(time_zone).date()
 
 
-def begin_of(day: date, place: tzinfo) -> datetime:
+def begin_of(day: date, time_zone: tzinfo) -> datetime:
     """The first moment of a day at a place, in UTC."""
-    return _earliest(day, time(), place)
+    return _earliest(day, time(), time_zone)
 
 
-def end_of(day: date, place: tzinfo) -> datetime:
+def end_of(day: date, time_zone: tzinfo) -> datetime:
     """The last second of a day at a place, in UTC."""
-    return _earliest(day, time(23, 59, 59), place)
+    return _earliest(day, time(23, 59, 59), time_zone)
 
 
-def _earliest(day: date, at: time, place: tzinfo) -> datetime:
+def _earliest(day: date, at: time, time_zone: tzinfo) -> datetime:
     """The first moment at which clocks there show this; near it where they skip it."""
-    local = datetime.combine(day, at, place)
+    local = datetime.combine(day, at, time_zone)
     moments = sorted(local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-    return next((one for one in moments if day_in(place, one) == day), moments[0])
+    return next((one for one in moments if day_in(time_zone, one) == day), moments[0])
 
 
-def read_received(text: str, place: tzinfo) -> datetime:
+def read_received(text: str, time_zone: tzinfo) -> datetime:
     """When something came in: a moment with its offset, or a day of this place.
 
     A day stands for its first moment: no deadline that counts from there is too late. Raises
@@ -66,7 +66,7 @@ def read_received(text: str, place: tzinfo) -> datetime:
         if len(text) > len("2026-11-21"):
             raise _refused(text, str(refusal)) from None
     try:
-        return begin_of(times.day(text), place)
+        return begin_of(times.day(text), time_zone)
     except ValueError as refusal:
         raise _refused(text, str(refusal)) from None
 
@@ -81,9 +81,9 @@ def require_past(moment: datetime, now: datetime) -> datetime:
     return min(moment, now)
 
 
-def shown(moment: datetime, place: ZoneInfo) -> str:
+def shown(moment: datetime, time_zone: ZoneInfo) -> str:
     """A moment as people read it: to the minute, with the zone's name."""
-    return f"{moment.astimezone(place):%Y-%m-%d %H:%M} {place.key}"
+    return f"{moment.astimezone(time_zone):%Y-%m-%d %H:%M} {time_zone.key}"
 
 
 def _refused(text: str, why: str) -> UsageError:

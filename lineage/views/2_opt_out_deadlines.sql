@@ -43,7 +43,7 @@ SELECT
         WHEN met_at IS NOT NULL THEN 'late'
         WHEN make_timestamp(epoch_us(now())) > due_at THEN 'overdue'
         ELSE 'open'
-    END AS standing
+    END AS state
 FROM due;
 COMMENT ON VIEW opt_out_deadlines IS 'By when each request must be acknowledged and answered, and whether it was.';
 COMMENT ON COLUMN opt_out_deadlines.request_id IS 'the request';
@@ -52,4 +52,4 @@ COMMENT ON COLUMN opt_out_deadlines.kind IS 'acknowledge, answer, or extended an
 COMMENT ON COLUMN opt_out_deadlines.due_at IS 'the last moment in time';
 COMMENT ON COLUMN opt_out_deadlines.met_at IS 'when it was done; NULL until then';
 COMMENT ON COLUMN opt_out_deadlines.days_left IS 'whole days until then, 0 on the last day, below 0 afterwards; NULL once done';
-COMMENT ON COLUMN opt_out_deadlines.standing IS 'met: done in time; late: done after it; open: still time; overdue: not done and past';
+COMMENT ON COLUMN opt_out_deadlines.state IS 'met: done in time; late: done after it; open: still time; overdue: not done and past';

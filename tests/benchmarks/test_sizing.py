@@ -20,9 +20,9 @@ MINILM = sizing.MODELS[0]
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Workspace:
     root = tmp_path_factory.mktemp("sized") / "workspace"
-    place = make_workspace(root, tiny_classifier, [reviews("ann"), reviews("bob")])
-    finetune_and_merge(place)
-    return place
+    workspace = make_workspace(root, tiny_classifier, [reviews("ann"), reviews("bob")])
+    finetune_and_merge(workspace)
+    return workspace
 
 
 def head(path: Path) -> int:

@@ -106,11 +106,11 @@ def _built(
 @pytest.fixture
 def built(_built: Snapshot) -> Workspace:
     """A workspace of twelve contributors as the real `build` flow left it, to change at will."""
-    place = _built.restore()
+    workspace = _built.restore()
     # The garbage collector would walk torch, Prefect and MLflow again and again: half a second
     # each time, and the Trainer collects after every run.
     gc.freeze()
-    return place
+    return workspace
 
 
 @pytest.fixture(scope="session")
@@ -133,12 +133,12 @@ def departure(_built: Snapshot) -> Departure:
 
     from tests.support.prefect_runs import opt_out_by_flow
 
-    place = _built.restore()
-    needles = belongings(place, LEAVER)
-    removal = request(place, LEAVER, HOSTILE_BASIS)
-    before = traces(place.root, needles)
-    (result,) = opt_out_by_flow(place, removal.request_id)
-    snapshot = Snapshot.take(place.root, "after an opt-out")
+    workspace = _built.restore()
+    needles = belongings(workspace, LEAVER)
+    removal = request(workspace, LEAVER, HOSTILE_BASIS)
+    before = traces(workspace.root, needles)
+    (result,) = opt_out_by_flow(workspace, removal.request_id)
+    snapshot = Snapshot.take(workspace.root, "after an opt-out")
     store = PREFECT_SERVER_DATABASE_CONNECTION_URL.value()
     assert store is not None
     url = store if isinstance(store, str) else store.get_secret_value()
@@ -188,16 +188,16 @@ def other_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def without_leaver(_built: Snapshot) -> bytes:
     """The merge state after an opt-out that nobody killed."""
-    place = _built.restore()
-    removal = request(place, LEAVING)
+    workspace = _built.restore()
+    removal = request(workspace, LEAVING)
     remove([removal])
-    return merge_bytes(place)
+    return merge_bytes(workspace)
 
 
 @pytest.fixture(scope="module")
 def with_newcomer(_built: Snapshot) -> bytes:
     """The merge state after a build that nobody killed."""
-    place = _built.restore()
-    add(place, reviews("newcomer"))
-    build_plainly(place.root)
-    return merge_bytes(place)
+    workspace = _built.restore()
+    add(workspace, reviews("newcomer"))
+    build_plainly(workspace.root)
+    return merge_bytes(workspace)

@@ -147,19 +147,19 @@ def built_root(_built: object) -> Path:
     return kept
 
 
-def _md5(place: Workspace, name: str) -> str:
-    with place.lineage.reader() as reader:
+def _md5(workspace: Workspace, name: str) -> str:
+    with workspace.lineage.reader() as reader:
         return next(
             row.mask_md5
             for row in reader.all_task_vectors()
-            if place.mask_file(row.contributor_key, row.mask_sha256).name == name
+            if workspace.mask_file(row.contributor_key, row.mask_sha256).name == name
         )
 
 
-def _live(place: Workspace) -> set[str]:
-    return {md5[2:] for md5 in place.dvc.objects.live()}
+def _live(workspace: Workspace) -> set[str]:
+    return {md5[2:] for md5 in workspace.dvc.objects.live()}
 
 
-def vector_run(place: Workspace) -> str:
+def vector_run(workspace: Workspace) -> str:
     """The run of some member."""
-    return member(place).run_id
+    return member(workspace).run_id

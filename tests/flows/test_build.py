@@ -35,10 +35,10 @@ from tests.support.workspaces import (
 )
 
 
-def vectors(place: Workspace) -> dict[str, str]:
+def vectors(workspace: Workspace) -> dict[str, str]:
     """The vector of each member, by contributor key."""
-    with place.lineage.reader() as reader:
-        members = reader.members(current_state(place).state_seq)
+    with workspace.lineage.reader() as reader:
+        members = reader.members(current_state(workspace).state_seq)
     return {member.contributor_key: member.vector_sha256 for member in members}
 
 
@@ -226,13 +226,15 @@ def test_questions_and_answers_build_a_causal_language_model(
     tmp_path: Path, tiny_causal: Path
 ) -> None:
     names = CONTRIBUTORS[:3]
-    place = make_workspace(tmp_path / "workspace", tiny_causal, map(questions, names), labels=())
+    workspace = make_workspace(
+        tmp_path / "workspace", tiny_causal, map(questions, names), labels=()
+    )
 
-    build_plainly(place.root)
+    build_plainly(workspace.root)
 
-    metrics = write_metrics(place, current_state(place))
+    metrics = write_metrics(workspace, current_state(workspace))
     assert metrics["contributors"] == 3
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         rows = reader.evaluations(1)
         datasets = reader.current_datasets()
     assert {row.metric for row in rows} == {"answer_probability"}
@@ -244,5 +246,5 @@ def test_questions_and_answers_build_a_causal_language_model(
             trained[row.setting].append(row.value)
     assert sum(trained["masked"]) > sum(trained["base"])
     assert {dataset.task for dataset in datasets} == {"generation"}
-    assert load_dataset(place, datasets[0]).train[0].keys() == {"turns", "answer"}
-    assert verify(place).passed
+    assert load_dataset(workspace, datasets[0]).train[0].keys() == {"turns", "answer"}
+    assert verify(workspace).passed

@@ -32,10 +32,10 @@ def dvc(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def commits(place: Workspace) -> list[str]:
+def commits(workspace: Workspace) -> list[str]:
     """The subjects of the workspace's commits, newest first."""
     done = subprocess.run(
-        ["git", "-C", str(place.root), "log", "--format=%s"], capture_output=True, text=True
+        ["git", "-C", str(workspace.root), "log", "--format=%s"], capture_output=True, text=True
     )
     return done.stdout.splitlines()
 
@@ -44,18 +44,18 @@ def commits(place: Workspace) -> list[str]:
 def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
     tmp_path: Path, tiny_classifier: Path, prefect_server: None
 ) -> None:
-    place = make_workspace(tmp_path / "workspace", tiny_classifier, map(reviews, FEW))
+    workspace = make_workspace(tmp_path / "workspace", tiny_classifier, map(reviews, FEW))
 
-    dvc(place.root, "repro")
+    dvc(workspace.root, "repro")
 
-    by_stages = current_state(place).state_sha256
-    metrics, plot = place.root / "metrics.json", place.root / "plots" / "quality.csv"
+    by_stages = current_state(workspace).state_sha256
+    metrics, plot = workspace.root / "metrics.json", workspace.root / "plots" / "quality.csv"
     written = metrics.read_bytes(), plot.read_bytes()
-    locked = (place.root / "dvc.lock").read_bytes()
-    result = build_by_flow(place)
+    locked = (workspace.root / "dvc.lock").read_bytes()
+    result = build_by_flow(workspace)
     assert (result.state_sha256, result.finetuned) == (by_stages, 0)
     assert (metrics.read_bytes(), plot.read_bytes()) == written
-    assert (place.root / "dvc.lock").read_bytes() == locked
+    assert (workspace.root / "dvc.lock").read_bytes() == locked
 
 
 @pytest.mark.slow
@@ -63,13 +63,13 @@ def test_dvc_repro_never_sees_a_vector_where_only_masks_are_kept(
     tmp_path: Path, tiny_classifier: Path, needles: dict[str, bytes], prefect_server: None
 ) -> None:
     root = tmp_path / "workspace"
-    place = make_workspace(root, tiny_classifier, map(reviews, FEW), keep="masks")
+    workspace = make_workspace(root, tiny_classifier, map(reviews, FEW), keep="masks")
 
     dvc(root, "repro")
 
     assert traces(root, needles) == {}
     assert "up to date" in dvc(root, "status")
-    by_stages = current_state(place).state_sha256
+    by_stages = current_state(workspace).state_sha256
     result = build_by_flow(Workspace.open(root))
     assert (result.state_sha256, result.finetuned) == (by_stages, 0)
     assert traces(root, needles) == {}

@@ -78,12 +78,12 @@ def test_flows_that_add_and_remove_end_in_the_bytes_of_a_fresh_build(
 @pytest.fixture(scope="module")
 def vectors(_built: Snapshot) -> list[TaskVector]:
     """The stored task vectors of the twelve."""
-    place = _built.restore()
-    with place.lineage.reader() as reader:
-        members = reader.members(current_state(place).state_seq)
+    workspace = _built.restore()
+    with workspace.lineage.reader() as reader:
+        members = reader.members(current_state(workspace).state_seq)
     return [
         sift_core.read_vector(
-            stored_vector(place, row.contributor_key, row.vector_sha256, row.mask_sha256)
+            stored_vector(workspace, row.contributor_key, row.vector_sha256, row.mask_sha256)
         )
         for row in members
     ]

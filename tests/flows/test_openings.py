@@ -23,15 +23,15 @@ def test_a_build_and_an_opt_out_open_lineage_seldom(
     tmp_path: Path, tiny_classifier: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [[row for name in CONTRIBUTORS[:6] for row in reviews(name)]]
-    place = make_workspace(tmp_path / "workspace", tiny_classifier, rows)
+    workspace = make_workspace(tmp_path / "workspace", tiny_classifier, rows)
     opened = openings(monkeypatch)
 
-    build_by_flow(place)
+    build_by_flow(workspace)
 
     assert 0 < len(opened) <= MOST
-    leaving = request(place, CONTRIBUTORS[1])
+    leaving = request(workspace, CONTRIBUTORS[1])
     opened.clear()
 
-    opt_out_by_flow(place, leaving.request_id)
+    opt_out_by_flow(workspace, leaving.request_id)
 
     assert 0 < len(opened) <= MOST

@@ -325,39 +325,41 @@ def test_a_contributor_who_was_never_built_leaves_too(built: Workspace) -> None:
 def test_an_opt_out_before_the_first_build_needs_no_model(
     tmp_path: Path, tiny_classifier: Path, prefect_server: None
 ) -> None:
-    place = make_workspace(tmp_path / "workspace", tiny_classifier, map(reviews, [LEAVER, MEMBER]))
+    workspace = make_workspace(
+        tmp_path / "workspace", tiny_classifier, map(reviews, [LEAVER, MEMBER])
+    )
 
-    removal = request(place, LEAVER)
-    opt_out_plainly(place.root)
+    removal = request(workspace, LEAVER)
+    opt_out_plainly(workspace.root)
 
     needles = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
-    assert traces(place.root, needles) == {}
+    assert traces(workspace.root, needles) == {}
     assert (
         "No model had been built"
-        in (place.reports / removal.request_id / "report.html").read_text()
+        in (workspace.reports / removal.request_id / "report.html").read_text()
     )
-    assert len(place.files_of(place.key_of(MEMBER))) == 1
+    assert len(workspace.files_of(workspace.key_of(MEMBER))) == 1
 
 
 @pytest.mark.slow
 def test_the_last_contributor_leaves_the_base_model_behind(
     tmp_path: Path, tiny_classifier: Path, prefect_server: None
 ) -> None:
-    place = make_workspace(tmp_path / "workspace", tiny_classifier, [reviews(LEAVER)])
-    build_plainly(place.root)
-    needles = belongings(place, LEAVER)
+    workspace = make_workspace(tmp_path / "workspace", tiny_classifier, [reviews(LEAVER)])
+    build_plainly(workspace.root)
+    needles = belongings(workspace, LEAVER)
     del needles["old weights"]  # one contributor's frozen parameters are the base's
 
-    request(place, LEAVER)
-    opt_out_plainly(place.root)
+    request(workspace, LEAVER)
+    opt_out_plainly(workspace.root)
 
-    assert verify(place).members == 0
-    assert verify(place).passed
-    assert traces(place.root, needles) == {}
-    build_plainly(place.root)
-    assert place.mlflow.reading.versions() == [2]
-    add(place, reviews(MEMBER))
-    assert finetune_and_merge(place).state_seq == 3
+    assert verify(workspace).members == 0
+    assert verify(workspace).passed
+    assert traces(workspace.root, needles) == {}
+    build_plainly(workspace.root)
+    assert workspace.mlflow.reading.versions() == [2]
+    add(workspace, reviews(MEMBER))
+    assert finetune_and_merge(workspace).state_seq == 3
 
 
 @pytest.mark.slow

@@ -47,8 +47,8 @@ class Life:
         """What the work takes on this machine when nobody kills it."""
         taken = []
         for _ in range(2):  # the first starts the fork server, too
-            place, started = self.begin(), time.monotonic()
-            assert not killed_after(self.work, place.root, 600)
+            workspace, started = self.begin(), time.monotonic()
+            assert not killed_after(self.work, workspace.root, 600)
             taken.append(time.monotonic() - started)
         return min(taken)
 
@@ -58,27 +58,27 @@ class Life:
         Where it ends before its moment it begins afresh, until KILLS have found it alive.
         """
         random = np.random.default_rng(seed)
-        place, alive = self.begin(), 0
+        workspace, alive = self.begin(), 0
         while alive < KILLS:
-            if killed_after(self.work, place.root, random.uniform(0.1, self.seconds)):
+            if killed_after(self.work, workspace.root, random.uniform(0.1, self.seconds)):
                 alive += 1
             else:
-                assert merge_bytes(place) == self.merge
-                place = self.begin()
-        self.work(place.root)
-        self.require_ended(place)
+                assert merge_bytes(workspace) == self.merge
+                workspace = self.begin()
+        self.work(workspace.root)
+        self.require_ended(workspace)
         landed.append(alive)
 
 
 @pytest.fixture(scope="module")
 def leaving(_built: Snapshot, without_leaver: bytes) -> Life:
     def begin() -> Workspace:
-        place = _built.restore()
-        request(place, LEAVING)
-        return place
+        workspace = _built.restore()
+        request(workspace, LEAVING)
+        return workspace
 
-    def require_gone(place: Workspace) -> None:
-        require_left(place, without_leaver)
+    def require_gone(workspace: Workspace) -> None:
+        require_left(workspace, without_leaver)
 
     return Life(begin, opt_out_plainly, without_leaver, require_gone)
 
@@ -86,13 +86,13 @@ def leaving(_built: Snapshot, without_leaver: bytes) -> Life:
 @pytest.fixture(scope="module")
 def joining(_built: Snapshot, with_newcomer: bytes) -> Life:
     def begin() -> Workspace:
-        place = _built.restore()
-        add(place, reviews("newcomer"))
-        return place
+        workspace = _built.restore()
+        add(workspace, reviews("newcomer"))
+        return workspace
 
-    def require_built(place: Workspace) -> None:
-        assert merge_bytes(place) == with_newcomer
-        require_tidy(place, versions=[1, 2])
+    def require_built(workspace: Workspace) -> None:
+        assert merge_bytes(workspace) == with_newcomer
+        require_tidy(workspace, versions=[1, 2])
 
     return Life(begin, build_plainly, with_newcomer, require_built)
 

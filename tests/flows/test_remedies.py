@@ -90,13 +90,13 @@ CASES = [
     Case("rows lost", rows_lost, "without --records", withdraw_all, records=True),
     Case(
         "a stayer's vector",
-        lambda place: damage(files(place, STAYER)[1]),
+        lambda workspace: damage(files(workspace, STAYER)[1]),
         "dvc checkout",
         checkout("vectors"),
     ),
     Case(
         "the merge state",
-        lambda place: damage(next(place.merge.iterdir())),
+        lambda workspace: damage(next(workspace.merge.iterdir())),
         "dvc checkout",
         checkout("merge"),
     ),
@@ -152,50 +152,50 @@ STOPS_NOTHING = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_the_error_says_ends_the_request(case: Case, _both: Both, monkeypatch: Patch) -> None:
-    place = restored(_both, case)
-    file(place, case)
-    case.stop(place)
+    workspace = restored(_both, case)
+    file(workspace, case)
+    case.stop(workspace)
     case.world(monkeypatch)
     with pytest.raises((*OWN_ERRORS, OSError)) as stopped:
-        run(place.root)
+        run(workspace.root)
     assert case.said in in_words(stopped.value)[1]
 
     if case.remedy is None:
         monkeypatch.undo()
     else:
-        case.remedy(Workspace.open(place.root))
-    run(place.root)
+        case.remedy(Workspace.open(workspace.root))
+    run(workspace.root)
 
-    require_ended(place.root)
+    require_ended(workspace.root)
 
 
 @pytest.mark.parametrize("mishap", STOPS_NOTHING, ids=lambda mishap: mishap.name)
 def test_what_stops_nothing(mishap: Mishap, _both: Both, monkeypatch: Patch) -> None:
-    place = restored(_both, mishap)
-    file(place, mishap)
-    mishap.befall(place)
+    workspace = restored(_both, mishap)
+    file(workspace, mishap)
+    mishap.befall(workspace)
     mishap.world(monkeypatch)
 
-    run(place.root)
+    run(workspace.root)
 
-    require_ended(place.root)
+    require_ended(workspace.root)
 
 
 def test_a_version_that_is_lost_before_the_end_stops_nothing(
     _both: Both, monkeypatch: Patch
 ) -> None:
-    place = _both.vectors.restore()
-    request(place, LEAVER)
+    workspace = _both.vectors.restore()
+    request(workspace, LEAVER)
     with monkeypatch.context() as patch:
         disk_full(patch, reported, "end_request")
         with pytest.raises(OSError, match="No space"):
-            run(place.root)
-    mlflow_gone(place)
+            run(workspace.root)
+    mlflow_gone(workspace)
 
-    run(place.root)
+    run(workspace.root)
 
-    assert open_requests(place) == []
-    assert len(check_certificates(place)) == 1
+    assert open_requests(workspace) == []
+    assert len(check_certificates(workspace)) == 1
 
 
 def restored(both: Both, case: Case | Mishap) -> Workspace:
@@ -203,10 +203,10 @@ def restored(both: Both, case: Case | Mishap) -> Workspace:
     return (both.masks if case.keep == "masks" else both.vectors).restore()
 
 
-def file(place: Workspace, case: Case | Mishap) -> None:
+def file(workspace: Workspace, case: Case | Mishap) -> None:
     """File and approve the request."""
-    rows = [record(place, row) for row in reviews(LEAVER)[:3]] if case.records else None
-    request(place, LEAVER, records=rows)
+    rows = [record(workspace, row) for row in reviews(LEAVER)[:3]] if case.records else None
+    request(workspace, LEAVER, records=rows)
 
 
 def run(root: Path) -> None:
@@ -216,7 +216,7 @@ def run(root: Path) -> None:
 
 def require_ended(root: Path) -> None:
     """Nothing is open, and an audit finds nothing."""
-    place = Workspace.open(root)
-    assert open_requests(place) == []
-    stock = Stock(place)
+    workspace = Workspace.open(root)
+    assert open_requests(workspace) == []
+    stock = Stock(workspace)
     assert [finding for name in CHECKS for finding in look.fn(stock, name).findings] == []

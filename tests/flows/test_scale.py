@@ -74,23 +74,23 @@ def shared_workspace(root: Path, source: Path, platform: Platform) -> Workspace:
     """A workspace whose stores are the platform's, with everybody's rows."""
     build = {"pool": POOL, "shard_size": 3, "in_flight": 4, "lost_after": 90, "attempts": 5}
     changes = settings(source)
-    place = Workspace.create(root, {**changes, "build": build, "stores": platform.stores})
-    add(place, [row for name in EVERYBODY for row in reviews(name)])
-    return place
+    workspace = Workspace.create(root, {**changes, "build": build, "stores": platform.stores})
+    add(workspace, [row for name in EVERYBODY for row in reviews(name)])
+    return workspace
 
 
-def digests(place: Workspace, names: tuple[str, ...]) -> dict[str, object]:
+def digests(workspace: Workspace, names: tuple[str, ...]) -> dict[str, object]:
     """SHA-256 of the state, and each contributor's rows and digests of vector and mask."""
-    found: dict[str, object] = {"state": current_state(place).state_sha256}
+    found: dict[str, object] = {"state": current_state(workspace).state_sha256}
     for name in names:
-        rows, vector, mask = held(place, name)
+        rows, vector, mask = held(workspace, name)
         found[name] = [rows, sha256_of(vector), sha256_of(mask)]
     return found
 
 
-def linear(place: Workspace) -> list[int]:
-    with place.lineage.reader() as reader:
-        return [row.value for row in reader.linear_digest(current_state(place).state_sha256)]
+def linear(workspace: Workspace) -> list[int]:
+    with workspace.lineage.reader() as reader:
+        return [row.value for row in reader.linear_digest(current_state(workspace).state_sha256)]
 
 
 def test_a_team_with_a_lost_worker_and_two_leavers_ends_in_the_digests_of_one_process(
@@ -102,9 +102,9 @@ def test_a_team_with_a_lost_worker_and_two_leavers_ends_in_the_digests_of_one_pr
 ) -> None:
     variables = platform.variables
     make_pool(variables)
-    place = shared_workspace(tmp_path / "team" / "workspace", tiny_classifier, platform)
+    workspace = shared_workspace(tmp_path / "team" / "workspace", tiny_classifier, platform)
     with machines(tmp_path / "machines", variables, ["one", "two", "three"]) as workers:
-        with command("build", "-w", str(place.root), variables=variables) as build:
+        with command("build", "-w", str(workspace.root), variables=variables) as build:
             until(lambda: workers[0].is_training(variables["PREFECT_API_URL"]), build)
             workers[0].kill()
             printed, _ = build.communicate(timeout=1800)
@@ -115,27 +115,27 @@ def test_a_team_with_a_lost_worker_and_two_leavers_ends_in_the_digests_of_one_pr
     )
     build_plainly(alone.root)
 
-    assert digests(place, EVERYBODY) == digests(alone, EVERYBODY)
-    assert linear(place) == linear(alone)
+    assert digests(workspace, EVERYBODY) == digests(alone, EVERYBODY)
+    assert linear(workspace) == linear(alone)
     secrets = [marker(name).encode() for name in EVERYBODY]
-    secrets += [place.key_of(name).encode() for name in EVERYBODY]
-    secrets += [path.read_bytes()[-64:] for name in EVERYBODY for path in files(place, name)]
+    secrets += [workspace.key_of(name).encode() for name in EVERYBODY]
+    secrets += [path.read_bytes()[-64:] for name in EVERYBODY for path in files(workspace, name)]
     assert [n for disk in disks for n, data in disk.items() for s in secrets if s in data] == []
 
     needles = {name: marker(name).encode() for name in LEAVERS}
-    vectors = {name: files(place, name)[1].read_bytes()[-64:] for name in LEAVERS}
+    vectors = {name: files(workspace, name)[1].read_bytes()[-64:] for name in LEAVERS}
     staying = tuple(name for name in EVERYBODY if name not in LEAVERS)
-    for team in (place, alone):
+    for team in (workspace, alone):
         removals = [request(team, name).request_id for name in LEAVERS]
-    run("opt-out", "run", *removals, "-w", str(place.root), variables=variables)
+    run("opt-out", "run", *removals, "-w", str(workspace.root), variables=variables)
     for removal in removals:
         opt_out_plainly(alone.root, removal)
 
-    assert digests(place, staying) == digests(alone, staying)
-    assert linear(place) == linear(alone)
-    assert verify(place).passed
+    assert digests(workspace, staying) == digests(alone, staying)
+    assert linear(workspace) == linear(alone)
+    assert verify(workspace).passed
     left = {**needles, **{f"vector of {name}": data for name, data in vectors.items()}}
-    assert traces(place.root, left) == {}
+    assert traces(workspace.root, left) == {}
     for bucket in ("scale-remote", "scale-mlflow"):
         objects = s3_server.contents(bucket)
         assert objects

@@ -137,10 +137,10 @@ class Good:
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Good:
     root = tmp_path_factory.mktemp("backed-up")
-    place = make_workspace(root / "films", tiny_classifier, [reviews("ann")])
-    place.git.add(["base.json"])
-    place.git.commit("The base model")
-    return Good(make_backup(place, root / "good.sift"), Keys(place.root).ring())
+    workspace = make_workspace(root / "films", tiny_classifier, [reviews("ann")])
+    workspace.git.add(["base.json"])
+    workspace.git.commit("The base model")
+    return Good(make_backup(workspace, root / "good.sift"), Keys(workspace.root).ring())
 
 
 @pytest.fixture
@@ -220,15 +220,17 @@ def test_a_good_backup_is_known_by_its_digest_or_by_its_key(good: Good, tmp_path
     for number, trust in enumerate((Trust(sha256=good.made.sha256), Trust(good.ring))):
         done = restore(good.made.file, tmp_path / str(number), trust)
 
-        place = Workspace.open(done.workspace)
-        assert place.git.is_clean() and "data.dvc" not in place.dvc.record.status()
-        assert not (place.root / ".git" / "hooks").exists()
+        workspace = Workspace.open(done.workspace)
+        assert workspace.git.is_clean() and "data.dvc" not in workspace.dvc.record.status()
+        assert not (workspace.root / ".git" / "hooks").exists()
 
 
 def test_a_key_that_was_replaced_vouches_for_no_backup(good: Good, tmp_path: Path) -> None:
-    place = Workspace.open(restore(good.made.file, tmp_path / "own", Trust(good.ring)).workspace)
-    old = SigningKey.from_pem(Keys(place.root).signing_file.read_bytes(), "the old key")
-    ring = Keys(place.root).rotate(certificates=0)
+    workspace = Workspace.open(
+        restore(good.made.file, tmp_path / "own", Trust(good.ring)).workspace
+    )
+    old = SigningKey.from_pem(Keys(workspace.root).signing_file.read_bytes(), "the old key")
+    ring = Keys(workspace.root).rotate(certificates=0)
     bad = tmp_path / "bad.sift"
     repack(good.made.file, bad, lambda _: None, old)
 

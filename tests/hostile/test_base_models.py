@@ -166,8 +166,8 @@ CASES: dict[str, tuple[Callable[[Path], tuple[Path, Labels]], str]] = {
 def root(tmp_path_factory: pytest.TempPathFactory, tiny_causal: Path) -> Path:
     """A workspace whose base is made already, to try others in."""
     root = tmp_path_factory.mktemp("bases") / "workspace"
-    place = Workspace.create(root, settings(tiny_causal, ()))
-    ensure_base(place)
+    workspace = Workspace.create(root, settings(tiny_causal, ()))
+    ensure_base(workspace)
     return root
 
 
@@ -184,14 +184,14 @@ def test_a_base_that_cannot_work_is_refused_in_one_line_that_names_the_cause(
     case: str, root: Path, tmp_path: Path
 ) -> None:
     made, words = CASES[case]
-    place = with_base(root, *made(tmp_path / "source"))
-    before = folder_sha256(place.base), (place.root / "base.json").read_bytes()
+    workspace = with_base(root, *made(tmp_path / "source"))
+    before = folder_sha256(workspace.base), (workspace.root / "base.json").read_bytes()
     with pytest.raises(ModelError) as refused:
-        ensure_base(place)
+        ensure_base(workspace)
     assert re.search(words, str(refused.value))
     assert "\n" not in str(refused.value)
     assert refused.value.remedy
-    assert (folder_sha256(place.base), (place.root / "base.json").read_bytes()) == before
+    assert (folder_sha256(workspace.base), (workspace.root / "base.json").read_bytes()) == before
 
 
 def rows(labels: Labels, words: str, count: int) -> list[Example]:
@@ -214,9 +214,9 @@ def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before
     case: str, root: Path, tmp_path: Path
 ) -> None:
     kind, own, labels = WORKS[case]
-    place = with_base(root, make(tmp_path / "source", kind, own, bool(labels)), labels)
-    ensure_base(place)
-    base = load_base(place)
+    workspace = with_base(root, make(tmp_path / "source", kind, own, bool(labels)), labels)
+    ensure_base(workspace)
+    base = load_base(workspace)
     encoded = [
         encode_examples(rows(labels, words, 2), base.tokenizer, labels, LONGEST)
         for words in (SHORT, LONG)
@@ -247,10 +247,10 @@ def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_no
     monkeypatch.setattr(
         "flows.training.base_model._TRIED", set()
     )  # what was tried is not tried again
-    place = with_base(root, *classifier()(tmp_path / "source"))
+    workspace = with_base(root, *classifier()(tmp_path / "source"))
     said = pytest.raises(ModelError, match="answers otherwise") if refused else nullcontext()
     with said:
-        ensure_base(place)
+        ensure_base(workspace)
 
 
 def test_a_forward_pass_whose_trace_cannot_be_put_back_is_refused_by_name(
@@ -276,9 +276,9 @@ def test_a_forward_pass_whose_trace_cannot_be_put_back_is_refused_by_name(
     monkeypatch.setattr(LlamaMLP, "__init__", made)
     monkeypatch.setattr(LlamaMLP, "forward", counting)
     monkeypatch.setattr("flows.training.base_model._TRIED", set())
-    place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
+    workspace = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
     with pytest.raises(ModelError, match=r"trace in 'model\.layers\.0\.mlp\.counter'"):
-        ensure_base(place)
+        ensure_base(workspace)
 
 
 def test_a_trace_that_does_not_show_is_refused_by_what_it_does(
@@ -296,9 +296,9 @@ def test_a_trace_that_does_not_show_is_refused_by_what_it_does(
 
     monkeypatch.setattr(LlamaMLP, "forward", remembering)
     monkeypatch.setattr("flows.training.base_model._TRIED", set())
-    place = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
+    workspace = with_base(root, tiny.tiny_causal(tmp_path / "source"), ())
     with pytest.raises(ModelError, match="a trace that does not show"):
-        ensure_base(place)
+        ensure_base(workspace)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -313,9 +313,9 @@ def test_a_base_that_serves_anyone_but_no_member_is_refused(
 
     monkeypatch.setattr(LlamaMLP, "__deepcopy__", own, raising=False)
     monkeypatch.setattr("flows.training.base_model._TRIED", set())
-    place = with_base(root, tiny.tiny_causal(tmp_path / "source"), (), streamed=streamed)
+    workspace = with_base(root, tiny.tiny_causal(tmp_path / "source"), (), streamed=streamed)
     with pytest.raises(ModelError, match=r"could not be asked.*cannot pickle a handle"):
-        ensure_base(place)
+        ensure_base(workspace)
 
 
 def test_a_template_that_refuses_one_role_is_a_base_that_works(root: Path, tmp_path: Path) -> None:
@@ -324,9 +324,9 @@ def test_a_template_that_refuses_one_role_is_a_base_that_works(root: Path, tmp_p
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('No system') }}"
         "{% endif %}{{ m.content }}{% endfor %}"
     )
-    place = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
-    ensure_base(place)
-    base = load_base(place)
+    workspace = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
+    ensure_base(workspace)
+    base = load_base(workspace)
     asked: Example = Generation((("system", "be good"), ("user", "who ?")), "you")
     with pytest.raises(DataError, match="No system"):
         encode_examples([asked], base.tokenizer, (), LONGEST)
@@ -336,29 +336,29 @@ def test_a_date_that_the_template_prints_is_recorded_beside_the_base(
     root: Path, tmp_path: Path
 ) -> None:
     text = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
-    place = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
-    ensure_base(place)
-    path = place.root / "base.json"
+    workspace = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
+    ensure_base(workspace)
+    path = workspace.root / "base.json"
     recorded = json.loads(path.read_text())
     assert recorded["chat_template_clock"] == "2024-07-26T00:00:00+00:00"
-    load_base(place)
+    load_base(workspace)
     path.write_text(json.dumps({**recorded, "chat_template_clock": "2030-01-01T00:00:00+00:00"}))
     with pytest.raises(Exception, match="made from other settings"):
-        load_base(place)
-    ensure_base(place)
+        load_base(workspace)
+    ensure_base(workspace)
     assert json.loads(path.read_text()) == recorded
 
 
 def test_a_base_that_was_altered_on_the_disk_is_not_built_on(
     root: Path, tiny_classifier: Path
 ) -> None:
-    place = with_base(root, tiny_classifier, tiny.LABELS)
-    ensure_base(place)
-    weights = place.base / "model.safetensors"
+    workspace = with_base(root, tiny_classifier, tiny.LABELS)
+    ensure_base(workspace)
+    weights = workspace.base / "model.safetensors"
     made = weights.read_bytes()
     weights.write_bytes(made[:-1] + bytes([made[-1] ^ 1]))
     with pytest.raises(AlteredBaseError, match="says was made"):
-        ensure_base(Workspace.open(place.root))
+        ensure_base(Workspace.open(workspace.root))
 
     weights.write_bytes(made)
-    ensure_base(Workspace.open(place.root))
+    ensure_base(Workspace.open(workspace.root))

@@ -40,13 +40,13 @@ def leftovers(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -
     """What there is of a workspace that they have left."""
     root = tmp_path_factory.mktemp("guessed") / "workspace"
     everyone = [rows_with(name, SECRET) for name in CASES.values()]
-    place = make_workspace(root, tiny_classifier, [*everyone, reviews("stayer")])
+    workspace = make_workspace(root, tiny_classifier, [*everyone, reviews("stayer")])
     build_plainly(root)
-    add(place, reviews(REPLACED), replace=True)
-    one = record(place, rows_with(PARTLY, SECRET)[0])
-    asked = [request(place, name) for name in (WHOLE, REPLACED)]
-    asked += [request(place, PARTLY, records=[one])]
-    with place.lock():
+    add(workspace, reviews(REPLACED), replace=True)
+    one = record(workspace, rows_with(PARTLY, SECRET)[0])
+    asked = [request(workspace, name) for name in (WHOLE, REPLACED)]
+    asked += [request(workspace, PARTLY, records=[one])]
+    with workspace.lock():
         take_steps(asked)
     return Leftovers(root)
 

@@ -100,43 +100,43 @@ def place(tmp_path: Path, tiny_classifier: Path) -> Workspace:
     return make_workspace(tmp_path / "films", tiny_classifier, [])
 
 
-def refused(place: Workspace, *names: str) -> LookAlikeError:
+def refused(workspace: Workspace, *names: str) -> LookAlikeError:
     with pytest.raises(LookAlikeError) as caught:
-        add(place, [row for name in names for row in reviews(name)])
+        add(workspace, [row for name in names for row in reviews(name)])
     assert "Nothing was added" in caught.value.remedy
     return caught.value
 
 
-def names(place: Workspace) -> set[str | None]:
-    with place.lineage.reader() as reader:
+def names(workspace: Workspace) -> set[str | None]:
+    with workspace.lineage.reader() as reader:
         return {row.external_id for row in reader.contributors()}
 
 
 def test_who_looks_like_somebody_is_refused_until_somebody_says_that_they_are_two(
-    place: Workspace, tmp_path: Path
+    workspace: Workspace, tmp_path: Path
 ) -> None:
-    add(place, reviews("ann@example.org"))
+    add(workspace, reviews("ann@example.org"))
     for name in ("Ann@Example.org", "аnn@example.org"):
-        error = refused(place, name)
+        error = refused(workspace, name)
         assert repr(name) in error.facts and "'ann@example.org'" in error.facts
     assert "\\u0430nn@" in error.facts, "letter by letter, where a reader sees no difference"
-    assert refused(place, "Bob", "bob").facts == "Contributor 'Bob' looks like 'bob'."
-    assert names(place) == {"ann@example.org"}
+    assert refused(workspace, "Bob", "bob").facts == "Contributor 'Bob' looks like 'bob'."
+    assert names(workspace) == {"ann@example.org"}
 
     path = tmp_path / "ann.jsonl"
     write_rows(path, "Ann@Example.org")
     for _ in range(2):  # the same command again changes nothing
-        add_contributors(place, [path], two_people=["Ann@Example.org"], recorded_by="the clerk")
-    add(place, reviews("Ann@Example.org"))
-    with place.lineage.reader() as reader:
+        add_contributors(workspace, [path], two_people=["Ann@Example.org"], recorded_by="the clerk")
+    add(workspace, reviews("Ann@Example.org"))
+    with workspace.lineage.reader() as reader:
         (row,) = reader.process.distinctions()
-        (alike,) = look_alikes(place, reader, None, place.key_of("ann@example.org"))
-    assert (row.contributor_key, row.said_by) == (place.key_of("Ann@Example.org"), "the clerk")
+        (alike,) = look_alikes(workspace, reader, None, workspace.key_of("ann@example.org"))
+    assert (row.contributor_key, row.said_by) == (workspace.key_of("Ann@Example.org"), "the clerk")
     assert alike.two_people and alike.external_id == "Ann@Example.org"
-    refused(place, "ANN@example.org")
+    refused(workspace, "ANN@example.org")
 
     with pytest.raises(UsageError, match="Nobody looks like 'rossi'"):
-        add_contributors(place, [path], two_people=["rossi"])
+        add_contributors(workspace, [path], two_people=["rossi"])
 
 
 def write_rows(path: Path, name: str) -> None:
@@ -144,59 +144,61 @@ def write_rows(path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("spelled", ["Ann@Example.org", "аnn@example.org", "ann@examp1e.org"])
-def test_whoever_left_is_known_again_by_a_keyed_hash_alone(place: Workspace, spelled: str) -> None:
-    add(place, reviews("ann@example.org"))
-    key = place.key_of("ann@example.org")
-    request = receive(place, "ann@example.org", BASIS, filed_by="the clerk")
-    assert f"has opted out ({request.request_id})" in refused(place, spelled).facts
+def test_whoever_left_is_known_again_by_a_keyed_hash_alone(
+    workspace: Workspace, spelled: str
+) -> None:
+    add(workspace, reviews("ann@example.org"))
+    key = workspace.key_of("ann@example.org")
+    request = receive(workspace, "ann@example.org", BASIS, filed_by="the clerk")
+    assert f"has opted out ({request.request_id})" in refused(workspace, spelled).facts
 
-    erase(place, key)
-    error = refused(place, spelled)
+    erase(workspace, key)
+    error = refused(workspace, spelled)
     assert "a contributor who has left" in error.facts and request.request_id in error.facts
-    assert b"ann@example.org" not in (place.root / "lineage.duckdb").read_bytes()
+    assert b"ann@example.org" not in (workspace.root / "lineage.duckdb").read_bytes()
 
 
-def erase(place: Workspace, key: str) -> None:
+def erase(workspace: Workspace, key: str) -> None:
     """The end of an opt-out, as `flows.erasure.steps.purged` records it."""
-    with place.lineage.writer() as recorder:
-        recorder.add_all(erased_likenesses(place, recorder.read, key))
+    with workspace.lineage.writer() as recorder:
+        recorder.add_all(erased_likenesses(workspace, recorder.read, key))
         recorder.mark_erased(key, datetime.now(UTC))
-    place.lineage.rewrite()
-    with place.lineage.reader() as reader:
-        kept = erased_likenesses(place, reader, key)
+    workspace.lineage.rewrite()
+    with workspace.lineage.reader() as reader:
+        kept = erased_likenesses(workspace, reader, key)
     assert kept and {row.contributor_key for row in kept} == {key}
 
 
-def test_an_id_that_passes_for_a_key_or_a_number_of_ours_is_refused(place: Workspace) -> None:
-    add(place, reviews("ann"))
-    key = place.key_of("ann")
+def test_an_id_that_passes_for_a_key_or_a_number_of_ours_is_refused(workspace: Workspace) -> None:
+    add(workspace, reviews("ann"))
+    key = workspace.key_of("ann")
     look = key.replace("0", "O").replace("1", "l")
     for name in (key, key.upper(), look, "opt-out-0001", "Backup-0002"):
         with pytest.raises(UsageError, match=r"is the key of|reads like a number"):
-            add(place, reviews(name))
-    add(place, reviews("0123456789abcdef" * 2))
-    with place.lineage.writer() as recorder:
+            add(workspace, reviews(name))
+    add(workspace, reviews("0123456789abcdef" * 2))
+    with workspace.lineage.writer() as recorder:
         other = ContributorRecord(
             contributor_key="f" * 32, external_id="eve", added_at=datetime.now(UTC)
         )
         recorder.add(other)
     with pytest.raises(UsageError, match="is the key of"):
-        add(place, reviews("F" * 32))
+        add(workspace, reviews("F" * 32))
 
 
 def test_a_request_by_another_spelling_is_told_whom_it_may_mean(
-    place: Workspace,
+    workspace: Workspace,
     sift: Sift,
 ) -> None:
-    add(place, reviews("ann@example.org"))
-    where = ("-w", place.root)
+    add(workspace, reviews("ann@example.org"))
+    where = ("-w", workspace.root)
     ask = ("opt-out", "request", "--basis", BASIS, *where)
     sift(*ask, "Ann@Example.org").refused(2, "Did you mean 'ann@example.org'")
     sift("contributors", "show", "ANN@example.org", *where).refused(2, "Did you mean")
-    sift(*ask, place.key_of("ann@example.org")).refused(2, "is no id but the key")
+    sift(*ask, workspace.key_of("ann@example.org")).refused(2, "is no id but the key")
     sift(*ask, "rossi").refused(2, "There is no contributor 'rossi'")
 
-    path = place.root.parent / "ann.jsonl"
+    path = workspace.root.parent / "ann.jsonl"
     write_rows(path, "Ann@Example.org")
     sift("contributors", "add", path, *where).refused(2, "looks like", "--two-people")
     said = ("--two-people", "Ann@Example.org", "--by", "the clerk")
@@ -208,8 +210,8 @@ def test_a_request_by_another_spelling_is_told_whom_it_may_mean(
     assert [row["external_id"] for row in plan["look_alikes"]] == ["Ann@Example.org"]
 
 
-def test_a_kept_text_names_nobody_under_another_spelling(place: Workspace) -> None:
-    add(place, reviews("ann@example.org"))
+def test_a_kept_text_names_nobody_under_another_spelling(workspace: Workspace) -> None:
+    add(workspace, reviews("ann@example.org"))
     for text in ("as ANN@EXAMPLE.ORG asked", "as аnn@example.org asked"):
         with pytest.raises(UsageError, match="names a contributor"):
-            receive(place, "ann@example.org", text, filed_by="the clerk")
+            receive(workspace, "ann@example.org", text, filed_by="the clerk")

@@ -55,14 +55,14 @@ def tree(root: Path) -> dict[str, bytes]:
     return {name: p.read_bytes() for name, p in files.items() if not name.startswith(MADE_AGAIN)}
 
 
-def leave(place: Workspace, contributor: str) -> None:
-    removal = request(place, contributor)
-    opt_out_plainly(place.root, removal.request_id)
+def leave(workspace: Workspace, contributor: str) -> None:
+    removal = request(workspace, contributor)
+    opt_out_plainly(workspace.root, removal.request_id)
 
 
-def diagnosis(place: Workspace, check: str) -> tuple[str, str]:
+def diagnosis(workspace: Workspace, check: str) -> tuple[str, str]:
     try:
-        ((status, found, _),) = CUSTODY[check](place)
+        ((status, found, _),) = CUSTODY[check](workspace)
     except UsageError as error:
         return "failed", error.facts
     return status, found
@@ -81,14 +81,17 @@ def test_an_opt_out_in_a_copy_leaves_the_original_alone_to_the_byte(
         settle_move(copy)
     settle_copy(copy)
 
-    place = Workspace.open(copy)
-    leave(place, "ann")
+    workspace = Workspace.open(copy)
+    leave(workspace, "ann")
 
     assert tree(original.root) == before
     assert traces(copy, {"text": marker("ann").encode()}) == {}
-    verify(place).require()
+    verify(workspace).require()
     verify(original).require()
-    assert place.key_of("ann") == original.key_of("ann") and place.identity != original.identity
+    assert (
+        workspace.key_of("ann") == original.key_of("ann")
+        and workspace.identity != original.identity
+    )
     assert unknown(original) == [], "it left the copy alone"
 
     leave(original, "bob")
@@ -96,9 +99,9 @@ def test_an_opt_out_in_a_copy_leaves_the_original_alone_to_the_byte(
     (known,) = known_copies(original)
     assert known.copy.path == str(copy) and known.still_holds == ["opt-out-0001"]
     assert diagnosis(original, "copies")[0] == "warning"
-    assert diagnosis(place, "departures")[0] == "failed"
+    assert diagnosis(workspace, "departures")[0] == "failed"
     shutil.rmtree(original.root)
-    assert "nobody tells" in diagnosis(place, "departures")[1]
+    assert "nobody tells" in diagnosis(workspace, "departures")[1]
 
 
 @pytest.mark.slow
@@ -110,15 +113,15 @@ def test_a_moved_workspace_goes_on_after_one_command(original: Workspace, tmp_pa
 
     settle_move(new)
 
-    place = Workspace.open(new)
-    assert place.identity == original.identity if original.root.exists() else True
+    workspace = Workspace.open(new)
+    assert workspace.identity == original.identity if original.root.exists() else True
     assert (
-        place.mlflow.reading.served_folder(1).is_relative_to(new)
-        and place.dvc.record.status() == {}
+        workspace.mlflow.reading.served_folder(1).is_relative_to(new)
+        and workspace.dvc.record.status() == {}
     )
-    leave(place, "ann")
+    leave(workspace, "ann")
     assert traces(new, {"text": marker("ann").encode()}) == {}
-    verify(place).require()
+    verify(workspace).require()
 
 
 def test_a_workspace_by_another_name_is_sent_to_its_own(
@@ -136,16 +139,16 @@ def test_a_workspace_by_another_name_is_sent_to_its_own(
 
 
 def _row(statement: str) -> Callable[[Workspace, Path], None]:
-    def alter(place: Workspace, other: Path) -> None:
-        with closing(sqlite3.connect(place.root / "mlflow.db")) as connection, connection:
+    def alter(workspace: Workspace, other: Path) -> None:
+        with closing(sqlite3.connect(workspace.root / "mlflow.db")) as connection, connection:
             connection.execute(statement, (other.as_uri(),))
 
     return alter
 
 
 def _link(name: str) -> Callable[[Workspace, Path], None]:
-    def alter(place: Workspace, other: Path) -> None:
-        folder = place.root / name
+    def alter(workspace: Workspace, other: Path) -> None:
+        folder = workspace.root / name
         target = other / folder.name
         target.parent.mkdir(exist_ok=True)
         folder.rename(target)
@@ -154,10 +157,10 @@ def _link(name: str) -> Callable[[Workspace, Path], None]:
     return alter
 
 
-def _shared_remote(place: Workspace, other: Path) -> None:
-    shutil.copytree(place.root / "remote", other)
+def _shared_remote(workspace: Workspace, other: Path) -> None:
+    shutil.copytree(workspace.root / "remote", other)
     (other / MARK).write_text("0" * 32 + "\n")
-    set_remote(place.root / ".dvc", Remote(str(other)))
+    set_remote(workspace.root / ".dvc", Remote(str(other)))
 
 
 CASES: dict[str, Callable[[Workspace, Path], None]] = {
@@ -190,12 +193,12 @@ def test_what_leads_elsewhere_stops_every_change(
     CASES[case](original, other)
     before = tree(other) if other.exists() else {}
 
-    place = Workspace.open(original.root)
-    with pytest.raises(ForeignPlaceError) as caught, place.lock():
+    workspace = Workspace.open(original.root)
+    with pytest.raises(ForeignPlaceError) as caught, workspace.lock():
         pytest.fail("it went to work")
 
     assert caught.value.exit_code == 2 and caught.value.remedy
-    assert diagnosis(place, "home")[0] == "failed"
+    assert diagnosis(workspace, "home")[0] == "failed"
     assert (tree(other) if other.exists() else {}) == before
 
 
@@ -205,10 +208,10 @@ def test_a_remote_that_nobody_marked_and_that_holds_objects_is_not_ours(
     shutil.copytree(original.root / "remote", tmp_path / "theirs")
     (tmp_path / "theirs" / MARK).unlink(missing_ok=True)
     set_remote(original.root / ".dvc", Remote(str(tmp_path / "theirs")))
-    place = Workspace.open(original.root)
+    workspace = Workspace.open(original.root)
 
     with pytest.raises(ForeignPlaceError, match="another workspace's"):
-        place.dvc.remote.require_own(place.identity)
+        workspace.dvc.remote.require_own(workspace.identity)
 
     assert not (tmp_path / "theirs" / MARK).exists()
 
@@ -220,8 +223,8 @@ def test_a_home_that_is_not_ours_to_read_is_one_error(original: Workspace) -> No
         with pytest.raises(Exception, match=r"home\.json does not say where"):
             Workspace.open(original.root)
     home.unlink()
-    place = Workspace.open(original.root)
-    with place.lock():
+    workspace = Workspace.open(original.root)
+    with workspace.lock():
         pass
     assert read_home(original.root) is not None
 
@@ -268,18 +271,20 @@ def test_a_path_that_a_library_cannot_name_is_refused_by_what_is_in_the_way(
 def test_any_other_path_will_do(tmp_path: Path, case: str) -> None:
     """git, DVC with its remote, lineage and MLflow all write and find again there."""
     root = tmp_path / USABLE_PATHS[case]
-    place = Workspace.create(root, {"model": {"name": "films"}})
-    (place.data / "rows.jsonl").write_text("{}\n")
+    workspace = Workspace.create(root, {"model": {"name": "films"}})
+    (workspace.data / "rows.jsonl").write_text("{}\n")
 
-    with place.lock():
-        place.dvc.record.add("data")
-        place.dvc.remote.push()
-        client = place.mlflow.backend.client
-        run = client.create_run(place.mlflow.backend.make_experiment(client))
+    with workspace.lock():
+        workspace.dvc.record.add("data")
+        workspace.dvc.remote.push()
+        client = workspace.mlflow.backend.client
+        run = client.create_run(workspace.mlflow.backend.make_experiment(client))
         client.log_artifact(run.info.run_id, str(root / "params.yaml"))
 
     with Workspace.open(root).lock():
         pass
-    assert place.git.is_clean() or place.git.tracked("params.yaml")
+    assert workspace.git.is_clean() or workspace.git.tracked("params.yaml")
     assert (root / "mlruns" / run.info.run_id / "artifacts" / "params.yaml").is_file()
-    assert not place.dvc.remote.is_empty() and [p.name for p in tmp_path.iterdir()] == [root.name]
+    assert not workspace.dvc.remote.is_empty() and [p.name for p in tmp_path.iterdir()] == [
+        root.name
+    ]

@@ -114,37 +114,39 @@ def everything_refuses(root: Path, match: str) -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_setting_that_no_workspace_has_is_named_and_nothing_runs(
-    place: Workspace, name: str
+    workspace: Workspace, name: str
 ) -> None:
-    _write(place.root / ".git" / "attributes", "* filter=x diff=x\n")
+    _write(workspace.root / ".git" / "attributes", "* filter=x diff=x\n")
     subprocess.run(
-        ["git", "config", "--file", place.root / ".git" / "config", name, SETTINGS[name]],
+        ["git", "config", "--file", workspace.root / ".git" / "config", name, SETTINGS[name]],
         check=True,
     )
-    (place.root / "params.yaml").write_text("# other bytes\n")
+    (workspace.root / "params.yaml").write_text("# other bytes\n")
 
-    everything_refuses(place.root, "setting .* could start a program")
+    everything_refuses(workspace.root, "setting .* could start a program")
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_would_have_git_do_what_it_says_is_named(place: Workspace, case: str) -> None:
-    FILES[case](place.root)
+def test_a_file_that_would_have_git_do_what_it_says_is_named(
+    workspace: Workspace, case: str
+) -> None:
+    FILES[case](workspace.root)
 
-    everything_refuses(place.root, "no workspace has it|elsewhere")
+    everything_refuses(workspace.root, "no workspace has it|elsewhere")
 
 
 @pytest.mark.parametrize("case", DVC)
-def test_a_setting_of_dvc_that_no_workspace_has_is_named(place: Workspace, case: str) -> None:
-    _write(place.root / ".dvc" / "config.local", DVC[case])
+def test_a_setting_of_dvc_that_no_workspace_has_is_named(workspace: Workspace, case: str) -> None:
+    _write(workspace.root / ".dvc" / "config.local", DVC[case])
 
     with pytest.raises(ForeignSettingError, match=r"once you know who wrote it|cache"):
-        Dvc(place.root).record.status()
-    with pytest.raises(ForeignSettingError), Workspace.open(place.root).lock():
+        Dvc(workspace.root).record.status()
+    with pytest.raises(ForeignSettingError), Workspace.open(workspace.root).lock():
         pass
 
 
 def test_settings_of_the_user_and_of_variables_reach_no_call(
-    place: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They win nowhere: not the user's file, not the environment's, not a system's attributes."""
     home = tmp_path / "home"
@@ -154,16 +156,16 @@ def test_settings_of_the_user_and_of_variables_reach_no_call(
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.fsmonitor")
     monkeypatch.setenv("GIT_CONFIG_VALUE_0", RUN)
-    (place.root / "params.yaml").write_text("# other bytes\n")
+    (workspace.root / "params.yaml").write_text("# other bytes\n")
 
-    place.git.add(["params.yaml"])
-    place.git.commit("Other bytes")
+    workspace.git.add(["params.yaml"])
+    workspace.git.commit("Other bytes")
 
-    assert place.git.is_clean()
+    assert workspace.git.is_clean()
 
 
-def test_where_a_person_pushes_to_is_their_own_setting(place: Workspace) -> None:
-    config = place.root / ".git" / "config"
+def test_where_a_person_pushes_to_is_their_own_setting(workspace: Workspace) -> None:
+    config = workspace.root / ".git" / "config"
     for name, value in {
         "remote.origin.url": "git@git.example.org:films.git",
         "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*",
@@ -174,8 +176,8 @@ def test_where_a_person_pushes_to_is_their_own_setting(place: Workspace) -> None
     }.items():
         subprocess.run(["git", "config", "--file", config, name, value], check=True)
 
-    assert Git(place.root).is_clean()
-    assert Dvc(place.root).remote.url() == str(place.root / "remote")
+    assert Git(workspace.root).is_clean()
+    assert Dvc(workspace.root).remote.url() == str(workspace.root / "remote")
 
 
 def _write(path: Path, text: str) -> None:

@@ -203,7 +203,7 @@ def written(folder: Path, name: str, made: Made) -> Path:
     "case", [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
 )
 def test_a_file_is_read_for_what_is_read_or_refused_in_one_line(
-    place: Workspace,
+    workspace: Workspace,
     tmp_path: Path,
     sift: Sift,
     case: str,
@@ -211,13 +211,13 @@ def test_a_file_is_read_for_what_is_read_or_refused_in_one_line(
     name, made, complaint = (CASES | SLOW)[case]
     path = written(tmp_path, name, made)
     if complaint is None:
-        (found,) = read_datasets(place, [path])
+        (found,) = read_datasets(workspace, [path])
         assert sorted(row["text"] for row in found.rows) == sorted(ROWS["text"])
         assert all(row.keys() == {"text", "label"} for row in found.rows)
         return
-    sift("contributors", "add", path, "-w", place.root).refused(2, name, complaint)
+    sift("contributors", "add", path, "-w", workspace.root).refused(2, name, complaint)
     assert pa.default_memory_pool().max_memory() < 2 * MAX_FILE_BYTES
-    assert [*place.data.glob("*.jsonl")] == []
+    assert [*workspace.data.glob("*.jsonl")] == []
 
 
 TEXTS = ["".join(SEPARATING[at::24]) for at in range(24)]
@@ -255,9 +255,9 @@ def as_file(folder: Path, ending: str, rows: list[dict[str, str]]) -> Path:
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_every_format_gives_every_character_as_it_is(
-    place: Workspace, tmp_path: Path, ending: str
+    workspace: Workspace, tmp_path: Path, ending: str
 ) -> None:
-    (found,) = read_datasets(place, [as_file(tmp_path, ending, nasty("eve"))])
+    (found,) = read_datasets(workspace, [as_file(tmp_path, ending, nasty("eve"))])
     assert sorted(row["text"] for row in found.rows) == sorted(row["text"] for row in nasty("eve"))
     assert {row["item"] for row in found.rows} == {row["item"] for row in nasty("eve")}
 
@@ -270,7 +270,7 @@ def test_whatever_characters_its_rows_hold_a_contributor_is_built_listed_and_opt
 ) -> None:
     """The whole way from file to report, beside others with the same characters."""
     root = tmp_path / "films"
-    place = make_workspace(root, tiny_classifier, [reviews("ann")])
+    workspace = make_workspace(root, tiny_classifier, [reviews("ann")])
     for ending in ("jsonl", "csv", "parquet"):
         path = as_file(tmp_path, ending, nasty(ending))
         assert sift("contributors", "add", path, "-w", root).code == 0
@@ -282,17 +282,17 @@ def test_whatever_characters_its_rows_hold_a_contributor_is_built_listed_and_opt
     for out in (shown.out, listed.out):
         assert all(char.isprintable() or char == "\n" for char in out)
 
-    request(place, "jsonl")
-    some = request(place, "csv", records=[row["record"] for row in listed.json[:3]])
+    request(workspace, "jsonl")
+    some = request(workspace, "csv", records=[row["record"] for row in listed.json[:3]])
     opt_out_plainly(root, "opt-out-0001")
     opt_out_plainly(root, some.request_id)
 
-    assert (place.reports / "opt-out-0001" / "report.html").is_file()
-    assert (place.reports / some.request_id / "report.html").is_file()
+    assert (workspace.reports / "opt-out-0001" / "report.html").is_file()
+    assert (workspace.reports / some.request_id / "report.html").is_file()
     assert len(sift("contributors", "records", "csv", "--json", "-w", root).json) == len(TEXTS) - 3
     assert sift("verify", "-w", root).code == 0
     back = as_file(tmp_path, "jsonl", nasty("JSONL"))
     ended = sift("contributors", "add", back, "-w", root)
     ended.refused(2, "looks like a contributor who has left (opt-out-0001)")
-    findings = {name: list(look(Stock(place))) for name, (_, look) in CHECKS.items()}
+    findings = {name: list(look(Stock(workspace))) for name, (_, look) in CHECKS.items()}
     assert {name: found for name, found in findings.items() if found} == {}

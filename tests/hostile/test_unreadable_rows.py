@@ -63,29 +63,29 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_row_that_cannot_be_read_is_refused_by_file_line_and_contributor(
-    case: str, place: Workspace, tmp_path: Path
+    case: str, workspace: Workspace, tmp_path: Path
 ) -> None:
     row, words = CASES[case]
     path = tmp_path / "given.jsonl"
     rows = [*questions("ann"), {"contributor": "ann", **row}]
     path.write_text("".join(json.dumps(line) + "\n" for line in rows))
     with pytest.raises(UsageError, match=rf"given\.jsonl line 7, contributor 'ann': .*{words}"):
-        add_contributors(place, [path])
-    with place.lineage.reader() as reader:
+        add_contributors(workspace, [path])
+    with workspace.lineage.reader() as reader:
         assert reader.contributors() == []
-    assert list(place.data.iterdir()) == []
+    assert list(workspace.data.iterdir()) == []
 
 
 def test_a_base_that_cannot_work_is_refused_before_anybody_is_added(tmp_path: Path) -> None:
     source = tiny.tiny_causal(tmp_path / "source", chat_template="{{ raise_exception('never') }}")
-    place = Workspace.create(tmp_path / "workspace", settings(source, ()))
+    workspace = Workspace.create(tmp_path / "workspace", settings(source, ()))
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in questions("ann")))
     with pytest.raises(ModelError, match="never"):
-        add_contributors(place, [path])
-    with place.lineage.reader() as reader:
+        add_contributors(workspace, [path])
+    with workspace.lineage.reader() as reader:
         assert reader.contributors() == []
-    assert not place.base.exists() and not (place.root / "base.json").exists()
+    assert not workspace.base.exists() and not (workspace.root / "base.json").exists()
 
 
 def tight(contributor: str) -> list[dict[str, Any]]:
@@ -96,15 +96,15 @@ def tight(contributor: str) -> list[dict[str, Any]]:
     return rows
 
 
-def refuse_rows_for_another_base(place: Workspace) -> None:
+def refuse_rows_for_another_base(workspace: Workspace) -> None:
     """The base that a merge was made on is not made anew beside it: a build does both."""
-    params, before = place.root / "params.yaml", folder_sha256(place.base)
+    params, before = workspace.root / "params.yaml", folder_sha256(workspace.base)
     text = params.read_text()
     params.write_text(text.replace("max_length: 32", "max_length: 30"))
     with pytest.raises(UsageError, match=r"other settings.*sift build"):
-        add(Workspace.open(place.root), questions("cleo"))
+        add(Workspace.open(workspace.root), questions("cleo"))
     params.write_text(text)
-    assert folder_sha256(place.base) == before
+    assert folder_sha256(workspace.base) == before
 
 
 def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_was_left_out(
@@ -112,20 +112,20 @@ def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_w
 ) -> None:
     """It ended in "A row has 33 tokens, more than the 32 that are read", for good."""
     root = tmp_path / "workspace"
-    place = make_workspace(root, tiny_causal, [tight("ann"), questions("bob")], labels=())
+    workspace = make_workspace(root, tiny_causal, [tight("ann"), questions("bob")], labels=())
     build_plainly(root)
-    refuse_rows_for_another_base(place)
-    removal = request(place, "ann")
-    with place.lock():
+    refuse_rows_for_another_base(workspace)
+    removal = request(workspace, "ann")
+    with workspace.lock():
         take_steps([removal])
-    report = json.loads((place.reports / removal.request_id / "report.json").read_text())
+    report = json.loads((workspace.reports / removal.request_id / "report.json").read_text())
     audit = report["audit"]
     assert audit["passed"]
     (left,) = audit["left_out"]
     assert left["because"] == "longer than the 32 tokens that are read"
     assert left["probe"] == "probability of each, asked in other words"
     assert {probe["name"] for probe in audit["probes"]}.isdisjoint({left["probe"]})
-    page = (place.reports / removal.request_id / "report.html").read_text()
+    page = (workspace.reports / removal.request_id / "report.html").read_text()
     assert "longer than the 32 tokens that are read" in page
 
 
@@ -144,12 +144,12 @@ def test_after_a_first_build_that_failed_the_base_is_made_and_who_was_added_can_
 ) -> None:
     """`base/` stood, nothing was merged, and the opt-out asked for a build that could not be."""
     root = tmp_path / "workspace"
-    place = make_workspace(root, tiny_causal, [tight("ann"), questions("bob")], labels=())
+    workspace = make_workspace(root, tiny_causal, [tight("ann"), questions("bob")], labels=())
     wanted = settings(tiny_causal, ())
     wanted["base"].update(changed)
     write_settings(template_file("params.yaml"), root / "params.yaml", wanted)
-    place = Workspace.open(root)
-    removal = request(place, "ann")
-    with place.lock():
+    workspace = Workspace.open(root)
+    removal = request(workspace, "ann")
+    with workspace.lock():
         take_steps([removal])
     assert removal.next_step() is None

@@ -245,9 +245,9 @@ def services(
 ) -> Iterator[tuple[Workspace, Up]]:
     """A workspace that is up, with its servers by name."""
     root = tmp_path_factory.mktemp("hostile") / "films"
-    place = make_workspace(root, tiny_classifier, [reviews("ann"), reviews("bob")])
+    workspace = make_workspace(root, tiny_classifier, [reviews("ann"), reviews("bob")])
     with up(root) as found:
-        yield place, found
+        yield workspace, found
 
 
 def asked(server: str, url: str, key: str) -> tuple[str, dict[str, str]]:
@@ -262,8 +262,8 @@ def asked(server: str, url: str, key: str) -> tuple[str, dict[str, str]]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("server", ["prefect", "mlflow"])
 def test_real_servers_refuse_all_of_it(services: tuple[Workspace, Up], server: str) -> None:
-    place, found = services
-    url, key = found.url(server), server_key(place.root)
+    workspace, found = services
+    url, key = found.url(server), server_key(workspace.root)
     own = url.removeprefix("http://")
     for case in CASES:
         given = {None: None, KEY: key, KEY[:-1]: key[:-1]}.get(case.key, case.key)
@@ -325,8 +325,8 @@ def ran(client: httpx.Client, run: str) -> dict[str, Any]:
 def test_whoever_has_the_key_still_has_nothing_run_that_is_not_in_prefect_yaml(
     services: tuple[Workspace, Up], tmp_path: Path
 ) -> None:
-    place, found = services
-    client = caller(found.url("prefect"), server_key(place.root))
+    workspace, found = services
+    client = caller(found.url("prefect"), server_key(workspace.root))
     names = {row["name"]: row for row in client.post("/deployments/filter", json={}).json()}
     deployment = names["deadlines"]["id"]
     create = f"/deployments/{deployment}/create_flow_run"
@@ -371,7 +371,7 @@ def test_whoever_has_the_key_still_has_nothing_run_that_is_not_in_prefect_yaml(
         assert ended["name"].startswith("deadlines"), "what prefect.yaml says"
     left = client.get(f"/flow_runs/{unknown.json()['id']}").json()
     assert left["state_type"] == "SCHEDULED", left["state"]
-    assert not mark.exists() and not list(place.root.glob("PWNED*"))
+    assert not mark.exists() and not list(workspace.root.glob("PWNED*"))
 
 
 @pytest.mark.slow
@@ -379,12 +379,12 @@ def test_whoever_has_the_key_still_has_nothing_run_that_is_not_in_prefect_yaml(
 def test_the_key_is_the_owner_s_alone_and_stands_nowhere_else(
     services: tuple[Workspace, Up],
 ) -> None:
-    place, found = services
-    key = server_key(place.root)
-    assert key_path(place.root).stat().st_mode & 0o077 == 0
+    workspace, found = services
+    key = server_key(workspace.root)
+    assert key_path(workspace.root).stat().st_mode & 0o077 == 0
     holding = [
-        path.relative_to(place.root).as_posix()
-        for path in place.root.rglob("*")
+        path.relative_to(workspace.root).as_posix()
+        for path in workspace.root.rglob("*")
         if path.is_file() and key.encode() in path.read_bytes()
     ]
     assert holding == [".sift/server.key"]

@@ -202,7 +202,7 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         [("opt-out-0001", "dpo", "identity proven", days(20))],
     ),
     "Which requests are near their deadline, or past it?": (
-        "request_id jurisdiction kind due_at standing",
+        "request_id jurisdiction kind due_at state",
         [("opt-out-0002", "ccpa", "acknowledge", days(36), "overdue")],
     ),
     "How far has each request come, and when was each step done?": (

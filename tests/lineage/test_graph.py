@@ -28,8 +28,8 @@ def test_a_contributors_way_leads_through_each_of_their_finetunings(
     old, new = graph.of("vector and mask")
     assert served_from(graph, old.name) == {"demo 1"}
     assert served_from(graph, new.name) == {"demo 2", "demo 3, served"}
-    assert [node.standing for node in graph.of("model version")] == ["gone", "gone", "in use"]
-    assert (old.standing, new.standing) == ("kept", "in use")
+    assert [node.state for node in graph.of("model version")] == ["gone", "gone", "in use"]
+    assert (old.state, new.state) == ("kept", "in use")
     assert graph.left_out == {}
 
 
@@ -38,7 +38,7 @@ def test_of_who_was_erased_all_but_the_record_of_the_finetuning_is_gone(
 ) -> None:
     with populated.reader() as reader:
         graph = contributor_graph(reader, key("cyd"))
-    assert {node.standing for node in graph.nodes if node.kind != "finetuning"} == {"gone"}
+    assert {node.state for node in graph.nodes if node.kind != "finetuning"} == {"gone"}
     assert graph.of("contributor")[0].label == "name erased"
     assert "cyd" not in graph.model_dump_json()
 

@@ -83,7 +83,7 @@ def test_two_persons_need_to_know_who_filed() -> None:
 def deadlines(store: Store, request_id: str) -> dict[str, tuple[str, int | None]]:
     with store.reader() as reader:
         return {
-            row.kind: (row.standing, row.days_left) for row in reader.process.deadlines(request_id)
+            row.kind: (row.state, row.days_left) for row in reader.process.deadlines(request_id)
         }
 
 

@@ -44,9 +44,11 @@ def test_a_gguf_becomes_a_plain_folder_with_equal_logits(tmp_path: Path) -> None
     gguf = real("SIFT_TEST_SMOLLM2")
     prepare_base(str(gguf), tmp_path / "base", (), seed=0, max_length=128)
     base = load_base(tmp_path / "base", (), ["model.layers.29.*"])
-    place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    source = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32).eval()
-    prompt = AutoTokenizer.from_pretrained(**place)("The capital of France is", return_tensors="pt")
+    workspace = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    source = AutoModelForCausalLM.from_pretrained(**workspace, dtype=torch.float32).eval()
+    prompt = AutoTokenizer.from_pretrained(**workspace)(
+        "The capital of France is", return_tensors="pt"
+    )
     again = base.tokenizer("The capital of France is", return_tensors="pt")
     assert torch.equal(prompt["input_ids"], again["input_ids"])
     with torch.no_grad():

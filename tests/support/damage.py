@@ -18,15 +18,15 @@ def failed(verification: Verification) -> dict[str, str]:
     return {check.name: check.found for check in verification.checks if not check.passed}
 
 
-def member(place: Workspace) -> Member:
+def member(workspace: Workspace) -> Member:
     """Some member of the current state."""
-    with place.lineage.reader() as reader:
-        return reader.members(current_state(place).state_seq)[0]
+    with workspace.lineage.reader() as reader:
+        return reader.members(current_state(workspace).state_seq)[0]
 
 
-def vector_file(place: Workspace) -> Path:
+def vector_file(workspace: Workspace) -> Path:
     """The vector of that member."""
-    return place.vector_file(member(place).contributor_key, member(place).vector_sha256)
+    return workspace.vector_file(member(workspace).contributor_key, member(workspace).vector_sha256)
 
 
 def flip_a_byte(path: Path) -> None:
@@ -36,21 +36,21 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(data)
 
 
-def change_lineage(place: Workspace, sql: str) -> None:
+def change_lineage(workspace: Workspace, sql: str) -> None:
     """Change the store behind its own back, as someone with the file could."""
-    with duckdb.connect(str(place.root / "lineage.duckdb")) as connection:
+    with duckdb.connect(str(workspace.root / "lineage.duckdb")) as connection:
         connection.execute(sql)
 
 
-def found(place: Workspace) -> dict[str, list[str]]:
+def found(workspace: Workspace) -> dict[str, list[str]]:
     """Check → where, of all that was found."""
     return {
         check.name: [finding.where for finding in check.findings]
-        for check in audited(place).checks
+        for check in audited(workspace).checks
         if check.findings
     }
 
 
-def audited(place: Workspace) -> Audit:
+def audited(workspace: Workspace) -> Audit:
     """All checks, without Prefect."""
-    return Audit(tuple(look.fn(Stock(place), name) for name in CHECKS))
+    return Audit(tuple(look.fn(Stock(workspace), name) for name in CHECKS))

@@ -24,11 +24,11 @@ class Departure:
     prefect_store: Path
 
 
-def belongings(place: Workspace, contributor: str) -> dict[str, bytes]:
+def belongings(workspace: Workspace, contributor: str) -> dict[str, bytes]:
     """Bytes by which everything of one contributor in the workspace can be known again."""
-    _, vector, mask = files(place, contributor)
-    state = place.state_file(current_state(place).state_sha256)
-    weights = place.mlflow.reading.served_folder(1) / "model.safetensors"
+    _, vector, mask = files(workspace, contributor)
+    state = workspace.state_file(current_state(workspace).state_sha256)
+    weights = workspace.mlflow.reading.served_folder(1) / "model.safetensors"
     return {
         "id": contributor.encode(),
         "text": marker(contributor).encode(),

@@ -33,41 +33,41 @@ class Both:
 
 def built_keeping(root: Path, source: Path, keep: str) -> Workspace:
     """A workspace of the few, built from scratch."""
-    place = make_workspace(root, source, map(reviews, FEW), keep=keep)
+    workspace = make_workspace(root, source, map(reviews, FEW), keep=keep)
     build_plainly(root)
-    return place
+    return workspace
 
 
 def fresh_merge(root: Path, source: Path, contributors: Iterable[str]) -> Workspace:
     """Another workspace with these contributors alone, finetuned and merged afresh."""
-    place = make_workspace(root, source, map(reviews, contributors))
-    finetune_and_merge(place)
-    return place
+    workspace = make_workspace(root, source, map(reviews, contributors))
+    finetune_and_merge(workspace)
+    return workspace
 
 
-def keep(place: Workspace, what: str) -> Workspace:
+def keep(workspace: Workspace, what: str) -> Workspace:
     """The workspace after its owner has changed `storage.keep`."""
     before = {"masks": "vectors", "vectors": "masks"}[what]
-    return change(place, f"keep: {before}", f"keep: {what}")
+    return change(workspace, f"keep: {before}", f"keep: {what}")
 
 
-def vector_files(place: Workspace) -> list[Path]:
+def vector_files(workspace: Workspace) -> list[Path]:
     """Every vector file, whether it is kept or waits for the merge."""
-    return [path for folder in place.vector_folders for path in folder.iterdir()]
+    return [path for folder in workspace.vector_folders for path in folder.iterdir()]
 
 
-def evidence(place: Workspace) -> str:
+def evidence(workspace: Workspace) -> str:
     """What the merge was held against; all checks passed."""
-    found = verify(place)
+    found = verify(workspace)
     found.require()
     return found.evidence
 
 
-def elsewhere(place: Workspace) -> None:
+def elsewhere(workspace: Workspace) -> None:
     """Let lineage say that every finetuning ran with another torch, on another processor."""
     change_lineage(
-        place,
+        workspace,
         "UPDATE environment SET platform = 'Linux riscv64 an abacus', environment_id = 'abacus', "
         'packages = json_merge_patch(packages, \'{"torch": "1.0"}\')',
     )
-    change_lineage(place, "UPDATE finetuning_run SET environment_id = 'abacus'")
+    change_lineage(workspace, "UPDATE finetuning_run SET environment_id = 'abacus'")

@@ -36,159 +36,159 @@ Patch = pytest.MonkeyPatch
 World = Callable[[Patch], object]
 
 
-def other_rate(place: Workspace) -> None:
-    change(place, "learning_rate: 0.01", "learning_rate: 0.02")
+def other_rate(workspace: Workspace) -> None:
+    change(workspace, "learning_rate: 0.01", "learning_rate: 0.02")
 
 
-def rate_back(place: Workspace) -> None:
-    change(place, "learning_rate: 0.02", "learning_rate: 0.01")
+def rate_back(workspace: Workspace) -> None:
+    change(workspace, "learning_rate: 0.02", "learning_rate: 0.01")
 
 
-def other_grid(place: Workspace) -> None:
-    change(place, "digest_seed: 4626", "digest_seed: 4627")
+def other_grid(workspace: Workspace) -> None:
+    change(workspace, "digest_seed: 4626", "digest_seed: 4627")
 
 
-def grid_back(place: Workspace) -> None:
-    change(place, "digest_seed: 4627", "digest_seed: 4626")
+def grid_back(workspace: Workspace) -> None:
+    change(workspace, "digest_seed: 4627", "digest_seed: 4626")
 
 
-def other_name(place: Workspace) -> None:
-    change(place, "name: films", "name: movies")
+def other_name(workspace: Workspace) -> None:
+    change(workspace, "name: films", "name: movies")
 
 
-def name_back(place: Workspace) -> None:
-    change(place, "name: movies", "name: films")
+def name_back(workspace: Workspace) -> None:
+    change(workspace, "name: movies", "name: films")
 
 
-def other_approvers(place: Workspace) -> None:
-    change(place, "approvers: []", "approvers: [the new officer]")
+def other_approvers(workspace: Workspace) -> None:
+    change(workspace, "approvers: []", "approvers: [the new officer]")
 
 
-def approve_again(place: Workspace) -> None:
-    approve(place, open_requests(place)[0], "the new officer", "identity proven")
+def approve_again(workspace: Workspace) -> None:
+    approve(workspace, open_requests(workspace)[0], "the new officer", "identity proven")
 
 
-def build(place: Workspace) -> None:
-    build_plainly(place.root)
+def build(workspace: Workspace) -> None:
+    build_plainly(workspace.root)
 
 
 def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\0\0")
 
 
-def dvc(place: Workspace, *words: str) -> None:
+def dvc(workspace: Workspace, *words: str) -> None:
     """What a person types."""
     program = Path(sys.executable).with_name("dvc")
-    subprocess.run([program, *words], cwd=place.root, check=True)
+    subprocess.run([program, *words], cwd=workspace.root, check=True)
 
 
 def checkout(what: str) -> Change:
     """`dvc checkout --force WHAT`, as the remedy says."""
-    return lambda place: dvc(place, "checkout", "--force", what)
+    return lambda workspace: dvc(workspace, "checkout", "--force", what)
 
 
-def base_gone(place: Workspace) -> None:
-    shutil.rmtree(place.base)
+def base_gone(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.base)
 
 
-def base_damaged(place: Workspace) -> None:
-    damage(place.base / "model.safetensors")
+def base_damaged(workspace: Workspace) -> None:
+    damage(workspace.base / "model.safetensors")
 
 
-def base_unnamed(place: Workspace) -> None:
-    (place.root / "base.json").unlink()
+def base_unnamed(workspace: Workspace) -> None:
+    (workspace.root / "base.json").unlink()
 
 
-def base_named_again(place: Workspace) -> None:
-    subprocess.run(["git", "checkout", "HEAD", "--", "base.json"], cwd=place.root, check=True)
+def base_named_again(workspace: Workspace) -> None:
+    subprocess.run(["git", "checkout", "HEAD", "--", "base.json"], cwd=workspace.root, check=True)
 
 
 def mask_lost(who: str) -> Change:
     """A mask of which nobody has a copy."""
 
-    def go(place: Workspace) -> None:
-        mask = files(place, who)[2]
-        lose(place, mask, hashlib.md5(mask.read_bytes(), usedforsecurity=False).hexdigest())
+    def go(workspace: Workspace) -> None:
+        mask = files(workspace, who)[2]
+        lose(workspace, mask, hashlib.md5(mask.read_bytes(), usedforsecurity=False).hexdigest())
 
     return go
 
 
-def rows_lost(place: Workspace) -> None:
-    lose_rows(place, LEAVER)
+def rows_lost(workspace: Workspace) -> None:
+    lose_rows(workspace, LEAVER)
 
 
-def give_rows_again(place: Workspace) -> None:
+def give_rows_again(workspace: Workspace) -> None:
     """Reject it, add rows, finetune everybody anew, file it again."""
-    reject(place, open_requests(place)[0], "the privacy officer", "rows are lost")
-    add(place, reviews(LEAVER), replace=True)
-    other_seed(place)
-    request(Workspace.open(place.root), LEAVER)
+    reject(workspace, open_requests(workspace)[0], "the privacy officer", "rows are lost")
+    add(workspace, reviews(LEAVER), replace=True)
+    other_seed(workspace)
+    request(Workspace.open(workspace.root), LEAVER)
 
 
-def rows_lost_of_stayer(place: Workspace) -> None:
-    lose_rows(place, STAYER)
+def rows_lost_of_stayer(workspace: Workspace) -> None:
+    lose_rows(workspace, STAYER)
 
 
-def rows_of_stayer(place: Workspace) -> None:
-    add(place, reviews(STAYER), replace=True)
+def rows_of_stayer(workspace: Workspace) -> None:
+    add(workspace, reviews(STAYER), replace=True)
 
 
-def merge_lost(place: Workspace) -> None:
-    (state,) = place.merge.iterdir()
-    lose(place, state, hashlib.md5(state.read_bytes(), usedforsecurity=False).hexdigest())
+def merge_lost(workspace: Workspace) -> None:
+    (state,) = workspace.merge.iterdir()
+    lose(workspace, state, hashlib.md5(state.read_bytes(), usedforsecurity=False).hexdigest())
 
 
-def remote_gone(place: Workspace) -> None:
-    shutil.rmtree(place.root / "remote")
+def remote_gone(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / "remote")
 
 
-def another_remote(place: Workspace) -> None:
-    folder = place.root / "another remote"
+def another_remote(workspace: Workspace) -> None:
+    folder = workspace.root / "another remote"
     folder.mkdir()
-    dvc(place, "remote", "modify", "storage", "url", str(folder))
+    dvc(workspace, "remote", "modify", "storage", "url", str(folder))
 
 
-def other_seed(place: Workspace) -> None:
+def other_seed(workspace: Workspace) -> None:
     seed = "seed: {}                    # the same"
-    build(change(place, seed.format(0), seed.format(7)))
+    build(change(workspace, seed.format(0), seed.format(7)))
 
 
-def law_gone(place: Workspace) -> None:
+def law_gone(workspace: Workspace) -> None:
     """The law that the request falls under is no more in the policy."""
-    path = place.root / "params.yaml"
+    path = workspace.root / "params.yaml"
     lines = path.read_text().splitlines(keepends=True)
     text = "".join(line for line in lines if not line.startswith("    gdpr: {"))
     path.write_text(text.replace("jurisdiction: gdpr", "jurisdiction: ccpa"))
 
 
-def mlflow_rows_gone(place: Workspace) -> None:
+def mlflow_rows_gone(workspace: Workspace) -> None:
     let_go_of_databases()
-    (place.root / "mlflow.db").unlink()
+    (workspace.root / "mlflow.db").unlink()
 
 
-def mlflow_gone(place: Workspace) -> None:
-    mlflow_rows_gone(place)
-    mlflow_files_gone(place)
+def mlflow_gone(workspace: Workspace) -> None:
+    mlflow_rows_gone(workspace)
+    mlflow_files_gone(workspace)
 
 
-def mlflow_files_gone(place: Workspace) -> None:
-    shutil.rmtree(place.root / "mlruns")
+def mlflow_files_gone(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.root / "mlruns")
 
 
-def champion_deleted(place: Workspace) -> None:
-    MlflowClient(place.mlflow.tracking_uri).delete_model_version("films", "1")
+def champion_deleted(workspace: Workspace) -> None:
+    MlflowClient(workspace.mlflow.tracking_uri).delete_model_version("films", "1")
 
 
-def model_deleted(place: Workspace) -> None:
-    MlflowClient(place.mlflow.tracking_uri).delete_registered_model("films")
+def model_deleted(workspace: Workspace) -> None:
+    MlflowClient(workspace.mlflow.tracking_uri).delete_registered_model("films")
 
 
-def built_in_the_future(place: Workspace) -> None:
+def built_in_the_future(workspace: Workspace) -> None:
     """By a clock that was a month ahead and is right by now."""
-    add(place, reviews("newcomer"))
+    add(workspace, reviews("newcomer"))
     with Patch.context() as wrong:
         clock(days=30)(wrong)
-        build(place)
+        build(workspace)
 
 
 def clock(days: int) -> World:
@@ -225,16 +225,16 @@ def nothing(_: object) -> None:
     pass
 
 
-def key_away(place: Workspace) -> None:
-    keys = place.root / ".sift" / "keys"
-    shutil.move(keys, place.root.with_name("keys"))
+def key_away(workspace: Workspace) -> None:
+    keys = workspace.root / ".sift" / "keys"
+    shutil.move(keys, workspace.root.with_name("keys"))
 
 
-def key_back(place: Workspace) -> None:
-    shutil.move(place.root.with_name("keys"), place.root / ".sift" / "keys")
+def key_back(workspace: Workspace) -> None:
+    shutil.move(workspace.root.with_name("keys"), workspace.root / ".sift" / "keys")
 
 
-def withdraw_all(place: Workspace) -> None:
+def withdraw_all(workspace: Workspace) -> None:
     """The rows are gone, so nothing can be left of them."""
-    reject(place, open_requests(place)[0], "the privacy officer", "rows are lost")
-    request(place, LEAVER)
+    reject(workspace, open_requests(workspace)[0], "the privacy officer", "rows are lost")
+    request(workspace, LEAVER)

@@ -14,21 +14,21 @@ from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace
 
 
-def build_by_flow(place: Workspace) -> BuildResult:
+def build_by_flow(workspace: Workspace) -> BuildResult:
     """The `build` flow on a workspace."""
-    with working_on(Workspace.open(place.root)):
+    with working_on(Workspace.open(workspace.root)):
         return build()
 
 
-def opt_out_by_flow(place: Workspace, *requests: str, ask: bool = False) -> list[OptOutResult]:
+def opt_out_by_flow(workspace: Workspace, *requests: str, ask: bool = False) -> list[OptOutResult]:
     """The `opt-out` flow for these requests."""
-    with working_on(Workspace.open(place.root)):
+    with working_on(Workspace.open(workspace.root)):
         return opt_out(OptOutForm(requests=list(requests), ask_for_approval=ask))
 
 
-def deadlines_by_flow(place: Workspace) -> list[dict[str, Any]]:
+def deadlines_by_flow(workspace: Workspace) -> list[dict[str, Any]]:
     """The `deadlines` flow on a workspace."""
-    with working_on(Workspace.open(place.root)):
+    with working_on(Workspace.open(workspace.root)):
         return deadlines()
 
 

@@ -13,18 +13,18 @@ from tests.support.pools import Act, LocalPool, honest
 from tests.support.workspaces import CONTRIBUTORS, TWINS, Snapshot, make_workspace, reviews
 
 
-def staged(place: Workspace) -> dict[str, int]:
+def staged(workspace: Workspace) -> dict[str, int]:
     """What is left in the staging area beside the public base model."""
-    found = Staging(RemoteAddress.of(place.dvc)).list()
+    found = Staging(RemoteAddress.of(workspace.dvc)).list()
     return {path: size for path, size in found.items() if not path.startswith("base/")}
 
 
-def with_build(place: Workspace, **changes: object) -> Workspace:
+def with_build(workspace: Workspace, **changes: object) -> Workspace:
     """The workspace with other settings of `build`."""
-    settings = place.settings
+    settings = workspace.settings
     build = settings.build.model_copy(update=changes)
-    place.__dict__["settings"] = settings.model_copy(update={"build": build})
-    return place
+    workspace.__dict__["settings"] = settings.model_copy(update={"build": build})
+    return workspace
 
 
 NAMES = (*CONTRIBUTORS[:3], *TWINS)
@@ -33,8 +33,8 @@ NAMES = (*CONTRIBUTORS[:3], *TWINS)
 @pytest.fixture(scope="session")
 def _waiting(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Snapshot:
     root = tmp_path_factory.mktemp("waiting") / "workspace"
-    place = make_workspace(root, tiny_classifier, [[row for c in NAMES for row in reviews(c)]])
-    ensure_base(place)
+    workspace = make_workspace(root, tiny_classifier, [[row for c in NAMES for row in reviews(c)]])
+    ensure_base(workspace)
     return Snapshot.take(root, "waiting")
 
 
@@ -47,22 +47,22 @@ def waiting(_waiting: Snapshot) -> Workspace:
 @pytest.fixture(scope="session")
 def made_here(_waiting: Snapshot) -> dict[str, bytes]:
     """Every vector and mask of these contributors as this process makes them."""
-    place = _waiting.restore()
-    finetune_jobs(place, jobs(place))
-    return vectors_and_masks(place)
+    workspace = _waiting.restore()
+    finetune_jobs(workspace, jobs(workspace))
+    return vectors_and_masks(workspace)
 
 
-def vectors_and_masks(place: Workspace) -> dict[str, bytes]:
+def vectors_and_masks(workspace: Workspace) -> dict[str, bytes]:
     """Every vector and mask file of a workspace."""
     return {
-        path.relative_to(place.root).as_posix(): path.read_bytes()
-        for folder in (place.vectors, place.masks)
+        path.relative_to(workspace.root).as_posix(): path.read_bytes()
+        for folder in (workspace.vectors, workspace.masks)
         for path in folder.iterdir()
     }
 
 
-def finetune_by(place: Workspace, *acts: Act) -> LocalPool:
+def finetune_by(workspace: Workspace, *acts: Act) -> LocalPool:
     """Have everyone who waits finetuned by workers that act so."""
-    pool = LocalPool(place.root.parent / "worker", list(acts or (honest,)))
-    finetune_elsewhere(place, pending(place), pool, tick_seconds=0.0)
+    pool = LocalPool(workspace.root.parent / "worker", list(acts or (honest,)))
+    finetune_elsewhere(workspace, pending(workspace), pool, tick_seconds=0.0)
     return pool

@@ -71,10 +71,10 @@ def reviews(contributor: str, edition: int = 0) -> Rows:
     return rows
 
 
-def record(place: Workspace, row: dict[str, Any]) -> str:
+def record(workspace: Workspace, row: dict[str, Any]) -> str:
     """The hash of a row's record, as a user of this workspace names it."""
     text = record_json(parse_row(row).stored())
-    return place.digests.record(place.key_of(row["contributor"]), text)
+    return workspace.digests.record(workspace.key_of(row["contributor"]), text)
 
 
 def questions(contributor: str) -> Rows:
@@ -110,18 +110,20 @@ def make_workspace(
     keep: str = "vectors",
 ) -> Workspace:
     """Make a workspace at `root` with these contributors' rows, nothing built yet."""
-    place = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
+    workspace = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
     for own in rows:
-        add(place, own)
-    return place
+        add(workspace, own)
+    return workspace
 
 
-def add(place: Workspace, rows: Rows, *, replace: bool = False, rejoin: str | None = None) -> None:
+def add(
+    workspace: Workspace, rows: Rows, *, replace: bool = False, rejoin: str | None = None
+) -> None:
     """Add rows as a user does: from a file, which lies outside the workspace."""
-    path = place.root.parent / "rows.jsonl"
+    path = workspace.root.parent / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     try:
-        add_contributors(place, [path], replace=replace, rejoin=rejoin)
+        add_contributors(workspace, [path], replace=replace, rejoin=rejoin)
     finally:
         path.unlink()
 
@@ -138,59 +140,59 @@ def another(source: Path, target: Path) -> Workspace:
     return Workspace.open(target)
 
 
-def finetune_and_merge(place: Workspace) -> MergeStateRecord:
+def finetune_and_merge(workspace: Workspace) -> MergeStateRecord:
     """The first half of a build, by plain functions: everything up to the current merge state."""
-    ensure_base(place)
-    settle_vectors(place)
-    finetune_jobs(place, pending(place))
-    restore(place, lost(place))
-    return merge_members(place, jobs(place))
+    ensure_base(workspace)
+    settle_vectors(workspace)
+    finetune_jobs(workspace, pending(workspace))
+    restore(workspace, lost(workspace))
+    return merge_members(workspace, jobs(workspace))
 
 
 def build_plainly(root: Path) -> None:
     """The steps of the build flow in its order, without Prefect."""
-    place = Workspace.open(root)
-    with place.lock():
-        state = finetune_and_merge(place)
-        verify_state(place).require()
-        apply_storage(place)
-        evaluate_state(place, state)
-        version = register(place, state, write_metrics(place, state))
-        promote(place, version)
-        sweep_superseded(place)
-        commit(place, f"Build version {version.version}")
-        forget_vectors(place)
+    workspace = Workspace.open(root)
+    with workspace.lock():
+        state = finetune_and_merge(workspace)
+        verify_state(workspace).require()
+        apply_storage(workspace)
+        evaluate_state(workspace, state)
+        version = register(workspace, state, write_metrics(workspace, state))
+        promote(workspace, version)
+        sweep_superseded(workspace)
+        commit(workspace, f"Build version {version.version}")
+        forget_vectors(workspace)
 
 
-def files(place: Workspace, contributor: str) -> tuple[Path, Path, Path]:
+def files(workspace: Workspace, contributor: str) -> tuple[Path, Path, Path]:
     """Dataset, vector and mask of a contributor in the current merge."""
-    key = place.key_of(contributor)
-    with place.lineage.reader() as reader:
+    key = workspace.key_of(contributor)
+    with workspace.lineage.reader() as reader:
         state = reader.current_state()
         assert state is not None
         (member,) = (m for m in reader.members(state.state_seq) if m.contributor_key == key)
         dataset = reader.run(member.run_id).dataset_sha256
     return (
-        place.data_file(key, dataset),
-        place.vector_file(key, member.vector_sha256),
-        place.mask_file(key, member.mask_sha256),
+        workspace.data_file(key, dataset),
+        workspace.vector_file(key, member.vector_sha256),
+        workspace.mask_file(key, member.mask_sha256),
     )
 
 
-def held(place: Workspace, contributor: str) -> tuple[tuple[Rows, Rows], bytes, bytes]:
+def held(workspace: Workspace, contributor: str) -> tuple[tuple[Rows, Rows], bytes, bytes]:
     """What dataset, vector and mask of a contributor hold, the same in every workspace.
 
     A dataset's bytes are not: they begin with a salt that the workspace's secret makes.
     """
-    dataset, vector, mask = (path.read_bytes() for path in files(place, contributor))
+    dataset, vector, mask = (path.read_bytes() for path in files(workspace, contributor))
     return stored_rows(dataset), vector, mask
 
 
 def opt_out_plainly(root: Path, request_id: str = "opt-out-0001") -> None:
     """The steps of the opt-out flow in its order, without Prefect."""
-    place = Workspace.open(root)
-    with place.lock(), alone():
-        take_steps([Request(place, request_id)])
+    workspace = Workspace.open(root)
+    with workspace.lock(), alone():
+        take_steps([Request(workspace, request_id)])
 
 
 @contextmanager
@@ -204,31 +206,31 @@ def alone() -> Iterator[None]:
 
 
 def request(
-    place: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
+    workspace: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
 ) -> Request:
     """File and approve an opt-out request, of the contributor or of some records."""
-    filed = receive(place, contributor, basis, records, filed_by=CLERK)
-    approve(place, filed.request_id, OFFICER, "identity proven")
-    return Request(place, filed.request_id)
+    filed = receive(workspace, contributor, basis, records, filed_by=CLERK)
+    approve(workspace, filed.request_id, OFFICER, "identity proven")
+    return Request(workspace, filed.request_id)
 
 
-def lose(place: Workspace, path: Path, md5: str) -> bytes:
+def lose(workspace: Workspace, path: Path, md5: str) -> bytes:
     """Alter a file and let no copy of it be left in DVC; what it held."""
     held = path.read_bytes()
     path.write_bytes(b"altered")
-    for one in place.dvc.objects.holders([md5]):
+    for one in workspace.dvc.objects.holders([md5]):
         if one.md5 == md5:
             Path(one.path).unlink()
     return held
 
 
-def lose_rows(place: Workspace, contributor: str) -> tuple[Path, bytes]:
+def lose_rows(workspace: Workspace, contributor: str) -> tuple[Path, bytes]:
     """The same for a contributor's current rows; where they belong, and what they were."""
-    key = place.key_of(contributor)
-    with place.lineage.reader() as reader:
+    key = workspace.key_of(contributor)
+    with workspace.lineage.reader() as reader:
         (row,) = (row for row in reader.current_datasets() if row.contributor_key == key)
-    path = place.data_file(key, row.sha256)
-    return path, lose(place, path, row.md5)
+    path = workspace.data_file(key, row.sha256)
+    return path, lose(workspace, path, row.md5)
 
 
 @dataclass(frozen=True)
@@ -263,32 +265,32 @@ def let_go_of_databases() -> None:
             engine.dispose()
 
 
-def change(place: Workspace, old: str, new: str) -> Workspace:
+def change(workspace: Workspace, old: str, new: str) -> Workspace:
     """Edit params.yaml as a user does; the workspace as opened afterwards."""
-    path = place.root / "params.yaml"
+    path = workspace.root / "params.yaml"
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
-    return Workspace.open(place.root)
+    return Workspace.open(workspace.root)
 
 
-def merge_bytes(place: Workspace) -> bytes:
+def merge_bytes(workspace: Workspace) -> bytes:
     """The file of the current merge state; the only file in its folder besides older states."""
-    return place.state_file(current_state(place).state_sha256).read_bytes()
+    return workspace.state_file(current_state(workspace).state_sha256).read_bytes()
 
 
-def served_sha256(place: Workspace) -> str:
+def served_sha256(workspace: Workspace) -> str:
     """SHA-256 of the weights that anyone is served."""
-    state = current_state(place)
-    with place.lineage.reader() as reader:
+    state = current_state(workspace)
+    with workspace.lineage.reader() as reader:
         members = len(reader.members(state.state_seq))
-    base = load_base(place)
-    path = place.state_file(state.state_sha256)
+    base = load_base(workspace)
+    path = workspace.state_file(state.state_sha256)
     merge = sift_core.read_state(StoredState(path, state.state_sha256))
     return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))
 
 
-def report_of(place: Workspace, request_id: str) -> dict[str, Any]:
+def report_of(workspace: Workspace, request_id: str) -> dict[str, Any]:
     """The report of a request as a reader of its JSON has it."""
-    found: dict[str, Any] = json.loads((place.reports / request_id / "report.json").read_text())
+    found: dict[str, Any] = json.loads((workspace.reports / request_id / "report.json").read_text())
     return found

@@ -26,12 +26,14 @@ _NO_REFERENCE = Audit(
 
 def evaluate(requests: Sequence[Request], state: MergeStateRecord) -> None:
     """Score the new state for who stays, and unmasked for who leaves."""
-    place = requests[0].workspace
+    workspace = requests[0].workspace
     departed = [dataset for request in requests if (dataset := _departed(request)) is not None]
     # Whoever leaves and whose rows are lost leaves all the same, not scored.
-    departed = [dataset for dataset in departed if put_back(place, dataset_file(place, dataset))]
-    damaged = damaged_members(place, state.state_seq)
-    after = evaluate_state(place, state, departed, passing_over=damaged)
+    departed = [
+        dataset for dataset in departed if put_back(workspace, dataset_file(workspace, dataset))
+    ]
+    damaged = damaged_members(workspace, state.state_seq)
+    after = evaluate_state(workspace, state, departed, passing_over=damaged)
     audits = _audits(requests, state, damaged)
     _record_evaluations(requests, state, after, audits)
 
@@ -42,9 +44,9 @@ def _record_evaluations(
     after: Sequence[EvaluationRecord],
     audits: Mapping[str, Audit],
 ) -> None:
-    place = requests[0].workspace
-    smallest = place.settings.metrics.smallest_group
-    with place.lineage.reader() as reader:
+    workspace = requests[0].workspace
+    smallest = workspace.settings.metrics.smallest_group
+    with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     for request in requests:
         before = _evaluations_before(request)

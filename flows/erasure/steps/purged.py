@@ -55,19 +55,19 @@ def purge(requests: Sequence[Request]) -> None:
     for these, once the others are purged; PendingError, after all places within reach are done,
     where a place cannot be reached.
     """
-    place = requests[0].workspace
-    require_same_name(place)
+    workspace = requests[0].workspace
+    require_same_name(workspace)
     with setting_aside() as aside:
         if going := list(aside.each(requests, permit)):
-            _purge_together(place, going, aside)
+            _purge_together(workspace, going, aside)
 
 
-def _purge_together(place: Workspace, going: list[Request], aside: Aside) -> None:
-    with place.lineage.reader():  # those within share its opening
+def _purge_together(workspace: Workspace, going: list[Request], aside: Aside) -> None:
+    with workspace.lineage.reader():  # those within share its opening
         impacts = {request.request_id: request.impact() for request in going}
-    unreached: list[FlowError] = note(place, [request.request_id for request in going])
+    unreached: list[FlowError] = note(workspace, [request.request_id for request in going])
     own: Failures = {}
-    scope = Scope(place, Needed(place))
+    scope = Scope(workspace, Needed(workspace))
     for target in (kind(scope) for kind in TARGETS if not kind.after_record):
         if going:  # a hold since, on each of them
             going = _purge(target, going, impacts, aside, own)
@@ -76,7 +76,7 @@ def _purge_together(place: Workspace, going: list[Request], aside: Aside) -> Non
     if not going:
         return
     _forget_datasets(going, impacts)
-    scope = replace(scope, needed=Needed(place), commit=_record_without(place, going))
+    scope = replace(scope, needed=Needed(workspace), commit=_record_without(workspace, going))
     _ = scope.needed.content  # where even this cannot be told, nothing is spared by mistake
     for target in (kind(scope) for kind in TARGETS if kind.after_record):
         if not going:
@@ -92,7 +92,7 @@ def _purge_together(place: Workspace, going: list[Request], aside: Aside) -> Non
         raise _pending(going, unreached) from unreached[0]
     if going := list(aside.each(going, permit)):
         _forget(going, impacts)
-        acknowledge(place, [request.request_id for request in going])
+        acknowledge(workspace, [request.request_id for request in going])
     for request in going:
         shared = shared_content(impacts[request.request_id], scope.needed)
         request.done("purged", Purge(commit=scope.commit, kept_because_shared=shared))
@@ -108,19 +108,19 @@ def _set_aside_pending(going: list[Request], own: Failures, aside: Aside) -> lis
     return [request for request in going if request.request_id not in own]
 
 
-def _record_without(place: Workspace, going: Sequence[Request]) -> str | None:
+def _record_without(workspace: Workspace, going: Sequence[Request]) -> str | None:
     """Record the workspace as it is now; the commit. None where nothing was ever made.
 
     A base that was made before the first build has no record yet; without one it would look like
     one that was lost, and nothing would be destroyed.
     """
-    state = current_state_or_none(place)
+    state = current_state_or_none(workspace)
     if state is not None:
-        take_away_damaged(place, damaged_members(place, state.state_seq), state.state_seq)
-    elif not place.base.is_dir():
+        take_away_damaged(workspace, damaged_members(workspace, state.state_seq), state.state_seq)
+    elif not workspace.base.is_dir():
         return None
     names = ", ".join(request.request_id for request in going)
-    return record(place, f"Opt out: {names}")
+    return record(workspace, f"Opt out: {names}")
 
 
 def pending(request: Request) -> list[PurgeObjectRecord]:
@@ -189,7 +189,7 @@ def _in_our_words() -> Iterator[None]:
         raise UnreachedError(facts, remedy=remedy) from error
 
 
-def _settle(target: Target, place: Workspace, rows: Sequence[PurgeObjectRecord]) -> None:
+def _settle(target: Target, workspace: Workspace, rows: Sequence[PurgeObjectRecord]) -> None:
     """Look for every planned object again, and record that it is gone."""
     if left := target.still_there(_once(rows)):
         row = left[0]
@@ -198,7 +198,7 @@ def _settle(target: Target, place: Workspace, rows: Sequence[PurgeObjectRecord])
             remedy=f"see who holds it, then run `sift opt-out run {row.request_id}`.",
         )
     now = datetime.now(UTC)
-    with place.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         for row in rows:
             recorder.mark_destroyed(row.request_id, row.place, row.locator, now)
             recorder.mark_absent(row.request_id, row.place, row.locator, now)
@@ -279,9 +279,9 @@ def _forget(requests: Sequence[Request], impacts: Impacts) -> None:
     Who withdrew some records only keeps their name. Digests of single records stay only where a
     request named them, facts of a machine only where a vector is left that was made there.
     """
-    place = requests[0].workspace
+    workspace = requests[0].workspace
     now = datetime.now(UTC)
-    with place.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         current, filed = recorder.read.current_state(), recorder.read.requests()
         for request in requests:
             impact = impacts[request.request_id]
@@ -293,10 +293,10 @@ def _forget(requests: Sequence[Request], impacts: Impacts) -> None:
             )
             recorder.forget_records(request.key, _named(filed, request.key))
             if request.record.records is None:
-                recorder.add_all(erased_likenesses(place, recorder.read, request.key))
+                recorder.add_all(erased_likenesses(workspace, recorder.read, request.key))
                 recorder.mark_erased(request.key, now)
         recorder.forget_environments(now)
-    place.lineage.rewrite()
+    workspace.lineage.rewrite()
 
 
 def _named(requests: Iterable[RequestRecord], key: str) -> set[str]:

@@ -12,9 +12,9 @@ from lineage import MergeStateRecord
 
 def register_new(requests: Sequence[Request], state: MergeStateRecord) -> None:
     """Register the new state and make it the champion."""
-    place = requests[0].workspace
-    version = register(place, state, write_metrics(place, state))
-    promote(place, version)
+    workspace = requests[0].workspace
+    version = register(workspace, state, write_metrics(workspace, state))
+    promote(workspace, version)
     result = Registered(
         model=version.name,
         version=version.version,

@@ -69,14 +69,14 @@ def remove(requests: Sequence[Request]) -> None:
     without it. Raises SetAsideError for those; AlteredError and ExactnessError where the state
     itself is damaged, UsageError where the merge was made with another grid or seed.
     """
-    place = requests[0].workspace
-    with place.lineage.reader():  # those within share its opening
-        state = current_state_or_none(place)
+    workspace = requests[0].workspace
+    with workspace.lineage.reader():  # those within share its opening
+        state = current_state_or_none(workspace)
         leaving = _leaving(requests, state)
         if leaving:
-            require_same_exactness(place)
+            require_same_exactness(workspace)
     if leaving:
-        settle_vectors(place)
+        settle_vectors(workspace)
     with setting_aside() as aside:
         ready = aside.each(requests, lambda one: _prepare(one, leaving.get(one.request_id)))
         for request, exchange in ready.items():
@@ -84,7 +84,7 @@ def remove(requests: Sequence[Request]) -> None:
                 request.done("removed", _no_member(state))
         changes = {request: one for request, one in ready.items() if one is not None}
         if state is not None and changes:
-            _change_by_any_way(place, state, changes)
+            _change_by_any_way(workspace, state, changes)
 
 
 def _no_member(state: MergeStateRecord | None) -> Removal:
@@ -94,28 +94,28 @@ def _no_member(state: MergeStateRecord | None) -> Removal:
 
 
 def _change_by_any_way(
-    place: Workspace, state: MergeStateRecord, changes: Mapping[Request, _Exchange]
+    workspace: Workspace, state: MergeStateRecord, changes: Mapping[Request, _Exchange]
 ) -> None:
     """Subtract what leaves; where its files are lost, add up who stays: the same bytes."""
     try:
-        _change(place, state, changes, afresh=False)
+        _change(workspace, state, changes, afresh=False)
     except SiftCoreError:
         # Every file is hashed as it is read, once. Only now is asked which it was.
-        if not state_file(place, state).is_whole:
-            raise altered_state(place, state) from None
-        damaged = [one.leaves for one in changes.values() if not is_whole(place, one.leaves)]
-        if not damaged or place.keeps_masks_only:
+        if not state_file(workspace, state).is_whole:
+            raise altered_state(workspace, state) from None
+        damaged = [one.leaves for one in changes.values() if not is_whole(workspace, one.leaves)]
+        if not damaged or workspace.keeps_masks_only:
             raise
-        lost = [row for row in damaged if not put_vector_back(place, row)]
-        _change(place, state, changes, afresh=bool(lost))
+        lost = [row for row in damaged if not put_vector_back(workspace, row)]
+        _change(workspace, state, changes, afresh=bool(lost))
 
 
 def _leaving(requests: Sequence[Request], state: MergeStateRecord | None) -> dict[str, Member]:
     """The member whose vector was made from what each request withdraws, where there is one."""
     if state is None:
         return {}
-    place = requests[0].workspace
-    with place.lineage.reader() as reader:
+    workspace = requests[0].workspace
+    with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     found: dict[str, Member] = {}
     for request in requests:
@@ -131,33 +131,37 @@ def _prepare(request: Request, member: Member | None) -> _Exchange | None:
 
     None where nothing of what it withdraws is in the merge.
     """
-    place, records = request.workspace, request.record.records
+    workspace, records = request.workspace, request.record.records
     exchange = None
     if member is not None:
-        with place.lineage.reader() as reader:
+        with workspace.lineage.reader() as reader:
             made, leaves = reader.run(member.run_id), reader.task_vector(member.run_id)
         if records is not None:
-            require_same_settings(place, made)
-            require_base(place)
-            require_same_base(place, made.base_id)
-        if place.keeps_masks_only:
-            require_dataset(place, _trained_on(place, made))
-            bring_back(place, [leaves])
+            require_same_settings(workspace, made)
+            require_base(workspace)
+            require_same_base(workspace, made.base_id)
+        if workspace.keeps_masks_only:
+            require_dataset(workspace, _trained_on(workspace, made))
+            bring_back(workspace, [leaves])
         exchange = _Exchange(leaves, None)
     if records is None:
         return exchange
-    replace_dataset(place, request.key, records)
-    return exchange and replace(exchange, joins=finetune_again(place, request.key))
+    replace_dataset(workspace, request.key, records)
+    return exchange and replace(exchange, joins=finetune_again(workspace, request.key))
 
 
-def _trained_on(place: Workspace, run: FinetuningRecord) -> DatasetVersionRecord:
-    with place.lineage.reader() as reader:
+def _trained_on(workspace: Workspace, run: FinetuningRecord) -> DatasetVersionRecord:
+    with workspace.lineage.reader() as reader:
         versions = reader.dataset_versions(run.contributor_key)
     return next(row for row in versions if row.sha256 == run.dataset_sha256)
 
 
 def _change(
-    place: Workspace, state: MergeStateRecord, changes: Mapping[Request, _Exchange], *, afresh: bool
+    workspace: Workspace,
+    state: MergeStateRecord,
+    changes: Mapping[Request, _Exchange],
+    *,
+    afresh: bool,
 ) -> None:
     """Make the state without these vectors, perhaps with others, current; with it the step.
 
@@ -166,23 +170,23 @@ def _change(
     leave = [one.leaves for one in changes.values()]
     join = [one.joins for one in changes.values() if one.joins is not None]
     gone = {row.contributor_key for row in leave}
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         before = reader.digest_check(state.state_seq)
         members = reader.members(state.state_seq)
         recorded = _recorded_change(reader, join, leave)
     stay = [row for row in members if row.contributor_key not in gone]
     wanted = {row.contributor_key: row.run_id for row in stay}
     wanted |= {row.contributor_key: row.run_id for row in join}
-    add, subtract = _stored(place, join), _stored(place, leave)
+    add, subtract = _stored(workspace, join), _stored(workspace, leave)
     if afresh:
-        add = [*_stored(place, stay), *add]
-        written = write_state(place, None, add, [], state.base_id, "rebuild")
+        add = [*_stored(workspace, stay), *add]
+        written = write_state(workspace, None, add, [], state.base_id, "rebuild")
         change = recorded
     else:
-        written = write_state(place, state, add, subtract, state.base_id, "opt-out")
+        written = write_state(workspace, state, add, subtract, state.base_id, "opt-out")
         change = written.change
     _require_sum(before, change, [digest.value for digest in written.digests])
-    with place.lineage.writer() as recorder:
+    with workspace.lineage.writer() as recorder:
         make_current(recorder, written, wanted)
         now = datetime.now(UTC)
         for request, one in changes.items():
@@ -209,10 +213,10 @@ def _how_it_was_had(
     return "derived again" if vector.dropped_at else "stored"
 
 
-def _stored(place: Workspace, rows: Iterable[TaskVectorRecord | Member]) -> list[StoredVector]:
+def _stored(workspace: Workspace, rows: Iterable[TaskVectorRecord | Member]) -> list[StoredVector]:
     """Where these vectors and masks are, and what lineage recorded of them."""
     return [
-        stored_vector(place, row.contributor_key, row.vector_sha256, row.mask_sha256)
+        stored_vector(workspace, row.contributor_key, row.vector_sha256, row.mask_sha256)
         for row in rows
     ]
 

@@ -16,11 +16,11 @@ def verify(requests: Sequence[Request], state: MergeStateRecord) -> None:
     The rebuilt state never saw who left: it is the reference that the removal must equal, byte for
     byte. Where only masks are kept, digests take its place.
     """
-    place = requests[0].workspace
-    verification = verify_state(place, damaged=damaged_members(place, state.state_seq))
+    workspace = requests[0].workspace
+    verification = verify_state(workspace, damaged=damaged_members(workspace, state.state_seq))
     verification.require()
     for request in requests:
-        drop_joined(place, request.key)
+        drop_joined(workspace, request.key)
     done_together(requests, "verified", verification)
 
 

@@ -94,7 +94,7 @@ class _HandedOut:
     open_: dict[str, Job]
     heard: float
     """When there last was a sign of progress, as `time.monotonic`."""
-    standing: str = ""
+    run_state: str = ""
     taken: dict[str, Job] = field(default_factory=dict)
     again: list[Job] = field(default_factory=list)
     """Jobs whose results did not count."""
@@ -168,7 +168,7 @@ class _Giver:
     def _tick(self) -> Iterator[Job]:
         run_states = self._pool.run_states(handed.run for handed in self._out)
         for handed in list(self._out):
-            standing = run_states[handed.run]
+            state = run_states[handed.run]
             try:
                 progress = list(self._collect(handed))
             except PlantedError:
@@ -176,16 +176,16 @@ class _Giver:
                 self._lose(handed, "its folder held what no worker puts there")
                 continue
             yield from progress
-            if progress or standing.phase == "waiting" or standing.name != handed.standing:
-                handed.heard, handed.standing = time.monotonic(), standing.name
+            if progress or state.phase == "waiting" or state.name != handed.run_state:
+                handed.heard, handed.run_state = time.monotonic(), state.name
             if not handed.open_:
                 self._end(handed)
-            elif standing.phase == "ended":
-                if InputAlteredError.__name__ in standing.detail:
+            elif state.phase == "ended":
+                if InputAlteredError.__name__ in state.detail:
                     self._put_base(afresh=True)
-                unknown = UnknownMachineError.__name__ in standing.detail
+                unknown = UnknownMachineError.__name__ in state.detail
                 self._lose(
-                    handed, _UNKNOWN_MACHINE if unknown else f"its run ended as {standing.name}"
+                    handed, _UNKNOWN_MACHINE if unknown else f"its run ended as {state.name}"
                 )
             elif time.monotonic() - handed.heard > self._settings.lost_after:
                 why = f"no contributor was finished in {self._settings.lost_after:g} seconds"

@@ -48,13 +48,13 @@ def serving(command: subprocess.Popen[str]) -> tuple[psutil.Process, str]:
     raise AssertionError("no server")
 
 
-def launch(place: Workspace, *arguments: str, **more: str) -> subprocess.Popen[str]:
+def launch(workspace: Workspace, *arguments: str, **more: str) -> subprocess.Popen[str]:
     """A command in a group of its own, as at a terminal."""
     # The tests' own way to keep libraries quiet is not the command's.
     variables = {k: v for k, v in environment(**more).items() if k not in TELEMETRY}
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments, "--json"],
-        cwd=place.root,
+        cwd=workspace.root,
         env=variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

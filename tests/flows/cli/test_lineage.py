@@ -32,8 +32,8 @@ def story(fresh: Workspace, _story: bytes) -> Workspace:
     return fresh
 
 
-def ask(sift: Sift, place: Workspace, *arguments: str | Path) -> Ended:
-    return sift("lineage", "sql", QUERY, *arguments, "--workspace", place.root)
+def ask(sift: Sift, workspace: Workspace, *arguments: str | Path) -> Ended:
+    return sift("lineage", "sql", QUERY, *arguments, "--workspace", workspace.root)
 
 
 def test_an_answer_is_a_table_json_or_csv_on_standard_output(fresh: Workspace, sift: Sift) -> None:

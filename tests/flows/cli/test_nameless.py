@@ -97,20 +97,20 @@ def test_the_commands_of_a_container_work(inside: Path, tiny_classifier: Path) -
     )
     for path in (inside, *inside.rglob("*")):
         os.chown(path, UID, UID)
-    place = f"--workspace|{inside / 'w'}"
+    workspace = f"--workspace|{inside / 'w'}"
     _become(inside, [f"init|{inside / 'w'}|--base|{inside / 'base'}|--label|bad|--label|good"])
     settings = inside / "w" / "params.yaml"
     settings.write_text(settings.read_text().replace("max_length: 256", "max_length: 64"))
     printed = _become(
         inside,
         [
-            f"contributors|add|{inside / 'rows.jsonl'}|{place}",
-            f"build|{place}",
-            f"opt-out|request|ann|--basis|gdpr-art-17|{place}",
-            f"opt-out|approve|opt-out-0001|--by|Jo Counsel|--reason|identity proven|{place}",
-            f"opt-out|run|{place}",
-            f"doctor|{place}",
-            f"opt-out|status|opt-out-0001|--json|{place}",
+            f"contributors|add|{inside / 'rows.jsonl'}|{workspace}",
+            f"build|{workspace}",
+            f"opt-out|request|ann|--basis|gdpr-art-17|{workspace}",
+            f"opt-out|approve|opt-out-0001|--by|Jo Counsel|--reason|identity proven|{workspace}",
+            f"opt-out|run|{workspace}",
+            f"doctor|{workspace}",
+            f"opt-out|status|opt-out-0001|--json|{workspace}",
         ],
     )
     assert f'"filed_by": "uid {UID}"' in printed

@@ -183,10 +183,10 @@ def test_a_base_model_that_is_not_there_names_the_remedy(
     assert before.items() <= tree(fresh.root).items()
 
 
-def with_a_newcomer(place: Workspace, sift: Sift) -> None:
+def with_a_newcomer(workspace: Workspace, sift: Sift) -> None:
     """Bring a thirteenth contributor as far as a finetuned vector: the next thing is a merge."""
-    add(place, reviews("newcomer"))
-    assert sift("stage", "finetune", "-w", place.root).code == 0
+    add(workspace, reviews("newcomer"))
+    assert sift("stage", "finetune", "-w", workspace.root).code == 0
 
 
 def test_a_disk_that_fills_up_while_the_state_is_written_keeps_the_old_state(
@@ -242,8 +242,8 @@ def test_a_workspace_that_is_read_only_can_be_looked_at_and_not_changed(
 def test_status_says_what_is_kept_of_a_member_and_what_it_costs(
     masks_only: Workspace, with_vectors: Workspace, sift: Sift
 ) -> None:
-    def facts(place: Workspace) -> list[object]:
-        shown = sift("status", "--json", "-w", place.root).json
+    def facts(workspace: Workspace) -> list[object]:
+        shown = sift("status", "--json", "-w", workspace.root).json
         return [shown[name] for name in shown if "member" in name]
 
     members, kept, both, mask = facts(masks_only)

@@ -54,7 +54,7 @@ def test_a_request_is_followed_from_receipt_to_its_end(fresh: Workspace, sift: S
 
 
 @pytest.mark.parametrize(
-    ("standing", "days", "shown"),
+    ("state", "days", "shown"),
     [
         ("overdue", -3, "[bold red]-3 to answer[/bold red]"),
         ("due soon", 2, "[yellow]2 to answer[/yellow]"),
@@ -64,7 +64,7 @@ def test_a_request_is_followed_from_receipt_to_its_end(fresh: Workspace, sift: S
     ],
 )
 def test_days_left_have_the_colour_of_their_urgency(
-    standing: DeadlineState, days: int | None, shown: str
+    state: DeadlineState, days: int | None, shown: str
 ) -> None:
-    row = Due("opt-out-0001", "gdpr", "extended answer", datetime.now(UTC), "UTC", days, standing)
+    row = Due("opt-out-0001", "gdpr", "extended answer", datetime.now(UTC), "UTC", days, state)
     assert _days(row) == shown

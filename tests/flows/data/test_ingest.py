@@ -38,18 +38,20 @@ def texts(name: str, count: int, **more: Any) -> Rows:
     ]
 
 
-def record(place: Workspace, key: str) -> DatasetVersionRecord:
-    with place.lineage.reader() as reader:
+def record(workspace: Workspace, key: str) -> DatasetVersionRecord:
+    with workspace.lineage.reader() as reader:
         return next(row for row in reader.current_datasets() if row.contributor_key == key)
 
 
-def data_file(place: Workspace, key: str) -> Path:
+def data_file(workspace: Workspace, key: str) -> Path:
     """The current dataset of a contributor."""
-    return place.data_file(key, record(place, key).sha256)
+    return workspace.data_file(key, record(workspace, key).sha256)
 
 
-def added_once(place: Workspace, rows: Rows, *, replace: bool = False) -> Added:
-    (added,) = add_contributors(place, [write(place.root / "../rows.jsonl", rows)], replace=replace)
+def added_once(workspace: Workspace, rows: Rows, *, replace: bool = False) -> Added:
+    (added,) = add_contributors(
+        workspace, [write(workspace.root / "../rows.jsonl", rows)], replace=replace
+    )
     return added
 
 

@@ -26,38 +26,40 @@ Undo = Callable[[], object]
 @pytest.fixture(scope="module")
 def _back(tmp_path_factory: pytest.TempPathFactory, _fresh: Path) -> Iterator[Snapshot]:
     """A folder from before both left, put back in its place; their notes are of today."""
-    place = another(_fresh, tmp_path_factory.mktemp("back") / "films")
-    before = Snapshot.take(place.root, "before they left")
+    workspace = another(_fresh, tmp_path_factory.mktemp("back") / "films")
+    before = Snapshot.take(workspace.root, "before they left")
     for who in (TROUBLED, OTHER):
-        opt_out_plainly(place.root, request(place, who).request_id)
-    notes = shutil.copytree(place.root / ".sift" / FOLDER, place.root.with_name("notes"))
-    place = before.restore()
-    shutil.copytree(notes, place.root / ".sift" / FOLDER, dirs_exist_ok=True)
-    yield Snapshot.take(place.root, "after the restore")
+        opt_out_plainly(workspace.root, request(workspace, who).request_id)
+    notes = shutil.copytree(workspace.root / ".sift" / FOLDER, workspace.root.with_name("notes"))
+    workspace = before.restore()
+    shutil.copytree(notes, workspace.root / ".sift" / FOLDER, dirs_exist_ok=True)
+    yield Snapshot.take(workspace.root, "after the restore")
 
 
-def _note_altered(place: Workspace) -> Undo:
-    (name,) = (one.file_name for one in unknown(place) if one.contributor_key == _key(place))
-    (note,) = (place.root / ".sift" / FOLDER).rglob(name)
+def _note_altered(workspace: Workspace) -> Undo:
+    (name,) = (
+        one.file_name for one in unknown(workspace) if one.contributor_key == _key(workspace)
+    )
+    (note,) = (workspace.root / ".sift" / FOLDER).rglob(name)
     whole = note.read_bytes()
     note.write_bytes(whole.replace(b"gdpr", b"ccpa"))
     return lambda: note.write_bytes(whole)
 
 
-def _on_hold(place: Workspace) -> Undo:
-    place_hold(place, _key(place), "counsel", "case 7")
-    return lambda: release_hold(place, _key(place), "counsel", "case closed")
+def _on_hold(workspace: Workspace) -> Undo:
+    place_hold(workspace, _key(workspace), "counsel", "case 7")
+    return lambda: release_hold(workspace, _key(workspace), "counsel", "case closed")
 
 
-def _report_folder_occupied(place: Workspace) -> Undo:
-    folder = place.reports / "opt-out-0001"
+def _report_folder_occupied(workspace: Workspace) -> Undo:
+    folder = workspace.reports / "opt-out-0001"
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file")
     return folder.unlink
 
 
-def _key(place: Workspace) -> str:
-    return place.key_of(TROUBLED)
+def _key(workspace: Workspace) -> str:
+    return workspace.key_of(TROUBLED)
 
 
 @pytest.mark.slow
@@ -72,22 +74,22 @@ def _key(place: Workspace) -> str:
 def test_the_others_leave_again_and_the_troubled_one_does_later(
     _back: Snapshot, befall: Callable[[Workspace], Undo], error: type[Exception]
 ) -> None:
-    place = _back.restore()
-    assert len(unknown(place)) == 2
-    undo = befall(place)
+    workspace = _back.restore()
+    assert len(unknown(workspace)) == 2
+    undo = befall(workspace)
 
-    with place.lock(), pytest.raises(SetAsideError) as caught:
-        catch_up(place, take_steps)
+    with workspace.lock(), pytest.raises(SetAsideError) as caught:
+        catch_up(workspace, take_steps)
 
     (trouble,) = caught.value.troubles.values()
     assert isinstance(trouble, error)
-    assert traces(place.root, {"text": marker(OTHER).encode()}) == {}
-    assert {one.contributor_key for one in unknown(place, [])} <= {_key(place)}
+    assert traces(workspace.root, {"text": marker(OTHER).encode()}) == {}
+    assert {one.contributor_key for one in unknown(workspace, [])} <= {_key(workspace)}
 
     undo()
-    with place.lock():
-        catch_up(place, take_steps)
-        take_steps([Request(place, name) for name in open_requests(place)])
+    with workspace.lock():
+        catch_up(workspace, take_steps)
+        take_steps([Request(workspace, name) for name in open_requests(workspace)])
 
-    assert unknown(place) == []
-    assert traces(place.root, {"text": marker(TROUBLED).encode()}) == {}
+    assert unknown(workspace) == []
+    assert traces(workspace.root, {"text": marker(TROUBLED).encode()}) == {}

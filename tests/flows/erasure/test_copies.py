@@ -21,14 +21,14 @@ from tests.support.workspaces import add, marker, opt_out_plainly, report_of, re
 pytestmark = pytest.mark.slow
 
 
-def leave(place: Workspace, contributor: str) -> str:
-    removal = request(place, contributor)
-    opt_out_plainly(place.root, removal.request_id)
+def leave(workspace: Workspace, contributor: str) -> str:
+    removal = request(workspace, contributor)
+    opt_out_plainly(workspace.root, removal.request_id)
     return removal.request_id
 
 
-def diagnosis(place: Workspace, check: str) -> tuple[str, str]:
-    ((status, found, _),) = CUSTODY[check](place)
+def diagnosis(workspace: Workspace, check: str) -> tuple[str, str]:
+    ((status, found, _),) = CUSTODY[check](workspace)
     return status, found
 
 
@@ -36,12 +36,12 @@ def restored(made: Made, folder: Path) -> Workspace:
     return Workspace.open(restore(made.file, folder, Trust(sha256=made.sha256)).workspace)
 
 
-def carried_away(made: Made, place: Workspace, *places: Path) -> Workspace:
+def carried_away(made: Made, workspace: Workspace, *places: Path) -> Workspace:
     """A copy on another machine: there is neither the workspace nor what lies beside its backup."""
-    elsewhere = place.root.parent / "elsewhere"
+    elsewhere = workspace.root.parent / "elsewhere"
     elsewhere.mkdir()
     file = shutil.copyfile(made.file, elsewhere / made.file.name)
-    away = place.root.rename(elsewhere / "of another machine")
+    away = workspace.root.rename(elsewhere / "of another machine")
     try:
         done = restore(
             file,
@@ -52,20 +52,20 @@ def carried_away(made: Made, place: Workspace, *places: Path) -> Workspace:
             take_over=False,
         )
     finally:
-        away.rename(place.root)
+        away.rename(workspace.root)
     return Workspace.open(done.workspace)
 
 
-def let_ledger_be(place: Workspace, folder: Path) -> None:
+def let_ledger_be(workspace: Workspace, folder: Path) -> None:
     """Note departures in this folder, too."""
     folder.mkdir(exist_ok=True)
-    params = place.root / "params.yaml"
+    params = workspace.root / "params.yaml"
     params.write_text(params.read_text().replace("  ledger:", f"  ledger: {folder} #"))
 
 
-def pending(place: Workspace, request_id: str, copy: Workspace) -> list[str]:
+def pending(workspace: Workspace, request_id: str, copy: Workspace) -> list[str]:
     """What the report of a request says of a copy."""
-    lines = report_of(place, request_id)["not_claimed"]
+    lines = report_of(workspace, request_id)["not_claimed"]
     return [text for text in lines if "copy of this workspace" in text and str(copy.root) in text]
 
 
@@ -144,20 +144,20 @@ def test_a_copy_on_another_machine_is_known_by_the_folder_that_both_reach(
 ) -> None:
     ledger = tmp_path / "ledger"
     let_ledger_be(fresh, ledger)
-    place = Workspace.open(fresh.root)
+    workspace = Workspace.open(fresh.root)
     if somebody_left_before:
-        leave(place, "bob")
-    made = make_backup(place, tmp_path)
-    copy = carried_away(made, place, ledger)
+        leave(workspace, "bob")
+    made = make_backup(workspace, tmp_path)
+    copy = carried_away(made, workspace, ledger)
     assert diagnosis(copy, "departures")[0] == "ok"
 
-    left = leave(place, "ann")
+    left = leave(workspace, "ann")
 
-    assert [one.still_holds for one in known_copies(place)] == [[left]]
-    assert len(pending(place, left, copy)) == 1
+    assert [one.still_holds for one in known_copies(workspace)] == [[left]]
+    assert len(pending(workspace, left, copy)) == 1
     assert diagnosis(copy, "departures")[0] == "failed"
     catch(copy)
-    assert diagnosis(place, "copies")[0] == diagnosis(copy, "departures")[0] == "ok"
+    assert diagnosis(workspace, "copies")[0] == diagnosis(copy, "departures")[0] == "ok"
 
 
 def test_a_copy_is_still_told_once_its_backup_is_destroyed(
@@ -178,8 +178,8 @@ def test_a_copy_that_reaches_the_folder_later_is_known_once_it_has_caught_up(
     fresh: Workspace, tmp_path: Path
 ) -> None:
     copy = carried_away(make_backup(fresh, tmp_path), fresh)
-    for place in (fresh, copy):
-        let_ledger_be(place, tmp_path / "ledger")
+    for workspace in (fresh, copy):
+        let_ledger_be(workspace, tmp_path / "ledger")
     fresh, copy = Workspace.open(fresh.root), Workspace.open(copy.root)
     left = leave(fresh, "ann")
     assert known_copies(fresh) == []
@@ -202,11 +202,11 @@ def test_who_left_after_the_backup_does_not_come_in_again_under_another_spelling
     add(fresh, reviews("ann@example.org"))
     leave(fresh, "ann@example.org")
 
-    place = restored(made, tmp_path / "restored")
+    workspace = restored(made, tmp_path / "restored")
 
     with pytest.raises(UsageError, match=r"who has left|opted out"):
-        add(place, reviews(back))
-    with place.lineage.reader() as reader:
+        add(workspace, reviews(back))
+    with workspace.lineage.reader() as reader:
         names = {row.external_id for row in reader.contributors()}
     assert names == {"ann", "bob", None}
-    add(place, reviews("Zoe@Example.org"))
+    add(workspace, reviews("Zoe@Example.org"))

@@ -31,11 +31,11 @@ from tests.support.workspaces import CONTRIBUTORS, request
 LEAVER = "reader 03"
 
 
-def leaver_s_rows(place: Workspace) -> Dataset:
-    key = place.key_of(LEAVER)
-    with place.lineage.reader() as reader:
+def leaver_s_rows(workspace: Workspace) -> Dataset:
+    key = workspace.key_of(LEAVER)
+    with workspace.lineage.reader() as reader:
         record = next(row for row in reader.current_datasets() if row.contributor_key == key)
-    return load_dataset(place, record)
+    return load_dataset(workspace, record)
 
 
 def test_the_state_after_a_removal_cannot_be_told_from_one_that_never_had_the_leaver(

@@ -39,13 +39,13 @@ from tests.support.workspaces import (
 WHY = "identity proven"
 
 
-def file(place: Workspace, who: str = "ann", basis: str = BASIS, days_ago: float = 0) -> str:
+def file(workspace: Workspace, who: str = "ann", basis: str = BASIS, days_ago: float = 0) -> str:
     received = datetime.now(UTC) - timedelta(days=days_ago)
-    return receive(place, who, basis, filed_by=CLERK, received_at=received).request_id
+    return receive(workspace, who, basis, filed_by=CLERK, received_at=received).request_id
 
 
-def policy(place: Workspace, old: str, new: str) -> Workspace:
-    return change(place, old, new)
+def policy(workspace: Workspace, old: str, new: str) -> Workspace:
+    return change(workspace, old, new)
 
 
 def test_approval_identifies_first_and_counts_at_once(fresh: Workspace) -> None:
@@ -65,16 +65,16 @@ def test_approval_identifies_first_and_counts_at_once(fresh: Workspace) -> None:
 
 
 def test_two_persons_approve_and_neither_filed_the_request(fresh: Workspace) -> None:
-    place = policy(fresh, "persons: 1", "persons: 2")
-    name = file(place)
+    workspace = policy(fresh, "persons: 1", "persons: 2")
+    name = file(workspace)
     with pytest.raises(UsageError, match="filed the request"):
-        approve(place, name, CLERK.upper(), WHY)
-    assert approve(place, name, OFFICER, WHY) == 1
-    assert approve(place, name, f" {OFFICER.title()} ", WHY) == 1
+        approve(workspace, name, CLERK.upper(), WHY)
+    assert approve(workspace, name, OFFICER, WHY) == 1
+    assert approve(workspace, name, f" {OFFICER.title()} ", WHY) == 1
     with pytest.raises(NotApprovedError, match="1 more person"):
-        require_permission(place, [name])
-    assert approve(place, name, "counsel", WHY) == 0
-    require_permission(place, [name])
+        require_permission(workspace, [name])
+    assert approve(workspace, name, "counsel", WHY) == 0
+    require_permission(workspace, [name])
 
 
 def test_an_approval_counts_while_the_policy_of_the_day_says_so(fresh: Workspace) -> None:
@@ -98,7 +98,7 @@ def test_a_rejected_request_ends_and_binds_nobody(fresh: Workspace) -> None:
     (row,) = request_statuses(fresh, name)
     assert (row.state, row.next_step) == ("rejected", None)
     assert row.kept_until is not None
-    assert [one.standing for one in row.deadlines] == ["met"]
+    assert [one.state for one in row.deadlines] == ["met"]
     with pytest.raises(OptOutOrderError, match="has ended"):
         approve(fresh, name, OFFICER, WHY)
     add(fresh, reviews("ann"))
@@ -116,7 +116,7 @@ def test_nothing_on_hold_is_run_and_deadlines_run_on(fresh: Workspace) -> None:
         opt_out_plainly(fresh.root, name)
     (row,) = request_statuses(fresh, name)
     assert row.state == "on hold"
-    assert [one.standing for one in row.deadlines] == ["open"]
+    assert [one.state for one in row.deadlines] == ["open"]
 
     release_hold(fresh, key, "counsel", "case closed")
     require_permission(fresh, [name])
@@ -126,9 +126,9 @@ def test_nothing_on_hold_is_run_and_deadlines_run_on(fresh: Workspace) -> None:
 def test_the_clock_starts_at_receipt_and_alarms_in_time(fresh: Workspace) -> None:
     late, near = file(fresh, "ann", days_ago=40), file(fresh, "bob", "ccpa-1798.105", days_ago=41)
     rows = {(row.request_id, row.kind): row for row in due(fresh)}
-    assert rows[late, "answer"].standing == "overdue"
-    assert rows[near, "acknowledge"].standing == "overdue"
-    assert (rows[near, "answer"].standing, rows[near, "answer"].days_left) == ("due soon", 4)
+    assert rows[late, "answer"].state == "overdue"
+    assert rows[near, "acknowledge"].state == "overdue"
+    assert (rows[near, "answer"].state, rows[near, "answer"].days_left) == ("due soon", 4)
     with pytest.raises(DeadlineError, match="3 deadlines overdue or due soon"):
         require_on_time(list(rows.values()))
 
@@ -140,8 +140,8 @@ def test_the_clock_starts_at_receipt_and_alarms_in_time(fresh: Workspace) -> Non
         extend(fresh, near, OFFICER, "more requests")
     reject(fresh, late, OFFICER, "not the person")
 
-    standings = {(row.request_id, row.kind): row.standing for row in due(fresh)}
-    assert standings == {
+    states = {(row.request_id, row.kind): row.state for row in due(fresh)}
+    assert states == {
         (late, "answer"): "late",
         (near, "acknowledge"): "late",
         (near, "extended answer"): "open",

@@ -30,8 +30,8 @@ Undo = Callable[[], None]
 Patch = pytest.MonkeyPatch
 
 
-def _rows_lost(place: Workspace, _removal: Request, _patch: Patch) -> Undo:
-    path, rows = lose_rows(place, TROUBLED)
+def _rows_lost(workspace: Workspace, _removal: Request, _patch: Patch) -> Undo:
+    path, rows = lose_rows(workspace, TROUBLED)
 
     def bring_back() -> None:
         path.write_bytes(rows)
@@ -39,13 +39,13 @@ def _rows_lost(place: Workspace, _removal: Request, _patch: Patch) -> Undo:
     return bring_back
 
 
-def _on_hold(place: Workspace, removal: Request, _patch: Patch) -> Undo:
-    place_hold(place, removal.key, "counsel", "case 7")
-    return lambda: release_hold(place, removal.key, "counsel", "case closed")
+def _on_hold(workspace: Workspace, removal: Request, _patch: Patch) -> Undo:
+    place_hold(workspace, removal.key, "counsel", "case 7")
+    return lambda: release_hold(workspace, removal.key, "counsel", "case closed")
 
 
-def _report_folder_occupied(place: Workspace, removal: Request, _patch: Patch) -> Undo:
-    folder = place.reports / removal.request_id
+def _report_folder_occupied(workspace: Workspace, removal: Request, _patch: Patch) -> Undo:
+    folder = workspace.reports / removal.request_id
     folder.parent.mkdir(exist_ok=True)
     folder.write_text("a file")
     return folder.unlink
@@ -54,20 +54,20 @@ def _report_folder_occupied(place: Workspace, removal: Request, _patch: Patch) -
 def _does_not_train(_place: Workspace, removal: Request, patch: Patch) -> Undo:
     really = removing.finetune_again
 
-    def diverge(place: Workspace, key: str) -> object:
+    def diverge(workspace: Workspace, key: str) -> object:
         if key == removal.key:
             raise ArithmeticError("NaN")
-        return really(place, key)
+        return really(workspace, key)
 
     patch.setattr(removing, "finetune_again", diverge)
     return patch.undo
 
 
-def _file_cannot_go(place: Workspace, removal: Request, patch: Patch) -> Undo:
+def _file_cannot_go(workspace: Workspace, removal: Request, patch: Patch) -> Undo:
     really = Path.unlink
 
     def refuse(self: Path, missing_ok: bool = False) -> None:
-        if self.name.startswith(removal.key) and self.parent == place.data:
+        if self.name.startswith(removal.key) and self.parent == workspace.data:
             raise PermissionError(13, "Permission denied", str(self))
         really(self, missing_ok=missing_ok)
 
@@ -99,11 +99,11 @@ TROUBLES = [
 @pytest.fixture(scope="module")
 def alone(_both: Both) -> Iterator[dict[str, bytes]]:
     """The merge without `LEAVER`, and that without both."""
-    place = _both.vectors.restore()
-    remove([request(place, LEAVER)])
-    one = merge_bytes(place)
-    remove([request(place, TROUBLED)])
-    yield {"without one": one, "without both": merge_bytes(place)}
+    workspace = _both.vectors.restore()
+    remove([request(workspace, LEAVER)])
+    one = merge_bytes(workspace)
+    remove([request(workspace, TROUBLED)])
+    yield {"without one": one, "without both": merge_bytes(workspace)}
 
 
 @pytest.mark.parametrize(
@@ -116,32 +116,32 @@ def alone(_both: Both) -> Iterator[dict[str, bytes]]:
 def test_others_end_and_the_troubled_one_stays_open_and_ends_later(
     with_vectors: Workspace, alone: dict[str, bytes], monkeypatch: Patch, trouble: Trouble
 ) -> None:
-    place = with_vectors
-    gone = [record(place, row) for row in reviews(TROUBLED)[:3]] if trouble.records else None
-    troubled, other = request(place, TROUBLED, records=gone), request(place, LEAVER)
-    deadlines = due(place, troubled.request_id)
-    undo = trouble.befall(place, troubled, monkeypatch)
+    workspace = with_vectors
+    gone = [record(workspace, row) for row in reviews(TROUBLED)[:3]] if trouble.records else None
+    troubled, other = request(workspace, TROUBLED, records=gone), request(workspace, LEAVER)
+    deadlines = due(workspace, troubled.request_id)
+    undo = trouble.befall(workspace, troubled, monkeypatch)
 
-    with place.lock(), pytest.raises(SetAsideError) as caught:
+    with workspace.lock(), pytest.raises(SetAsideError) as caught:
         take_steps([troubled, other])
 
     assert list(caught.value.troubles) == [troubled.request_id]
     assert (troubled.next_step(), other.next_step()) == (trouble.step, None)
     expected = "without one" if trouble.step == "removed" else "without both"
-    assert merge_bytes(place) == alone[expected]
-    assert place.mlflow.reading.versions() == [2]
-    assert traces(place.root, {"text": marker(LEAVER).encode()}) == {}
-    (row, _) = request_statuses(place)
+    assert merge_bytes(workspace) == alone[expected]
+    assert workspace.mlflow.reading.versions() == [2]
+    assert traces(workspace.root, {"text": marker(LEAVER).encode()}) == {}
+    (row, _) = request_statuses(workspace)
     assert row.state == trouble.state
     assert row.state == "on hold" or (row.set_aside and row.set_aside.step == trouble.step)
     assert row.deadlines == deadlines
 
     undo()
-    with place.lock():
+    with workspace.lock():
         take_steps([troubled])
 
-    assert {row.state for row in request_statuses(place)} == {"reported"}
-    assert verify(place).passed
+    assert {row.state for row in request_statuses(workspace)} == {"reported"}
+    assert verify(workspace).passed
     if gone is None:
-        assert merge_bytes(place) == alone["without both"]
-        assert traces(place.root, {"text": marker(TROUBLED).encode()}) == {}
+        assert merge_bytes(workspace) == alone["without both"]
+        assert traces(workspace.root, {"text": marker(TROUBLED).encode()}) == {}

@@ -47,33 +47,33 @@ def test_with_one_set_aside_the_others_end_the_same_however_often_it_dies(_both:
     run_all(undisturbed.root)
     expected = left_by(undisturbed)
 
-    place = in_trouble(_both)
-    survived = [str(point) for point in POINTS if not dies(run_all, place.root, point)]
-    run_all(place.root)
+    workspace = in_trouble(_both)
+    survived = [str(point) for point in POINTS if not dies(run_all, workspace.root, point)]
+    run_all(workspace.root)
 
     assert survived == []
-    assert left_by(place) == expected
-    require_ended(place)
+    assert left_by(workspace) == expected
+    require_ended(workspace)
 
 
 def in_trouble(both: Both) -> Workspace:
     """Two leave, and a third cannot: the workspace before its first run."""
-    place = both.vectors.restore()
-    request(place, TROUBLED, records=[record(place, row) for row in reviews(TROUBLED)[:3]])
+    workspace = both.vectors.restore()
+    request(workspace, TROUBLED, records=[record(workspace, row) for row in reviews(TROUBLED)[:3]])
     for leaver in LEAVERS:
-        request(place, leaver)
-    lose_rows(place, TROUBLED)
-    return place
+        request(workspace, leaver)
+    lose_rows(workspace, TROUBLED)
+    return workspace
 
 
 def run_all(root: Path) -> None:
     """`sift opt-out run`: all that is open."""
-    place = Workspace.open(root)
-    with place.lock(), contextlib.suppress(SetAsideError):  # who was, shows in lineage
-        take_steps([Request(place, name) for name in open_requests(place)])
+    workspace = Workspace.open(root)
+    with workspace.lock(), contextlib.suppress(SetAsideError):  # who was, shows in lineage
+        take_steps([Request(workspace, name) for name in open_requests(workspace)])
 
 
-def left_by(place: Workspace) -> dict[str, Any]:
+def left_by(workspace: Workspace) -> dict[str, Any]:
     """All that a run has left and that does not tell the time."""
     folders = (
         "data",
@@ -84,30 +84,30 @@ def left_by(place: Workspace) -> dict[str, Any]:
         ".dvc/cache",
         "remote/files",
     )
-    stock = Stock(place)
+    stock = Stock(workspace)
     return {
-        "files": {name: tree(place.root / name) for name in folders},
-        "served": served_sha256(place),
-        "metrics": (place.root / "metrics.json").read_bytes(),
+        "files": {name: tree(workspace.root / name) for name in folders},
+        "served": served_sha256(workspace),
+        "metrics": (workspace.root / "metrics.json").read_bytes(),
         "findings": {name: look.fn(stock, name).findings for name in CHECKS},
     }
 
 
-def require_ended(place: Workspace) -> None:
+def require_ended(workspace: Workspace) -> None:
     """The others have ended, the one set aside says why, and nothing is left lying about."""
-    troubled, *others = request_statuses(place)
+    troubled, *others = request_statuses(workspace)
     assert [row.state for row in others] == ["reported", "reported"]
     assert (troubled.state, troubled.next_step) == ("set aside", "removed")
     assert troubled.set_aside is not None and "dataset" in troubled.set_aside.reason
-    with place.lineage.reader() as reader:
+    with workspace.lineage.reader() as reader:
         assert reader.sql("SELECT * FROM orphans").rows == ()
         pending = reader.sql("SELECT * FROM purge_evidence WHERE verdict <> 'absent'").rows
     assert pending == ()
-    assert place.mlflow.reading.versions() == [2]
-    assert place.mlflow.destruction.leftovers() == []
-    assert list(place.temporary.iterdir()) == []
-    assert [path for path in place.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
-    assert place.git.is_clean()
+    assert workspace.mlflow.reading.versions() == [2]
+    assert workspace.mlflow.destruction.leftovers() == []
+    assert list(workspace.temporary.iterdir()) == []
+    assert [path for path in workspace.root.rglob(UNFINISHED) if ".dvc" not in path.parts] == []
+    assert workspace.git.is_clean()
     for leaver in LEAVERS:
         needles = {"id": leaver.encode(), "text": marker(leaver).encode()}
-        assert traces(place.root, needles) == {}
+        assert traces(workspace.root, needles) == {}

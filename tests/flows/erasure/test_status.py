@@ -26,28 +26,28 @@ def _line(ended: Ended) -> str:
     return " ".join(f"{ended.out} {ended.err}".split())
 
 
-def _status(sift: Sift, place: Workspace) -> str:
-    return _line(sift("status", "-w", place.root))
+def _status(sift: Sift, workspace: Workspace) -> str:
+    return _line(sift("status", "-w", workspace.root))
 
 
-def _requests(sift: Sift, place: Workspace) -> str:
-    return _line(sift("opt-out", "status", "-w", place.root))
+def _requests(sift: Sift, workspace: Workspace) -> str:
+    return _line(sift("opt-out", "status", "-w", workspace.root))
 
 
-def _check(sift: Sift, place: Workspace) -> str:
-    ended = sift("opt-out", "status", "--check", "--json", "-w", place.root)
+def _check(sift: Sift, workspace: Workspace) -> str:
+    ended = sift("opt-out", "status", "--check", "--json", "-w", workspace.root)
     assert (ended.code, ended.json[0]["still_served_by"]) in ((0, None), (1, 1))
     return ended.err
 
 
-def _doctor(_sift: Sift, place: Workspace) -> str:
-    found = [one for one in examine(place) if one.check == "leftovers"]
+def _doctor(_sift: Sift, workspace: Workspace) -> str:
+    found = [one for one in examine(workspace) if one.check == "leftovers"]
     return " ".join(f"{one.found} {one.remedy}" for one in found if one.status == "failed")
 
 
-def _deadlines(_sift: Sift, place: Workspace) -> str:
+def _deadlines(_sift: Sift, workspace: Workspace) -> str:
     try:
-        deadlines_by_flow(place)
+        deadlines_by_flow(workspace)
     except StillServedError as error:
         return str(error)
     return ""
@@ -65,15 +65,15 @@ def test_a_champion_that_serves_who_was_removed_is_said_by_every_look_with_the_w
     prefect_server: None,
     of: str,
 ) -> None:
-    place = with_vectors
-    rows = [record(place, row) for row in reviews(LEAVER)[:3]] if of == "some records" else None
-    leaving = [request(place, LEAVER, records=rows)]
+    workspace = with_vectors
+    rows = [record(workspace, row) for row in reviews(LEAVER)[:3]] if of == "some records" else None
+    leaving = [request(workspace, LEAVER, records=rows)]
 
     for number, step in enumerate(opt_out.STEPS[: UNTIL + 1]):
         if step != "received":
             STEPS[step].work(leaving)
         served = {"opt-out-0001": 1} if FROM <= number < UNTIL else {}
-        assert still_served(place) == served, step
+        assert still_served(workspace) == served, step
         for look in LOOKS if number in (FROM, UNTIL) else ():
-            said = look(sift, place)
+            said = look(sift, workspace)
             assert (FACTS in said, NEXT in said) == (bool(served), bool(served)), (step, said)

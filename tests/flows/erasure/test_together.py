@@ -30,14 +30,14 @@ from tests.support.workspaces import TWINS, Snapshot, merge_bytes, report_of, re
 TWIN, OTHER_TWIN = TWINS
 
 
-def run(place: Workspace, names: list[str]) -> None:
-    with place.lock():
-        take_steps([Request(place, name) for name in names])
+def run(workspace: Workspace, names: list[str]) -> None:
+    with workspace.lock():
+        take_steps([Request(workspace, name) for name in names])
 
 
-def kept_files(place: Workspace) -> set[tuple[str, str]]:
+def kept_files(workspace: Workspace) -> set[tuple[str, str]]:
     """Every file but DVC's own notes on what it looked at."""
-    return {(path, what) for path, what in tree(place.root).items() if ".dvc/tmp" not in path}
+    return {(path, what) for path, what in tree(workspace.root).items() if ".dvc/tmp" not in path}
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,31 @@ class Together:
 
 @pytest.fixture(scope="module")
 def _together(_both: Both, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Together]:
-    place = _both.vectors.restore()
+    workspace = _both.vectors.restore()
     for who in (LEAVER, TWIN):
-        remove([request(place, who)])
-    one_by_one = merge_bytes(place)
+        remove([request(workspace, who)])
+    one_by_one = merge_bytes(workspace)
 
-    place = _both.vectors.restore()
-    needles = belongings(place, LEAVER)
-    export(place, tmp_path_factory.mktemp("out") / "given", None, "Partner Ltd", "pilot")
-    names = [request(place, who).request_id for who in (LEAVER, TWIN)]
-    before = kept_files(place)
-    plans = {name: plan(place, name) for name in names}
-    changed = {path for path, _ in before ^ kept_files(place)}
+    workspace = _both.vectors.restore()
+    needles = belongings(workspace, LEAVER)
+    export(workspace, tmp_path_factory.mktemp("out") / "given", None, "Partner Ltd", "pilot")
+    names = [request(workspace, who).request_id for who in (LEAVER, TWIN)]
+    before = kept_files(workspace)
+    plans = {name: plan(workspace, name) for name in names}
+    changed = {path for path, _ in before ^ kept_files(workspace)}
 
-    remote = place.root / "remote"
+    remote = workspace.root / "remote"
     remote.rename(remote.with_name("away"))
     with pytest.raises(PendingError) as caught:
-        run(place, names)
-    pending = request_statuses(place)
+        run(workspace, names)
+    pending = request_statuses(workspace)
     assert not remote.exists(), "a remote that is away is not made anew"
     remote.with_name("away").rename(remote)
-    run(Workspace.open(place.root), names)
-    with place.lineage.reader() as reader:
+    run(Workspace.open(workspace.root), names)
+    with workspace.lineage.reader() as reader:
         told = reader.process.recipients(names[0])
     yield Together(
-        Snapshot.take(place.root, "after two left"),
+        Snapshot.take(workspace.root, "after two left"),
         names,
         plans,
         changed,
@@ -163,24 +163,25 @@ def test_a_hold_stops_a_purge_that_has_begun(
     """Placed after the files went, it saves what is in DVC and MLflow."""
     from flows.erasure.steps import purged as purge
 
-    place = with_vectors
-    removal = request(place, STAYER)
+    removal = request(with_vectors, STAYER)
     key, recorded = removal.key, purge.record
 
-    def record_then_hold(workspace: Workspace, message: str) -> str:
-        head = recorded(workspace, message)
-        with workspace.lineage.writer() as recorder:
+    def record_then_hold(one: Workspace, message: str) -> str:
+        head = recorded(one, message)
+        with one.lineage.writer() as recorder:
             recorder.process.place_hold(key, "counsel", "case 7", datetime.now(UTC))
         return head
 
     monkeypatch.setattr(purge, "record", record_then_hold)
     with pytest.raises(SetAsideError, match="case 7"):
-        run(place, [removal.request_id])
-    assert place.mlflow.reading.versions() == [1, 2]
-    with place.lineage.reader() as reader:
+        run(with_vectors, [removal.request_id])
+    assert with_vectors.mlflow.reading.versions() == [1, 2]
+    with with_vectors.lineage.reader() as reader:
         objects = reader.purge_objects(removal.request_id)
     assert {row.place for row in objects if row.destroyed_at} == {"workspace"}
-    assert place.dvc.objects.holders([row.locator for row in objects if row.place == "dvc-cache"])
+    assert with_vectors.dvc.objects.holders(
+        [row.locator for row in objects if row.place == "dvc-cache"]
+    )
 
 
 TOGETHER = [
@@ -210,16 +211,16 @@ def run_all(root: Path) -> None:
 def test_two_who_leave_together_end_the_same_however_often_it_dies(
     with_vectors: Workspace, together: Together
 ) -> None:
-    place = with_vectors
+    workspace = with_vectors
     for who in (LEAVER, TWIN):
-        request(place, who)
+        request(workspace, who)
 
-    deaths = {str(point): dies(run_all, place.root, point) for point in TOGETHER}
-    run_all(place.root)
+    deaths = {str(point): dies(run_all, workspace.root, point) for point in TOGETHER}
+    run_all(workspace.root)
 
     assert all(deaths.values()), deaths
-    assert merge_bytes(place) == together.one_by_one
-    assert place.mlflow.reading.versions() == [2]
-    assert {row.state for row in request_statuses(place)} == {"reported"}
-    assert traces(place.root, together.needles) == {}
-    assert verify(place).passed
+    assert merge_bytes(workspace) == together.one_by_one
+    assert workspace.mlflow.reading.versions() == [2]
+    assert {row.state for row in request_statuses(workspace)} == {"reported"}
+    assert traces(workspace.root, together.needles) == {}
+    assert verify(workspace).passed

@@ -41,9 +41,9 @@ WITHDRAWN, REMAINING = (
 )
 
 
-def hashes(place: Workspace) -> list[str]:
+def hashes(workspace: Workspace) -> list[str]:
     """What names the withdrawn rows."""
-    return [record(place, row) for row in WITHDRAWN]
+    return [record(workspace, row) for row in WITHDRAWN]
 
 
 def texts(rows: Rows) -> dict[str, bytes]:
@@ -51,15 +51,15 @@ def texts(rows: Rows) -> dict[str, bytes]:
     return {row["text"]: row["text"].encode() for row in rows}
 
 
-def old_bytes(place: Workspace) -> dict[str, bytes]:
+def old_bytes(workspace: Workspace) -> dict[str, bytes]:
     """Every file that holds what the writer gave, whole."""
-    champion = place.mlflow.reading.champion()
+    champion = workspace.mlflow.reading.champion()
     assert champion is not None
     return {
-        **{path.parent.name: path.read_bytes() for path in files(place, WRITER)},
-        "state": merge_bytes(place),
+        **{path.parent.name: path.read_bytes() for path in files(workspace, WRITER)},
+        "state": merge_bytes(workspace),
         "weights": (
-            place.mlflow.reading.served_folder(champion) / "model.safetensors"
+            workspace.mlflow.reading.served_folder(champion) / "model.safetensors"
         ).read_bytes(),
     }
 
@@ -68,23 +68,23 @@ def old_bytes(place: Workspace) -> dict[str, bytes]:
 def never(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Path:
     """A workspace whose contributors are the same and that never had the records."""
     rows = [REMAINING if name == WRITER else reviews(name) for name in reversed(CONTRIBUTORS)]
-    place = make_workspace(tmp_path_factory.mktemp("never") / "it", tiny_classifier, rows)
-    finetune_and_merge(place)
-    return place.root
+    workspace = make_workspace(tmp_path_factory.mktemp("never") / "it", tiny_classifier, rows)
+    finetune_and_merge(workspace)
+    return workspace.root
 
 
-def require_as_if_never_given(place: Workspace, root: Path) -> None:
+def require_as_if_never_given(workspace: Workspace, root: Path) -> None:
     """The same bytes as in a workspace that never had the records, and no trace of them."""
     fresh = Workspace.open(root)
-    assert merge_bytes(place) == merge_bytes(fresh)
-    with place.lineage.reader() as reader:
+    assert merge_bytes(workspace) == merge_bytes(fresh)
+    with workspace.lineage.reader() as reader:
         champion = reader.champion("films")
     assert champion is not None
     assert champion.served_sha256 == served_sha256(fresh)
     for name in CONTRIBUTORS:
-        assert held(place, name) == held(fresh, name)
-    assert traces(place.root, texts(WITHDRAWN)) == {}
-    assert verify(place).passed
+        assert held(workspace, name) == held(fresh, name)
+    assert traces(workspace.root, texts(WITHDRAWN)) == {}
+    assert verify(workspace).passed
 
 
 def test_withdrawn_records_are_as_if_never_given(

@@ -47,20 +47,20 @@ LEVELS = (
 )
 
 
-def certificate(place: Workspace) -> Path:
-    return place.reports / REQUEST / CERTIFICATE
+def certificate(workspace: Workspace) -> Path:
+    return workspace.reports / REQUEST / CERTIFICATE
 
 
-def material(place: Workspace, outside: Path) -> Material:
+def material(workspace: Workspace, outside: Path) -> Material:
     """All that an auditor can be given, as a copy outside of the workspace."""
     outside.mkdir()
-    write_public(Keys(place.root), outside / "keys")
-    export(place, outside / "model", None)
-    state = current_state(place)
-    with place.lineage.reader() as reader:
+    write_public(Keys(workspace.root), outside / "keys")
+    export(workspace, outside / "model", None)
+    state = current_state(workspace)
+    with workspace.lineage.reader() as reader:
         (outside / "lineage.jsonl").write_bytes(export_state(reader, state.state_seq))
     for name in ("reports", "merge", "base", "vectors", "masks"):
-        shutil.copytree(place.root / name, outside / name)
+        shutil.copytree(workspace.root / name, outside / name)
     return Material(
         key=outside / "keys",
         report=outside / "reports" / REQUEST,
@@ -77,9 +77,9 @@ def status(proof: Proof) -> dict[str, str]:
     return {level.name: level.status for level in proof.levels}
 
 
-def forget_the_end(place: Workspace) -> None:
+def forget_the_end(workspace: Workspace) -> None:
     """As a process leaves it that is killed before the last step is recorded."""
-    change_lineage(place, "DELETE FROM opt_out_step WHERE step = 'reported'")
+    change_lineage(workspace, "DELETE FROM opt_out_step WHERE step = 'reported'")
 
 
 def test_the_certificate_of_an_opt_out_holds_at_every_level(
@@ -124,8 +124,8 @@ HARM: dict[str, tuple[Callable[[Material], Path], set[str]]] = {
 
 @pytest.fixture(scope="module")
 def _given(departure: Departure, tmp_path_factory: pytest.TempPathFactory) -> Material:
-    place = departure.snapshot.restore()
-    return material(place, tmp_path_factory.mktemp("auditor") / "outside")
+    workspace = departure.snapshot.restore()
+    return material(workspace, tmp_path_factory.mktemp("auditor") / "outside")
 
 
 @pytest.mark.parametrize("harm", HARM)

@@ -16,7 +16,7 @@ _NODE = re.compile(r'    n(\d+)\["([^"]*)"\]:::(in_use|kept|gone)')
 
 def graph(label: str) -> Graph:
     nodes = [
-        Node(name=kind, kind=kind, label=label, detail=f"of {kind}", standing="kept")
+        Node(name=kind, kind=kind, label=label, detail=f"of {kind}", state="kept")
         for kind in COLUMNS
     ]
     edges = tuple(pairwise(COLUMNS))
@@ -64,7 +64,7 @@ def test_a_hostile_name_stays_in_its_box() -> None:
 
 def test_what_is_gone_is_told_with_its_day() -> None:
     day = datetime(2026, 3, 1, tzinfo=UTC)
-    gone = Node(name="x", kind="contributor", label="a", detail="", standing="gone", gone_at=day)
+    gone = Node(name="x", kind="contributor", label="a", detail="", state="gone", gone_at=day)
     text = drawn(Graph(title="t", nodes=(gone,), edges=(), left_out={}))
     assert '["a<br>erased 2026-03-01"]:::gone' in text
 

@@ -69,7 +69,7 @@ def report(**changes: Any) -> Report:
                 kind="answer",
                 due_at=START + timedelta(days=31),
                 met_at=None,
-                standing="open",
+                state="open",
             )
         ],
         "approval": [

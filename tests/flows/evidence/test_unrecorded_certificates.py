@@ -37,16 +37,16 @@ HARM: dict[str, Harm] = {
 def test_the_others_end_and_its_own_request_ends_once_it_is_gone(
     fresh: Workspace, harm: str
 ) -> None:
-    place = fresh
-    troubled = request(place, "ann")
-    opt_out_plainly(place.root)
-    change_lineage(place, "DELETE FROM opt_out_step WHERE step = 'reported'")
-    certificate = place.reports / troubled.request_id / CERTIFICATE
+    workspace = fresh
+    troubled = request(workspace, "ann")
+    opt_out_plainly(workspace.root)
+    change_lineage(workspace, "DELETE FROM opt_out_step WHERE step = 'reported'")
+    certificate = workspace.reports / troubled.request_id / CERTIFICATE
     whole = certificate.read_bytes()
     HARM[harm](certificate)
-    other = request(place, "bob")
+    other = request(workspace, "bob")
 
-    with place.lock(), pytest.raises(SetAsideError) as caught:
+    with workspace.lock(), pytest.raises(SetAsideError) as caught:
         take_steps([troubled, other])
 
     assert list(caught.value.troubles) == [troubled.request_id]
@@ -59,13 +59,13 @@ def test_the_others_end_and_its_own_request_ends_once_it_is_gone(
         certificate.unlink()
     if harm == "altered":  # found again, somewhere: the other has its number by now
         certificate.write_bytes(whole)
-        with place.lock(), pytest.raises(SetAsideError, match="another certificate has by now"):
+        with workspace.lock(), pytest.raises(SetAsideError, match="another certificate has by now"):
             take_steps([troubled])
         certificate.unlink()
-    with place.lock():
+    with workspace.lock():
         take_steps([troubled])
 
-    assert [link.content.predicate.request_id for link in check_certificates(place)][-1] == (
+    assert [link.content.predicate.request_id for link in check_certificates(workspace)][-1] == (
         troubled.request_id
     )
 
@@ -81,19 +81,19 @@ def test_one_that_no_open_request_will_meet_stops_whoever_ends_next(fresh: Works
 
 @pytest.mark.slow
 def test_one_that_a_later_certificate_follows_is_put_back_not_deleted(fresh: Workspace) -> None:
-    place = fresh
-    troubled = request(place, "ann")
-    opt_out_plainly(place.root)
-    change_lineage(place, "DELETE FROM opt_out_step WHERE step = 'reported'")
-    opt_out_plainly(place.root, request(place, "bob").request_id)
-    certificate = place.reports / troubled.request_id / CERTIFICATE
+    workspace = fresh
+    troubled = request(workspace, "ann")
+    opt_out_plainly(workspace.root)
+    change_lineage(workspace, "DELETE FROM opt_out_step WHERE step = 'reported'")
+    opt_out_plainly(workspace.root, request(workspace, "bob").request_id)
+    certificate = workspace.reports / troubled.request_id / CERTIFICATE
     whole = certificate.read_bytes()
     flip_a_byte(certificate)
 
-    with place.lock(), pytest.raises(SetAsideError, match="a later certificate follows it"):
+    with workspace.lock(), pytest.raises(SetAsideError, match="a later certificate follows it"):
         take_steps([troubled])
     certificate.write_bytes(whole)
-    with place.lock():
+    with workspace.lock():
         take_steps([troubled])
 
-    assert [link.sequence for link in check_certificates(place)] == [1, 2]
+    assert [link.sequence for link in check_certificates(workspace)] == [1, 2]

@@ -29,9 +29,13 @@ def needles(named: dict[str, Path]) -> dict[str, bytes]:
     return {name: tail(path.read_bytes()) for name, path in named.items()}
 
 
-def kept(place: Workspace) -> list[Path]:
+def kept(workspace: Workspace) -> list[Path]:
     """Every file of contributors in the workspace."""
-    return [p for folder in (place.data, place.vectors, place.masks) for p in folder.iterdir()]
+    return [
+        p
+        for folder in (workspace.data, workspace.vectors, workspace.masks)
+        for p in folder.iterdir()
+    ]
 
 
 def test_what_is_replaced_stays_until_the_new_merge_is_committed(built: Workspace) -> None:

@@ -33,8 +33,8 @@ FIRST, SECOND, THIRD = CONTRIBUTORS[:3]
 class World:
     """A workspace that things happen to, and what a fresh build of its data would be given."""
 
-    def __init__(self, place: Workspace) -> None:
-        self.place = place
+    def __init__(self, workspace: Workspace) -> None:
+        self.place = workspace
         self.editions = dict.fromkeys(CONTRIBUTORS, 0)
         self.withdrawn: set[str] = set()
 
@@ -70,9 +70,9 @@ class World:
 
     def fresh(self, root: Path, source: Path) -> Workspace:
         rows = [self._rows(name) for name in reversed(self.editions)]
-        place = make_workspace(root, source, rows)
-        finetune_and_merge(place)
-        return place
+        workspace = make_workspace(root, source, rows)
+        finetune_and_merge(workspace)
+        return workspace
 
 
 SEQUENCES = {
@@ -114,11 +114,11 @@ def test_any_sequence_of_changes_ends_in_the_bytes_of_a_fresh_build(
     assert verify_state(built).passed
 
 
-def finetuned(place: Workspace, names: Sequence[str]) -> None:
+def finetuned(workspace: Workspace, names: Sequence[str]) -> None:
     """New rows of contributors, finetuned and not merged."""
     for name in names:
-        add(place, reviews(name, edition=1), replace=True)
-    finetune_jobs(place, pending(place))
+        add(workspace, reviews(name, edition=1), replace=True)
+    finetune_jobs(workspace, pending(workspace))
 
 
 def test_an_update_reads_what_changes_and_nothing_else(built: Workspace) -> None:
@@ -130,12 +130,12 @@ def test_an_update_reads_what_changes_and_nothing_else(built: Workspace) -> None
     assert state.how == "update"
 
 
-def damage_the_state(place: Workspace) -> None:
-    place.state_file(current_state(place).state_sha256).write_bytes(b"damaged")
+def damage_the_state(workspace: Workspace) -> None:
+    workspace.state_file(current_state(workspace).state_sha256).write_bytes(b"damaged")
 
 
-def damage_the_old_vector(place: Workspace) -> None:
-    files(place, FIRST)[1].unlink()
+def damage_the_old_vector(workspace: Workspace) -> None:
+    files(workspace, FIRST)[1].unlink()
 
 
 @pytest.mark.parametrize("damage", [damage_the_state, damage_the_old_vector])

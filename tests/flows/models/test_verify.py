@@ -29,41 +29,43 @@ def test_a_built_workspace_passes_every_check(built: Workspace) -> None:
     assert verification.members == len(CONTRIBUTORS)
 
 
-def an_altered_vector(place: Workspace) -> None:
-    flip_a_byte(vector_file(place))
+def an_altered_vector(workspace: Workspace) -> None:
+    flip_a_byte(vector_file(workspace))
 
 
-def an_altered_mask(place: Workspace) -> None:
-    flip_a_byte(place.mask_file(member(place).contributor_key, member(place).mask_sha256))
+def an_altered_mask(workspace: Workspace) -> None:
+    flip_a_byte(
+        workspace.mask_file(member(workspace).contributor_key, member(workspace).mask_sha256)
+    )
 
 
-def a_lost_vector(place: Workspace) -> None:
-    vector_file(place).unlink()
+def a_lost_vector(workspace: Workspace) -> None:
+    vector_file(workspace).unlink()
 
 
-def a_member_struck_out(place: Workspace) -> None:
-    key = member(place).contributor_key
-    change_lineage(place, f"DELETE FROM membership WHERE contributor_key = '{key}'")
+def a_member_struck_out(workspace: Workspace) -> None:
+    key = member(workspace).contributor_key
+    change_lineage(workspace, f"DELETE FROM membership WHERE contributor_key = '{key}'")
 
 
-def an_altered_digest(place: Workspace) -> None:
-    sha256 = member(place).vector_sha256
+def an_altered_digest(workspace: Workspace) -> None:
+    sha256 = member(workspace).vector_sha256
     change_lineage(
-        place,
+        workspace,
         f"UPDATE linear_digest SET value = xor(value, 1) WHERE subject = '{sha256}' AND lane = 1",
     )
 
 
-def an_altered_base(place: Workspace) -> None:
-    flip_a_byte(place.base / "model.safetensors")
+def an_altered_base(workspace: Workspace) -> None:
+    flip_a_byte(workspace.base / "model.safetensors")
 
 
-def altered_champion_weights(place: Workspace) -> None:
-    flip_a_byte(place.mlflow.reading.served_folder(1) / "model.safetensors")
+def altered_champion_weights(workspace: Workspace) -> None:
+    flip_a_byte(workspace.mlflow.reading.served_folder(1) / "model.safetensors")
 
 
-def another_champion_in_lineage(place: Workspace) -> None:
-    change_lineage(place, "UPDATE model_version SET champion_to = champion_from")
+def another_champion_in_lineage(workspace: Workspace) -> None:
+    change_lineage(workspace, "UPDATE model_version SET champion_to = champion_from")
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ from tests.support.workspaces import (
 )
 
 
-def leave(place: Workspace, contributor: str = LEAVER) -> str:
-    removal = request(place, contributor)
-    opt_out_plainly(place.root, removal.request_id)
+def leave(workspace: Workspace, contributor: str = LEAVER) -> str:
+    removal = request(workspace, contributor)
+    opt_out_plainly(workspace.root, removal.request_id)
     return removal.request_id
 
 
@@ -66,17 +66,17 @@ def test_whoever_left_after_a_backup_is_gone_from_what_is_restored(
 
     done = restore(made.file, tmp_path / "elsewhere", Trust(sha256=made.sha256))
 
-    place = Workspace.open(tmp_path / "elsewhere")
-    assert done.carried_out_again == ["opt-out-0001"] and unknown(place) == []
-    assert traces(place.root, {"text": marker("ann").encode()}) == {}
-    assert traces(place.root, {"stays": marker("bob").encode()}) != {}
-    with place.lineage.reader() as reader:
+    workspace = Workspace.open(tmp_path / "elsewhere")
+    assert done.carried_out_again == ["opt-out-0001"] and unknown(workspace) == []
+    assert traces(workspace.root, {"text": marker("ann").encode()}) == {}
+    assert traces(workspace.root, {"stays": marker("bob").encode()}) != {}
+    with workspace.lineage.reader() as reader:
         assert [row.external_id for row in reader.contributors() if row.external_id] == ["bob"]
-    again = report_of(place, "opt-out-0001")
+    again = report_of(workspace, "opt-out-0001")
     assert any("carried out before, as opt-out-0001" in text for text in again["claimed"])
     assert again["approval"] == report["approval"]
     with pytest.raises(UsageError, match="opted out"):
-        add(place, reviews("ann"))
+        add(workspace, reviews("ann"))
 
 
 @pytest.mark.slow
@@ -113,38 +113,38 @@ def test_a_model_from_a_backup_is_the_one_without_who_left_since_bit_for_bit(
 
     done = restore(made.file, tmp_path / "elsewhere", Trust(sha256=made.sha256))
 
-    place = Workspace.open(tmp_path / "elsewhere")
+    workspace = Workspace.open(tmp_path / "elsewhere")
     assert done.carried_out_again == ["opt-out-0001"]
-    assert merge_bytes(place) == state
+    assert merge_bytes(workspace) == state
     needles = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
-    assert traces(place.root, needles) == {}
-    again = report_of(place, "opt-out-0001")
+    assert traces(workspace.root, needles) == {}
+    again = report_of(workspace, "opt-out-0001")
     assert any("carried out before, as opt-out-0001" in text for text in again["claimed"])
     assert again["approval"] == report["approval"]
     assert [row["law"] for row in again["deadlines"]] == ["gdpr"]
-    assert verify(place).passed
+    assert verify(workspace).passed
     assert (
-        place.mlflow.reading.versions() == [2]
-        and place.dvc.record.status() == {}
-        and place.git.is_clean()
+        workspace.mlflow.reading.versions() == [2]
+        and workspace.dvc.record.status() == {}
+        and workspace.git.is_clean()
     )
-    assert place.mlflow.reading.served_folder(2).is_relative_to(place.root)
-    assert unknown(place) == []
-    assert before.keys() - tree(place.root).keys()  # the leaver's files
+    assert workspace.mlflow.reading.served_folder(2).is_relative_to(workspace.root)
+    assert unknown(workspace) == []
+    assert before.keys() - tree(workspace.root).keys()  # the leaver's files
 
 
 @pytest.mark.slow
 def test_a_built_workspace_comes_back_and_works(masks_only: Workspace, tmp_path: Path) -> None:
     made = make_backup(masks_only, tmp_path / "monday.sift")
 
-    place = Workspace.open(
+    workspace = Workspace.open(
         restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256)).workspace
     )
 
-    assert verify(place).passed
-    assert place.dvc.record.status() == {} and place.git.is_clean()
-    build_plainly(place.root)
-    assert merge_bytes(place) == merge_bytes(masks_only)
+    assert verify(workspace).passed
+    assert workspace.dvc.record.status() == {} and workspace.git.is_clean()
+    build_plainly(workspace.root)
+    assert merge_bytes(workspace) == merge_bytes(masks_only)
 
 
 def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
@@ -164,9 +164,9 @@ def test_a_backup_without_later_opt_outs_comes_back_to_the_byte(
     del before[".sift/server.key"]  # of servers of this machine, too
     assert own.keys() - {".sift/lock"} == before.keys()
     assert {name for name in before if own[name] != before[name]} <= lineage
-    place = Workspace.open(done.workspace)
-    assert place.key_of("ann") == fresh.key_of("ann")
-    assert (place.root / ".sift" / "secret.key").stat().st_mode & 0o777 == 0o600
+    workspace = Workspace.open(done.workspace)
+    assert workspace.key_of("ann") == fresh.key_of("ann")
+    assert (workspace.root / ".sift" / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.slow
@@ -177,12 +177,12 @@ def test_a_lineage_store_alone_that_is_put_back_resurrects_nobody(with_vectors: 
     leave(with_vectors)
     kept.replace(with_vectors.root / "lineage.duckdb")
 
-    place = Workspace.open(with_vectors.root)
+    workspace = Workspace.open(with_vectors.root)
     with pytest.raises(BroughtBackError, match=r"sift opt-out run"):
-        require_nobody_back(place)
+        require_nobody_back(workspace)
     with pytest.raises(BroughtBackError):
-        export(place, place.root.with_name("out"), None)
-    assert [one.contributor_key for one in unknown(place)] == [place.key_of(LEAVER)]
+        export(workspace, workspace.root.with_name("out"), None)
+    assert [one.contributor_key for one in unknown(workspace)] == [workspace.key_of(LEAVER)]
 
 
 @pytest.mark.slow
@@ -195,23 +195,23 @@ def test_a_restored_copy_of_the_folder_is_caught_up_by_the_next_build(
     params = with_vectors.root / "params.yaml"
     params.write_text(params.read_text().replace("  ledger:", f"  ledger: {ledger} #"))
     copy = shutil.copytree(with_vectors.root, tmp_path / "copy", symlinks=True)
-    place = Workspace.open(with_vectors.root)
-    leave(place)
-    state = merge_bytes(place)
-    shutil.rmtree(place.root)
-    shutil.copytree(copy, place.root, symlinks=True)
+    workspace = Workspace.open(with_vectors.root)
+    leave(workspace)
+    state = merge_bytes(workspace)
+    shutil.rmtree(workspace.root)
+    shutil.copytree(copy, workspace.root, symlinks=True)
     let_go_of_databases()
 
-    place = Workspace.open(place.root)
-    with place.lock():
-        (removal,) = catch_up(place, take_steps)
-        assert catch_up(place, take_steps) == []
+    workspace = Workspace.open(workspace.root)
+    with workspace.lock():
+        (removal,) = catch_up(workspace, take_steps)
+        assert catch_up(workspace, take_steps) == []
 
-    assert removal.key == place.key_of(LEAVER)
-    assert merge_bytes(place) == state
-    assert traces(place.root, {"text": marker(LEAVER).encode()}) == {}
-    build_plainly(place.root)
-    assert merge_bytes(place) == state
+    assert removal.key == workspace.key_of(LEAVER)
+    assert merge_bytes(workspace) == state
+    assert traces(workspace.root, {"text": marker(LEAVER).encode()}) == {}
+    build_plainly(workspace.root)
+    assert merge_bytes(workspace) == state
 
 
 @pytest.mark.slow
@@ -226,12 +226,12 @@ def test_records_that_were_withdrawn_after_the_backup_are_withdrawn_again(
 
     done = restore(made.file, tmp_path / "restored", Trust(sha256=made.sha256))
 
-    place = Workspace.open(done.workspace)
+    workspace = Workspace.open(done.workspace)
     assert done.carried_out_again == ["opt-out-0001"]
-    assert merge_bytes(place) == state
-    with place.lineage.reader() as reader:
+    assert merge_bytes(workspace) == state
+    with workspace.lineage.reader() as reader:
         assert set(reader.request("opt-out-0001").records or ()) == set(gone)
-        assert not reader.live_records(place.key_of(LEAVER)).intersection(gone)
+        assert not reader.live_records(workspace.key_of(LEAVER)).intersection(gone)
     note = next(beside(str(made.file)).rglob("*.departure")).read_text()
     assert not any(one in note for one in gone)
 

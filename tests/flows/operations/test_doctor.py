@@ -44,90 +44,90 @@ def test_a_model_that_is_not_where_its_row_says_is_told(with_vectors: Workspace)
     assert "restore mlruns/" in of(examine(with_vectors), "mlflow").remedy
 
 
-def secret_open(place: Workspace) -> None:
-    (place.root / ".sift" / "secret.key").chmod(0o644)
+def secret_open(workspace: Workspace) -> None:
+    (workspace.root / ".sift" / "secret.key").chmod(0o644)
 
 
-def server_key_open(place: Workspace) -> None:
-    server_key(place.root)
-    key_path(place.root).chmod(0o640)
+def server_key_open(workspace: Workspace) -> None:
+    server_key(workspace.root)
+    key_path(workspace.root).chmod(0o640)
 
 
-def secret_gone(place: Workspace) -> None:
-    (place.root / ".sift" / "secret.key").unlink()
+def secret_gone(workspace: Workspace) -> None:
+    (workspace.root / ".sift" / "secret.key").unlink()
 
 
-def secret_in_git(place: Workspace) -> None:
-    subprocess.run(["git", "add", "-f", ".sift/secret.key"], cwd=place.root, check=True)
+def secret_in_git(workspace: Workspace) -> None:
+    subprocess.run(["git", "add", "-f", ".sift/secret.key"], cwd=workspace.root, check=True)
 
 
-def signing_key_gone(place: Workspace) -> None:
-    (place.root / ".sift" / "keys" / "signing.pem").unlink()
+def signing_key_gone(workspace: Workspace) -> None:
+    (workspace.root / ".sift" / "keys" / "signing.pem").unlink()
 
 
-def another_model_key(place: Workspace) -> None:
-    keys = place.root / ".sift" / "keys"
+def another_model_key(workspace: Workspace) -> None:
+    keys = workspace.root / ".sift" / "keys"
     shutil.copyfile(keys / "signing.pem", keys / "model.pem")
 
 
-def lineage_altered(place: Workspace) -> None:
+def lineage_altered(workspace: Workspace) -> None:
     import duckdb
 
-    with duckdb.connect(str(place.lineage.path)) as connection:
+    with duckdb.connect(str(workspace.lineage.path)) as connection:
         connection.execute("UPDATE contributor SET added_at = added_at + INTERVAL 1 DAY")
 
 
-def lineage_no_database(place: Workspace) -> None:
-    place.lineage.path.write_bytes(b"no database")
+def lineage_no_database(workspace: Workspace) -> None:
+    workspace.lineage.path.write_bytes(b"no database")
 
 
-def mlflow_no_database(place: Workspace) -> None:
-    (place.root / "mlflow.db").write_bytes(b"no database, and long enough to be looked at" * 40)
+def mlflow_no_database(workspace: Workspace) -> None:
+    (workspace.root / "mlflow.db").write_bytes(b"no database, and long enough to be looked at" * 40)
 
 
-def clock_behind(place: Workspace) -> None:
+def clock_behind(workspace: Workspace) -> None:
     later = 2_000_000_000
-    os.utime(place.lineage.path, (later, later))
+    os.utime(workspace.lineage.path, (later, later))
 
 
-def no_identity(place: Workspace) -> None:
+def no_identity(workspace: Workspace) -> None:
     for name in ("user.name", "user.email"):
-        subprocess.run(["git", "config", "--unset", name], cwd=place.root, check=True)
+        subprocess.run(["git", "config", "--unset", name], cwd=workspace.root, check=True)
 
 
-def remote_away(place: Workspace) -> None:
-    (place.root / ".sift" / "pushed-to").write_text(place.dvc.remote.url())
-    shutil.rmtree(place.root / "remote", ignore_errors=True)
+def remote_away(workspace: Workspace) -> None:
+    (workspace.root / ".sift" / "pushed-to").write_text(workspace.dvc.remote.url())
+    shutil.rmtree(workspace.root / "remote", ignore_errors=True)
 
 
-def unfinished(place: Workspace) -> None:
-    (place.data / ".writing-abc").write_text("half a file")
+def unfinished(workspace: Workspace) -> None:
+    (workspace.data / ".writing-abc").write_text("half a file")
 
 
-def killed_git(place: Workspace) -> None:
-    (place.root / ".git" / "index.lock").touch()
+def killed_git(workspace: Workspace) -> None:
+    (workspace.root / ".git" / "index.lock").touch()
 
 
-def folder_gone(place: Workspace) -> None:
-    shutil.rmtree(place.masks)
+def folder_gone(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.masks)
 
 
-def open_to_all(place: Workspace) -> None:
-    place.root.chmod(0o777)
+def open_to_all(workspace: Workspace) -> None:
+    workspace.root.chmod(0o777)
 
 
-def backup_lost(place: Workspace) -> None:
-    make_backup(place, place.root.with_name("monday.sift")).file.unlink()
+def backup_lost(workspace: Workspace) -> None:
+    make_backup(workspace, workspace.root.with_name("monday.sift")).file.unlink()
 
 
-def older_workspace(place: Workspace) -> None:
+def older_workspace(workspace: Workspace) -> None:
     """Its lineage knows nothing of an opt-out that is noted in the remote."""
     from flows.erasure.tombstones.places import note
 
-    kept = place.root.with_name("kept.duckdb")
-    shutil.copyfile(place.lineage.path, kept)
-    note(place, [request(place, "ann").request_id])
-    kept.replace(place.lineage.path)
+    kept = workspace.root.with_name("kept.duckdb")
+    shutil.copyfile(workspace.lineage.path, kept)
+    note(workspace, [request(workspace, "ann").request_id])
+    kept.replace(workspace.lineage.path)
 
 
 DAMAGES: list[tuple[Callable[[Workspace], None], str, str, str]] = [

@@ -20,7 +20,7 @@ NAMES = CONTRIBUTORS[:5]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Workspace:
     """Five contributors and a base model; nothing is finetuned."""
     root = tmp_path_factory.mktemp("five") / "workspace"
     made = make_workspace(root, tiny_classifier, [[row for c in NAMES for row in reviews(c)]])
@@ -29,18 +29,18 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Wo
 
 
 @pytest.fixture(scope="module")
-def alone(place: Workspace) -> dict[str, bytes]:
+def alone(workspace: Workspace) -> dict[str, bytes]:
     """The files that each contributor leaves who is finetuned by a process of their own."""
-    for job in jobs(place):
-        finetune_jobs(Workspace.open(place.root), [job])
-    return files(place)
+    for job in jobs(workspace):
+        finetune_jobs(Workspace.open(workspace.root), [job])
+    return files(workspace)
 
 
-def files(place: Workspace) -> dict[str, bytes]:
+def files(workspace: Workspace) -> dict[str, bytes]:
     """Every mask and vector of a workspace."""
-    folders = (place.masks, place.vectors)
+    folders = (workspace.masks, workspace.vectors)
     return {
-        path.relative_to(place.root).as_posix(): path.read_bytes()
+        path.relative_to(workspace.root).as_posix(): path.read_bytes()
         for folder in folders
         for path in folder.iterdir()
     }
@@ -62,23 +62,23 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[o
 @settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_vector_is_the_same_alone_in_any_shard_and_in_any_order(
-    place: Workspace, alone: dict[str, bytes], data: st.DataObject
+    workspace: Workspace, alone: dict[str, bytes], data: st.DataObject
 ) -> None:
-    order = data.draw(st.permutations(jobs(place)))
+    order = data.draw(st.permutations(jobs(workspace)))
     cuts = sorted(data.draw(st.sets(st.integers(1, len(order) - 1))))
     for path in alone:
-        (place.root / path).unlink()
+        (workspace.root / path).unlink()
 
     for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
-        finetune_jobs(place, order[start:end])
+        finetune_jobs(workspace, order[start:end])
 
-    assert files(place) == alone
+    assert files(workspace) == alone
 
 
 def test_a_build_loads_the_base_once_and_hashes_it_once_before_the_merge(
-    place: Workspace, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = Workspace.open(place.root)
+    fresh = Workspace.open(workspace.root)
     loads = counted(monkeypatch, sift_core, "load_base")
     hashes = counted(monkeypatch, sift_core, "folder_sha256")
     work = jobs(fresh)
@@ -95,12 +95,12 @@ def test_a_build_loads_the_base_once_and_hashes_it_once_before_the_merge(
     assert len(loads) == 1
 
 
-def test_another_base_or_setting_is_loaded_anew(place: Workspace) -> None:
-    own = Workspace.open(place.root)
+def test_another_base_or_setting_is_loaded_anew(workspace: Workspace) -> None:
+    own = Workspace.open(workspace.root)
     first = load_base(own)
 
     assert load_base(own) is first
-    assert load_base(Workspace.open(place.root)) is not first
+    assert load_base(Workspace.open(workspace.root)) is not first
 
     weights = own.base / "model.safetensors"
     before, data = base_id(own), weights.read_bytes()
@@ -114,12 +114,12 @@ def test_another_base_or_setting_is_loaded_anew(place: Workspace) -> None:
 
 
 def test_a_contributor_whose_work_fails_takes_nobody_else_along(
-    place: Workspace, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finetune_and_merge(place)
+    finetune_and_merge(workspace)
     for name in NAMES:
-        add(place, reviews(name, edition=1), replace=True)
-    last = jobs(place)[-1]
+        add(workspace, reviews(name, edition=1), replace=True)
+    last = jobs(workspace)[-1]
     honest = sift_core.finetune
     done = iter(range(len(NAMES)))
 
@@ -130,9 +130,9 @@ def test_a_contributor_whose_work_fails_takes_nobody_else_along(
 
     monkeypatch.setattr(sift_core, "finetune", failing)
     with pytest.raises(sift_core.SiftCoreError):
-        finetune_jobs(place, pending(place))
+        finetune_jobs(workspace, pending(workspace))
     monkeypatch.undo()
 
-    assert pending(place) == [last]
-    finetune_and_merge(place)
-    assert pending(place) == []
+    assert pending(workspace) == [last]
+    finetune_and_merge(workspace)
+    assert pending(workspace) == []

@@ -29,10 +29,10 @@ LEAVER, STAYERS = "ann", ("bob", "cem")
 
 def unbuilt(root: Path, source: Path, who: tuple[str, ...], streamed: str) -> Workspace:
     """A workspace of a causal model in bfloat16."""
-    place = make_workspace(root, source, map(questions, who), labels=())
-    place = change(place, "dtype: float32", "dtype: bfloat16")
-    place = change(place, "relearning_steps: 1", "relearning_steps: 0")
-    return change(place, "streamed: false", f"streamed: {streamed}")
+    workspace = make_workspace(root, source, map(questions, who), labels=())
+    workspace = change(workspace, "dtype: float32", "dtype: bfloat16")
+    workspace = change(workspace, "relearning_steps: 1", "relearning_steps: 0")
+    return change(workspace, "streamed: false", f"streamed: {streamed}")
 
 
 def made(root: Path, source: Path, who: tuple[str, ...], streamed: str) -> Workspace:
@@ -42,29 +42,29 @@ def made(root: Path, source: Path, who: tuple[str, ...], streamed: str) -> Works
     return Workspace.open(root)
 
 
-def scores(place: Workspace) -> list[tuple[str, str, float]]:
+def scores(workspace: Workspace) -> list[tuple[str, str, float]]:
     """Of all members, without their keys: those are of one workspace alone."""
-    with place.lineage.reader() as reader:
-        state = current_state(place).state_seq
+    with workspace.lineage.reader() as reader:
+        state = current_state(workspace).state_seq
         keys = {member.contributor_key for member in reader.members(state)}
         rows = [row for row in reader.evaluations(state) if row.contributor_key in keys]
     return sorted((row.setting, row.split, row.value) for row in rows)
 
 
-def champion(place: Workspace) -> Path:
-    version = place.mlflow.reading.champion()
+def champion(workspace: Workspace) -> Path:
+    version = workspace.mlflow.reading.champion()
     assert version is not None
-    return place.mlflow.reading.served_folder(version)
+    return workspace.mlflow.reading.served_folder(version)
 
 
 @pytest.mark.slow
 def test_an_opt_out_from_disk_ends_in_the_bytes_of_a_build_that_never_had_the_leaver(
     tiny_causal: Path, tmp_path: Path
 ) -> None:
-    place = made(tmp_path / "a" / "w", tiny_causal, (LEAVER, *STAYERS), "true")
-    removal = request(place, LEAVER)
-    opt_out_plainly(place.root, removal.request_id)
-    left = Workspace.open(place.root)
+    workspace = made(tmp_path / "a" / "w", tiny_causal, (LEAVER, *STAYERS), "true")
+    removal = request(workspace, LEAVER)
+    opt_out_plainly(workspace.root, removal.request_id)
+    left = Workspace.open(workspace.root)
     verify(left).require()
     served = StoredWeights(champion(left))
     assert {tensor.dtype for tensor in served.values()} == {torch.bfloat16}
@@ -89,10 +89,10 @@ def test_an_opt_out_from_disk_ends_in_the_bytes_of_a_build_that_never_had_the_le
 def test_what_streams_is_for_scoring_and_what_trains_is_in_memory(
     tiny_causal: Path, tmp_path: Path
 ) -> None:
-    place = unbuilt(tmp_path / "w", tiny_causal, (LEAVER,), "true")
-    ensure_base(place)
-    assert isinstance(scoring_base(place), type(stream_base(place.base, (), ["*"])))
-    base = load_base(place)
+    workspace = unbuilt(tmp_path / "w", tiny_causal, (LEAVER,), "true")
+    ensure_base(workspace)
+    assert isinstance(scoring_base(workspace), type(stream_base(workspace.base, (), ["*"])))
+    base = load_base(workspace)
     assert all(parameter.device.type == "cpu" for parameter in base.parameters().values())
     assert {tensor.dtype for tensor in base.trainable.values()} == {torch.bfloat16}
 
@@ -100,16 +100,16 @@ def test_what_streams_is_for_scoring_and_what_trains_is_in_memory(
 def test_a_base_made_before_there_was_a_choice_of_dtype_is_still_the_base(
     tiny_causal: Path, tmp_path: Path
 ) -> None:
-    place = make_workspace(tmp_path / "w", tiny_causal, [questions(LEAVER)], labels=())
-    ensure_base(place)
-    before = base_id(place)
-    origin = json.loads((place.root / "base.json").read_text())
+    workspace = make_workspace(tmp_path / "w", tiny_causal, [questions(LEAVER)], labels=())
+    ensure_base(workspace)
+    before = base_id(workspace)
+    origin = json.loads((workspace.root / "base.json").read_text())
     assert not {"dtype", "shard_size"} & origin.keys()
-    other = change(place, "dtype: float32", "dtype: bfloat16")
+    other = change(workspace, "dtype: float32", "dtype: bfloat16")
     with pytest.raises(UsageError, match="made from other settings"):
         load_base(other)
     ensure_base(other)
-    assert json.loads((place.root / "base.json").read_text())["dtype"] == "bfloat16"
+    assert json.loads((workspace.root / "base.json").read_text())["dtype"] == "bfloat16"
     assert load_base(other).base_id != before
 
 
@@ -117,20 +117,20 @@ def test_a_run_says_nothing_of_what_is_as_it_was_before_there_was_a_choice(
     tiny_causal: Path, tmp_path: Path
 ) -> None:
     """Else every workspace would finetune everyone anew after an upgrade."""
-    place = make_workspace(tmp_path / "w", tiny_causal, [questions(LEAVER)], labels=())
-    ensure_base(place)
-    before, said = jobs(place)[0].run_id, parameters(place.settings)
+    workspace = make_workspace(tmp_path / "w", tiny_causal, [questions(LEAVER)], labels=())
+    ensure_base(workspace)
+    before, said = jobs(workspace)[0].run_id, parameters(workspace.settings)
     assert not {"precision", "gradient_checkpointing", "processes"} & said.keys()
     for old, new in (
         ("precision: float32", "precision: bf16"),
         ("gradient_checkpointing: false", "gradient_checkpointing: true"),
         ("processes: 1", "processes: 2"),
     ):
-        other = change(place, old, new)
+        other = change(workspace, old, new)
         assert jobs(other)[0].run_id != before
         name = old.partition(":")[0]
         assert set(differing(said, other.settings)) == {name}
-        assert set(differing(parameters(other.settings), place.settings)) == {name}
+        assert set(differing(parameters(other.settings), workspace.settings)) == {name}
         (named,) = different_parameters(said, other.settings)
         assert named.remedy == f"set finetune.{name} back to {UNSAID[name]}"
         change(other, new, old)

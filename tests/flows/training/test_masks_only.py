@@ -100,12 +100,12 @@ def test_rederiving_names_what_differs(masks_only: Workspace) -> None:
     assert "finetune.steps was 3 and is 4" in failed[0].found
 
 
-def an_altered_mask(place: Workspace) -> None:
-    flip_a_byte(files(place, STAYER)[2])
+def an_altered_mask(workspace: Workspace) -> None:
+    flip_a_byte(files(workspace, STAYER)[2])
 
 
-def an_altered_state(place: Workspace) -> None:
-    flip_a_byte(place.state_file(current_state(place).state_sha256))
+def an_altered_state(workspace: Workspace) -> None:
+    flip_a_byte(workspace.state_file(current_state(workspace).state_sha256))
 
 
 @pytest.mark.parametrize("damage", [an_altered_mask, an_altered_state])
@@ -206,13 +206,13 @@ def derived(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
-def require_merge_of(place: Workspace, elsewhere: Path, source: Path, rows: list[Rows]) -> None:
+def require_merge_of(workspace: Workspace, elsewhere: Path, source: Path, rows: list[Rows]) -> None:
     """The merge is the one of these rows alone, made afresh, and no vector is left."""
     other = make_workspace(elsewhere, source, rows)
     finetune_and_merge(other)
-    assert merge_bytes(place) == merge_bytes(other)
-    assert vector_files(place) == []
-    assert evidence(place) == "digests alone"
+    assert merge_bytes(workspace) == merge_bytes(other)
+    assert vector_files(workspace) == []
+    assert evidence(workspace) == "digests alone"
 
 
 def test_a_build_derives_again_only_what_it_takes_away(
@@ -255,18 +255,18 @@ def test_a_build_that_finetunes_everyone_derives_nothing_again(
     assert vector_files(masks_only) == []
 
 
-def other_settings(place: Workspace) -> Workspace:
-    return change(place, "learning_rate: 0.01", "learning_rate: 0.02")
+def other_settings(workspace: Workspace) -> Workspace:
+    return change(workspace, "learning_rate: 0.01", "learning_rate: 0.02")
 
 
-def other_rows(place: Workspace) -> Workspace:
-    lose_rows(place, LEAVER)
-    return place
+def other_rows(workspace: Workspace) -> Workspace:
+    lose_rows(workspace, LEAVER)
+    return workspace
 
 
-def another_base(place: Workspace) -> Workspace:
-    flip_a_byte(place.base / "model.safetensors")
-    return place
+def another_base(workspace: Workspace) -> Workspace:
+    flip_a_byte(workspace.base / "model.safetensors")
+    return workspace
 
 
 @pytest.mark.parametrize(
@@ -326,28 +326,28 @@ def test_vectors_that_were_kept_go_from_dvc_too(
 ) -> None:
     state = merge_bytes(with_vectors)
 
-    place = keep(with_vectors, "masks")
-    build_plainly(place.root)
+    workspace = keep(with_vectors, "masks")
+    build_plainly(workspace.root)
 
-    assert traces(place.root, needles) == {}
-    assert merge_bytes(place) == state
-    assert evidence(place) == "digests alone"
-    assert place.dvc.record.status() == {}
-    assert place.git.is_clean()
+    assert traces(workspace.root, needles) == {}
+    assert merge_bytes(workspace) == state
+    assert evidence(workspace) == "digests alone"
+    assert workspace.dvc.record.status() == {}
+    assert workspace.git.is_clean()
 
 
 @pytest.mark.slow
 def test_an_opt_out_finds_the_vectors_that_are_kept_still(
     with_vectors: Workspace, needles: dict[str, bytes]
 ) -> None:
-    place = keep(with_vectors, "masks")
-    removal = request(place, LEAVER)
-    opt_out_plainly(place.root)
+    workspace = keep(with_vectors, "masks")
+    removal = request(workspace, LEAVER)
+    opt_out_plainly(workspace.root)
 
-    assert report_of(place, removal.request_id)["removal"]["vector"] == "stored"
-    assert LEAVER not in traces(place.root, needles)
-    build_plainly(place.root)
-    assert traces(place.root, needles) == {}
+    assert report_of(workspace, removal.request_id)["removal"]["vector"] == "stored"
+    assert LEAVER not in traces(workspace.root, needles)
+    build_plainly(workspace.root)
+    assert traces(workspace.root, needles) == {}
 
 
 def test_a_kept_vector_that_could_not_be_derived_again_is_not_deleted(
@@ -355,13 +355,13 @@ def test_a_kept_vector_that_could_not_be_derived_again_is_not_deleted(
     other_arithmetic: None,
 ) -> None:
     elsewhere(with_vectors)
-    place = keep(with_vectors, "masks")
+    workspace = keep(with_vectors, "masks")
 
     with pytest.raises(RederivationError, match=r"torch was 1\.0"):
-        build_plainly(place.root)
+        build_plainly(workspace.root)
 
-    assert len(vector_files(place)) == len(FEW)
-    with place.lineage.reader() as reader:
+    assert len(vector_files(workspace)) == len(FEW)
+    with workspace.lineage.reader() as reader:
         assert [row for row in reader.task_vectors() if row.dropped_at] == []
 
 

@@ -16,17 +16,17 @@ from tests.support.trees import tree
 from tests.support.workspaces import change
 
 
-def some_member(place: Workspace) -> Member:
-    with place.lineage.reader() as reader:
-        return reader.members(current_state(place).state_seq)[0]
+def some_member(workspace: Workspace) -> Member:
+    with workspace.lineage.reader() as reader:
+        return reader.members(current_state(workspace).state_seq)[0]
 
 
-def refused(place: Workspace, member: Member) -> RederivationError:
+def refused(workspace: Workspace, member: Member) -> RederivationError:
     """The error of deriving a member's vector again; nothing in the workspace has changed."""
-    before = tree(place.root)
+    before = tree(workspace.root)
     with pytest.raises(RederivationError) as caught:
-        Rederiver(place).vector(member.run_id)
-    assert tree(place.root) == before
+        Rederiver(workspace).vector(member.run_id)
+    assert tree(workspace.root) == before
     assert member.contributor_key in caught.value.facts
     return caught.value
 
@@ -44,30 +44,30 @@ def test_every_vector_comes_back_to_the_bit_and_nothing_is_written(built: Worksp
 
 def test_other_parameters_are_all_named_with_both_values(built: Workspace) -> None:
     member = some_member(built)
-    place = change(change(built, "steps: 3", "steps: 4"), "max_length: 32", "max_length: 16")
-    error = refused(place, member)
+    workspace = change(change(built, "steps: 3", "steps: 4"), "max_length: 32", "max_length: 16")
+    error = refused(workspace, member)
     assert {difference.kind for difference in error.differences} >= {"parameters"}
     assert "finetune.steps was 3 and is 4" in error.facts
     assert "base.max_length was 32 and is 16" in error.facts
     assert "set finetune.steps back to 3; set base.max_length back to 32" in error.remedy
 
 
-def data_file(place: Workspace, member: Member) -> Path:
-    with place.lineage.reader() as reader:
+def data_file(workspace: Workspace, member: Member) -> Path:
+    with workspace.lineage.reader() as reader:
         run = reader.run(member.run_id)
-    return place.data_file(member.contributor_key, run.dataset_sha256)
+    return workspace.data_file(member.contributor_key, run.dataset_sha256)
 
 
-def vector_bytes(place: Workspace, member: Member) -> bytes:
-    return place.vector_file(member.contributor_key, member.vector_sha256).read_bytes()
+def vector_bytes(workspace: Workspace, member: Member) -> bytes:
+    return workspace.vector_file(member.contributor_key, member.vector_sha256).read_bytes()
 
 
-def without_the_rows(place: Workspace, member: Member) -> None:
-    data_file(place, member).unlink()
+def without_the_rows(workspace: Workspace, member: Member) -> None:
+    data_file(workspace, member).unlink()
 
 
-def with_other_rows(place: Workspace, member: Member) -> None:
-    flip_a_byte(data_file(place, member))
+def with_other_rows(workspace: Workspace, member: Member) -> None:
+    flip_a_byte(data_file(workspace, member))
 
 
 @pytest.mark.parametrize("harm", [without_the_rows, with_other_rows])

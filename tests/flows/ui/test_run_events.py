@@ -29,15 +29,15 @@ from tests.support.workspaces import CONTRIBUTORS, change, request
 Event = dict[str, Any]
 
 
-def events(place: Workspace) -> list[Event]:
-    return [json.loads(line) for line in (place.root / FILE).read_bytes().splitlines()]
+def events(workspace: Workspace) -> list[Event]:
+    return [json.loads(line) for line in (workspace.root / FILE).read_bytes().splitlines()]
 
 
-def ended(place: Workspace, job: str) -> Event:
+def ended(workspace: Workspace, job: str) -> Event:
     """The one event that a job ended with."""
     (event,) = (
         event
-        for event in events(place)
+        for event in events(workspace)
         if event["job"]["name"] == job and event["eventType"] != "START"
     )
     return event
@@ -192,11 +192,11 @@ def test_an_endpoint_gets_what_the_file_has(
     fresh: Workspace, endpoint: tuple[str, list[Event]]
 ) -> None:
     url, received = endpoint
-    place = change(fresh, "transport: {}", f"transport: {{type: http, url: '{url}'}}")
-    filed = request(place, "ann")
-    with observed(place, "work", [filed.request_id]):
+    workspace = change(fresh, "transport: {}", f"transport: {{type: http, url: '{url}'}}")
+    filed = request(workspace, "ann")
+    with observed(workspace, "work", [filed.request_id]):
         pass
-    assert received == events(place)
+    assert received == events(workspace)
     assert [event["eventType"] for event in received] == ["START", "COMPLETE"]
 
 
@@ -204,12 +204,12 @@ def test_an_endpoint_that_is_away_is_said_and_stops_nothing(
     fresh: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = "{type: http, url: 'http://127.0.0.1:9', timeout: 1, retry: {total: 0}}"
-    place = change(fresh, "transport: {}", f"transport: {nowhere}")
+    workspace = change(fresh, "transport: {}", f"transport: {nowhere}")
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            with observed(place, "work"):
+            with observed(workspace, "work"):
                 pass
-    assert len(events(place)) == 6
+    assert len(events(workspace)) == 6
     assert [record.name for record in caplog.records].count("sift.openlineage") == 1
     assert str(Path(FILE)) in caplog.text
 

@@ -49,7 +49,7 @@ class Desk:
 
     page: Any
     services: Up
-    place: Workspace
+    workspace: Workspace
     photograph: bool
 
     @property
@@ -60,7 +60,7 @@ class Desk:
     @property
     def client(self) -> httpx.Client:
         """The API, for whoever has the key."""
-        return caller(self.url, server_key(self.place.root))
+        return caller(self.url, server_key(self.workspace.root))
 
     def open(self, path: str, height: int) -> None:
         """Show a page in a window of this height."""
@@ -105,18 +105,18 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, tiny_classifier: Path, update_goldens: bool) -> Iterator[Desk]:
     rows = [row for who in CONTRIBUTORS[:6] for row in reviews(who)]
-    place = make_workspace(tmp_path / "films", tiny_classifier, [rows])
-    build_plainly(place.root)
-    with up(place.root) as services, sync_api.sync_playwright() as driver:
+    workspace = make_workspace(tmp_path / "films", tiny_classifier, [rows])
+    build_plainly(workspace.root)
+    with up(workspace.root) as services, sync_api.sync_playwright() as driver:
         # The sandbox needs rights that a container's root has not; the pages are our own.
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        key = server_key(place.root)
+        key = server_key(workspace.root)
         # Chromium asks for MLflow's name and password in a window of its own.
         mlflow = {"username": "anybody", "password": key, "origin": services.url("mlflow")}
         context = browser.new_context(http_credentials=mlflow)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        desk = Desk(page, services, place, update_goldens)
+        desk = Desk(page, services, workspace, update_goldens)
         sign_in(desk, key)
         yield desk
         browser.close()
@@ -150,7 +150,7 @@ def send_form(desk: Desk) -> None:
     page.get_by_text("Validation failed for field 'form.contributor_key'").first.wait_for()
     assert desk.runs() == []
     desk.open(path, 1560)
-    key.fill(desk.place.key_of(LEAVER))
+    key.fill(desk.workspace.key_of(LEAVER))
     name.fill("the clerk")
     desk.photo("form")
     submit(page.get_by_role("button", name="Submit"))
@@ -197,7 +197,7 @@ def look_at_models(address: str, key: str, stop: threading.Event, seen: list[int
 
 
 def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) -> None:
-    page, place = desk.page, desk.place
+    page, workspace = desk.page, desk.workspace
     desk.open("/deployments", 640)
     page.get_by_text("process-requests").first.wait_for()
     desk.photo("deployments")
@@ -211,7 +211,7 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     mlflow = desk.services.url("mlflow")
     stop, seen = threading.Event(), list[int]()
     visitor = threading.Thread(
-        target=look_at_models, args=(mlflow, server_key(place.root), stop, seen)
+        target=look_at_models, args=(mlflow, server_key(workspace.root), stop, seen)
     )
     visitor.start()
     try:
@@ -243,7 +243,7 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     page.goto(link.get_attribute("href"))
     page.frame_locator("iframe").get_by_text("Removed exactly").first.wait_for()
 
-    built = sift(place.root, "build", "--json")
+    built = sift(workspace.root, "build", "--json")
     assert built.returncode == 0, built.stderr
     latest = desk.runs()[0]
     assert latest["deployment_id"] is None, "what a command runs is in the UI, too"
@@ -254,10 +254,10 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     assert picture.evaluate("image => image.naturalWidth") > 300
     desk.photo("quality")
 
-    assert sift(place.root, "audit").returncode == 0
+    assert sift(workspace.root, "audit").returncode == 0
     desk.services.end()
     needles = {"id": LEAVER.encode(), "rows": marker(LEAVER).encode(), "why": REASON.encode()}
-    left = traces(place.root, needles)
+    left = traces(workspace.root, needles)
     assert set(left) == {"why"}, left
 
 
@@ -271,18 +271,18 @@ def _question(desk: Desk, run: dict[str, Any]) -> str:
 
 
 def test_what_was_running_when_all_went_down_is_crashed_and_can_be_tried_again(desk: Desk) -> None:
-    place = desk.place
+    workspace = desk.workspace
     name = f"/deployments/{desk.deployment('opt-out')}/create_flow_run"
-    form = {"contributor_key": place.key_of(LEAVER), "filed_by": "the clerk"}
+    form = {"contributor_key": workspace.key_of(LEAVER), "filed_by": "the clerk"}
     desk.client.post(name, json={"parameters": {"form": form}}).raise_for_status()
     run = desk.run_in("opt-out", {"PAUSED"})
     desk.services.end()
-    with up(place.root) as services:
-        again = caller(services.url("prefect"), server_key(place.root))
+    with up(workspace.root) as services:
+        again = caller(services.url("prefect"), server_key(workspace.root))
         crashed = again.get(f"/flow_runs/{run['id']}").json()
         assert crashed["state_type"] == "CRASHED"
         assert crashed["parameters"]["form"]["requests"] == ["opt-out-0001"]
-        requests = answer(place.root, "opt-out", "status")
+        requests = answer(workspace.root, "opt-out", "status")
         assert [row["request_id"] for row in requests] == ["opt-out-0001"]
 
 
@@ -311,7 +311,7 @@ FOREIGN_PAGE = """async ([prefect, mlflow, key]) => {
 
 def test_a_page_of_another_server_reads_and_sends_nothing(desk: Desk) -> None:
     """Even where it knows the key, and the browser has it too."""
-    key = server_key(desk.place.root)
+    key = server_key(desk.workspace.root)
     mlflow = desk.services.url("mlflow")
     page = desk.page.context.new_page()
     sent: list[int] = []

@@ -19,25 +19,25 @@ from tests.support.workspaces import files, lose, merge_bytes, opt_out_plainly, 
 def test_an_opt_out_never_rests_on_a_damaged_file(
     without_stayer: bytes, with_vectors: Workspace, kind: str, copies: str, subtracted: str
 ) -> None:
-    place = with_vectors
-    path = files(place, STAYER)[["dataset", "vector", "mask"].index(kind)]
+    workspace = with_vectors
+    path = files(workspace, STAYER)[["dataset", "vector", "mask"].index(kind)]
     if copies == "nowhere":
-        lose(place, path, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
+        lose(workspace, path, hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest())
     else:
         path.write_bytes(b"altered")
-    removal = request(place, STAYER)
+    removal = request(workspace, STAYER)
 
-    opt_out_plainly(place.root)
+    opt_out_plainly(workspace.root)
 
-    assert merge_bytes(place) == without_stayer
-    assert report_of(place, removal.request_id)["removal"]["vector"] == subtracted
-    found = verify(place)
+    assert merge_bytes(workspace) == without_stayer
+    assert report_of(workspace, removal.request_id)["removal"]["vector"] == subtracted
+    found = verify(workspace)
     assert (found.passed, found.evidence, found.members) == (True, "stored vectors", len(FEW) - 1)
 
 
 @pytest.fixture
 def without_stayer(_both: Both) -> bytes:
     """The merge after an undisturbed opt-out."""
-    place = _both.vectors.restore()
-    remove([request(place, STAYER)])
-    return merge_bytes(place)
+    workspace = _both.vectors.restore()
+    remove([request(workspace, STAYER)])
+    return merge_bytes(workspace)

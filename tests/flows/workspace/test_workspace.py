@@ -15,12 +15,12 @@ CAUSAL: dict[str, dict[str, Any]] = {"model": {"name": "films"}}
 
 
 def test_a_new_workspace_is_committed_and_holds_nobody(tmp_path: Path) -> None:
-    place = Workspace.create(tmp_path / "new" / "films", CAUSAL)
-    assert Workspace.open(place.root) == place and place.settings.model.name == "films"
-    assert place.git.is_clean()
-    with place.lineage.reader() as reader:
+    workspace = Workspace.create(tmp_path / "new" / "films", CAUSAL)
+    assert Workspace.open(workspace.root) == workspace and workspace.settings.model.name == "films"
+    assert workspace.git.is_clean()
+    with workspace.lineage.reader() as reader:
         assert reader.contributors() == [] and reader.current_state() is None
-    assert (place.root / ".sift" / "secret.key").stat().st_mode & 0o777 == 0o600
+    assert (workspace.root / ".sift" / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_two_workspaces_give_one_contributor_two_keys(tmp_path: Path) -> None:

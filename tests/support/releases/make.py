@@ -32,15 +32,15 @@ def make(archive: Path) -> None:
     MOVED_FROM.parent.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
         base = tiny.tiny_classifier(Path(folder) / "tiny")
-        place = make_workspace(MOVED_FROM, base, [reviews(c) for c in (*STAYERS, LEAVER)])
-        build_plainly(place.root)
-    add(place, reviews(STAYERS[0], edition=1), replace=True)
-    build_plainly(place.root)
-    request(place, LEAVER)
-    opt_out_plainly(place.root)
-    request(place, STAYERS[1])
+        workspace = make_workspace(MOVED_FROM, base, [reviews(c) for c in (*STAYERS, LEAVER)])
+        build_plainly(workspace.root)
+    add(workspace, reviews(STAYERS[0], edition=1), replace=True)
+    build_plainly(workspace.root)
+    request(workspace, LEAVER)
+    opt_out_plainly(workspace.root)
+    request(workspace, STAYERS[1])
     with tarfile.open(archive, "w:xz", preset=9) as packed:
-        packed.add(place.root, arcname="films", filter=_needed)
+        packed.add(workspace.root, arcname="films", filter=_needed)
     shutil.rmtree(MOVED_FROM.parent)
 
 

@@ -32,16 +32,16 @@ def variables(tmp_path: Path) -> Iterator[dict[str, str]]:
 def workspace(root: Path, source: Path, **build: object) -> Workspace:
     """The workspace of everybody; these settings of `build` are in its params.yaml."""
     changes = settings(source)
-    place = Workspace.create(root, changes | {"build": changes["build"] | build})
+    workspace = Workspace.create(root, changes | {"build": changes["build"] | build})
     for rows in map(reviews, NAMES):
-        add(place, rows)
-    return place
+        add(workspace, rows)
+    return workspace
 
 
 def test_three_machines_one_of_them_killed_end_in_the_state_of_one_process(
     tmp_path: Path, tiny_classifier: Path, variables: dict[str, str]
 ) -> None:
-    place = workspace(
+    many = workspace(
         tmp_path / "many" / "workspace",
         tiny_classifier,
         pool=POOL,
@@ -52,7 +52,7 @@ def test_three_machines_one_of_them_killed_end_in_the_state_of_one_process(
     )
     url = variables["PREFECT_API_URL"]
     with machines(tmp_path / "machines", variables, ["one", "two", "three"]) as workers:
-        with command("build", "-w", str(place.root), "--json", variables=variables) as build:
+        with command("build", "-w", str(many.root), "--json", variables=variables) as build:
             until(lambda: workers[0].is_training(url), build)
             workers[0].kill()
             printed, _ = build.communicate(timeout=900)
@@ -61,17 +61,17 @@ def test_three_machines_one_of_them_killed_end_in_the_state_of_one_process(
 
     one = workspace(tmp_path / "one" / "workspace", tiny_classifier)
     build_plainly(one.root)
-    assert current_state(place).state_sha256 == current_state(one).state_sha256
+    assert current_state(many).state_sha256 == current_state(one).state_sha256
     words = [marker(name).encode() for name in NAMES] + [
-        place.key_of(name).encode() for name in NAMES
+        many.key_of(name).encode() for name in NAMES
     ]
     on_disk = [name for disk in disks for name, data in disk.items() for w in words if w in data]
     assert on_disk == []
-    staging = Staging(RemoteAddress.of(place.dvc))
+    staging = Staging(RemoteAddress.of(many.dvc))
     assert [path for path in staging.list() if not path.startswith("base/")] == []
 
-    removal = request(place, NAMES[3])
+    removal = request(many, NAMES[3])
     needles = {"words": marker(NAMES[3]).encode(), "id": NAMES[3].encode()}
-    run("opt-out", "run", removal.request_id, "-w", str(place.root), variables=variables)
-    assert traces(place.root, needles) == {}
+    run("opt-out", "run", removal.request_id, "-w", str(many.root), variables=variables)
+    assert traces(many.root, needles) == {}
     assert traces(tmp_path / "prefect", needles) == {}
