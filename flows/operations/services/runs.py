@@ -52,12 +52,7 @@ class Runs:
             )
 
     def end(self) -> None:
-        """End every run, so that it can be tried again, then the runner; wait for both.
-
-        Prefect marks a run whose process has ended as crashed.
-        """
-        for process in multiprocessing.active_children():
-            process.terminate()
+        """End every run, which Prefect then marks as cancelled, and the runner; wait for both."""
         if self._runner.started and not self._over.is_set():
             with suppress(TookTooLong):  # it is a daemon, and ends with this process
                 self._runner.execute_in_background(self._runner.astop).result(2 * END_SECONDS)

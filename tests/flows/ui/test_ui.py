@@ -270,7 +270,9 @@ def _question(desk: Desk, run: dict[str, Any]) -> str:
     return desk.client.get(f"/flow_runs/{run['id']}/input/{keys['description']}").text
 
 
-def test_what_was_running_when_all_went_down_is_crashed_and_can_be_tried_again(desk: Desk) -> None:
+def test_what_was_running_when_all_went_down_is_cancelled_and_can_be_tried_again(
+    desk: Desk,
+) -> None:
     workspace = desk.workspace
     name = f"/deployments/{desk.deployment('opt-out')}/create_flow_run"
     form = {"contributor_key": workspace.key_of(LEAVER), "filed_by": "the clerk"}
@@ -279,9 +281,9 @@ def test_what_was_running_when_all_went_down_is_crashed_and_can_be_tried_again(d
     desk.services.end()
     with up(workspace.root) as services:
         again = caller(services.url("prefect"), server_key(workspace.root))
-        crashed = again.get(f"/flow_runs/{run['id']}").json()
-        assert crashed["state_type"] == "CRASHED"
-        assert crashed["parameters"]["form"]["requests"] == ["opt-out-0001"]
+        ended = again.get(f"/flow_runs/{run['id']}").json()
+        assert ended["state_type"] == "CANCELLED"
+        assert ended["parameters"]["form"]["requests"] == ["opt-out-0001"]
         requests = answer(workspace.root, "opt-out", "status")
         assert [row["request_id"] for row in requests] == ["opt-out-0001"]
 
