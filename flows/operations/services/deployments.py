@@ -7,11 +7,14 @@ those. So a run brings the parameters of its form, and nothing else.
 Prefect is imported within: that takes seconds, and `--help` needs none.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from flows.errors import UsageError
+from flows.operations.services.runs import tied_to_parent
 from flows.ui.prefect_yaml import DeploymentEntry, prefect_file, read_deployments
 from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace
@@ -25,39 +28,61 @@ _MOST_RUNS = 200
 _UNFINISHED = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 
 
-def deploy(workspace: Workspace, runner: "Runner") -> set[UUID]:
-    """Register the workspace's deployments, for this runner; the server's numbers of them.
+@dataclass(frozen=True)
+class Deployment:
+    """An entry of `prefect.yaml`, and the flow that it names."""
 
-    Again changes what has changed. Raises UsageError for an entry that is no flow, that Prefect
-    refuses, or whose name another workspace has taken.
+    entry: DeploymentEntry
+    flow: "Flow[..., Any]"
+
+
+def loaded(workspace: Workspace) -> list[Deployment]:
+    """The workspace's deployments. Raises UsageError for an entry that is no flow."""
+    from prefect.flows import load_flow_from_entrypoint
+
+    found = []
+    for entry in read_deployments(prefect_file(workspace)):
+        with _refusing(workspace, entry):
+            found.append(Deployment(entry, load_flow_from_entrypoint(entry.entrypoint)))
+    return found
+
+
+def register(workspace: Workspace, runner: "Runner", deployments: list[Deployment]) -> set[UUID]:
+    """Tell Prefect's server of deployments, for this runner; the server's numbers of them.
+
+    Again changes what has changed. Raises UsageError for an entry that Prefect refuses, or whose
+    name another workspace has taken.
     """
-    from prefect.exceptions import PrefectException
-
-    path = prefect_file(workspace)
-    entries = read_deployments(path)
     numbers: set[UUID] = set()
-    with working_on(workspace):  # whose policy says what the forms offer
-        for entry in entries:
-            try:
-                numbers.add(_deploy(workspace, runner, entry))
-            except (PrefectException, ImportError, AttributeError, TypeError, ValueError) as error:
-                raise UsageError(
-                    f"Prefect does not take deployment {entry.name!r}: "
-                    f"{' '.join(str(error).split())[:300]}.",
-                    remedy=f"correct it in {path}, then run `sift up` again.",
-                ) from error
+    for each in deployments:
+        with _refusing(workspace, each.entry):
+            _require_free(workspace, each.entry, f"{each.flow.name}/{each.entry.name}")
+            numbers.add(_register(workspace, runner, each.entry, each.flow))
     return numbers
 
 
-def _deploy(workspace: Workspace, runner: "Runner", entry: DeploymentEntry) -> UUID:
-    from prefect.flows import load_flow_from_entrypoint
+@contextmanager
+def _refusing(workspace: Workspace, entry: DeploymentEntry) -> Iterator[None]:
+    """Say which entry it is that does not work, while its flow sees this workspace's policy."""
+    from prefect.exceptions import PrefectException
+
+    try:
+        with working_on(workspace):
+            yield
+    except (PrefectException, ImportError, AttributeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"Prefect does not take deployment {entry.name!r}: "
+            f"{' '.join(str(error).split())[:300]}.",
+            remedy=f"correct it in {prefect_file(workspace)}, then run `sift up` again.",
+        ) from error
+
+
+def _register(
+    workspace: Workspace, runner: "Runner", entry: DeploymentEntry, flow: "Flow[..., Any]"
+) -> UUID:
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.operations.services.runs import tied_to_parent
-
-    flow: Flow[..., Any] = load_flow_from_entrypoint(entry.entrypoint)
-    _require_free(workspace, entry, f"{flow.name}/{entry.name}")
     number = runner.add_flow(
         tied_to_parent(flow),
         name=entry.name,

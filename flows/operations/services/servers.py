@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ class Server:
 
     name: str
     url: str
+    health: str
+    """The path that answers once it is up."""
     log: Path
     process: subprocess.Popen[bytes]
 
@@ -48,10 +50,10 @@ class Server:
                 remedy=f"{self.log} says more; correct it, then run `sift up` again.",
             )
 
-    def wait_until(self, answers: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-        """Wait until it answers. Raises ServiceError where it ends before, or never does."""
+    def wait_until_it_answers(self, seconds: float = START_SECONDS) -> None:
+        """Raises ServiceError where it ends before, or never does."""
         until = time.monotonic() + seconds
-        while not answers():
+        while not ok(f"{self.url}{self.health}"):
             self.require_alive()
             if time.monotonic() > until:
                 raise ServiceError(
@@ -73,6 +75,7 @@ class Server:
 def serving(
     name: str,
     url: str,
+    health: str,
     module: Sequence[str],
     *,
     folder: Path,
@@ -96,7 +99,7 @@ def serving(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    server = Server(name, url, log, process)
+    server = Server(name, url, health, log, process)
     try:
         yield server
     finally:

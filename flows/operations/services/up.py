@@ -7,15 +7,15 @@ ends this process ends all of it.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from flows.integrations.mlflow import server as mlflow_server
 from flows.integrations.mlflow.own_store import OwnStore
 from flows.integrations.prefect import server as prefect_server
-from flows.operations.services.deployments import deploy, mark_crashed
+from flows.operations.services.deployments import loaded, mark_crashed, register
 from flows.operations.services.runs import Runs, running
 from flows.operations.services.servers import (
     HOST,
@@ -26,7 +26,7 @@ from flows.operations.services.servers import (
     ok,
     serving,
 )
-from flows.progress import tell
+from flows.progress import tracked
 from flows.ui.prefect_yaml import prefect_file, read_deployments
 from flows.workspace.here import WORKSPACE_VARIABLE
 from flows.workspace.locks import only_one_serving
@@ -35,6 +35,9 @@ from flows.workspace.server_key import server_key
 from flows.workspace.services import Services, announced
 from flows.workspace.workspace import Workspace
 
+if TYPE_CHECKING:
+    from prefect.runner import Runner
+
 _WATCH_SECONDS = 0.5
 
 
@@ -42,7 +45,7 @@ _WATCH_SECONDS = 0.5
 class Service:
     """One service: started here, or found where somebody said."""
 
-    name: Literal["prefect", "mlflow", "runs"]
+    name: str
     state: Literal["started", "found"]
     url: str | None
     log: str | None
@@ -80,27 +83,47 @@ def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> Iterator
     read_deployments(prefect_file(workspace))  # wrong settings are refused before anything starts
     with ExitStack() as stack:
         stack.enter_context(only_one_serving(workspace.root))
-        tell("Starting", 0, 3)
-        prefect, own_prefect = _prefect(workspace, prefect_port, stack)
-        tell("Starting", 1, 3)
-        mlflow, own_mlflow = _mlflow(workspace, mlflow_port, stack)
-        tell("Starting", 2, 3)
-        own = {server.name: server.url for server in (own_prefect, own_mlflow) if server}
+        servers = [
+            server
+            for begin, port in ((_prefect, prefect_port), (_mlflow, mlflow_port))
+            if (server := begin(workspace, port, stack))
+        ]
+        own = {server.name: server.url for server in servers}
+        _settle_environment(workspace, own.get("prefect"))
+        deployments = loaded(workspace)  # seconds of imports, while the servers start
+        for server in tracked("Starting", servers, len(servers)):
+            server.wait_until_it_answers()
         stack.enter_context(announced(workspace.root, Services(**own)))
-        runs = _runs(workspace, own_prefect, stack)
-        tell("Starting", 3, 3)
-        yield Up(
-            (prefect, mlflow, Service("runs", "started", None, None)),
-            tuple(server for server in (own_prefect, own_mlflow) if server),
-            runs,
-        )
+        runner = _runner(workspace)
+        mark_crashed(register(workspace, runner, deployments))
+        runs = stack.enter_context(running(runner))
+        yield Up(tuple(_services(servers)), tuple(servers), runs)
 
 
-def _prefect(workspace: Workspace, port: int, stack: ExitStack) -> tuple[Service, Server | None]:
+def _runner(workspace: Workspace) -> "Runner":
+    from prefect.runner import Runner
+
+    name = f"sift-{workspace.settings.model.name}"
+    return Runner(name=name, pause_on_shutdown=False, limit=None)
+
+
+def _services(servers: Sequence[Server]) -> Iterator[Service]:
+    """What is shown of each, in the order in which they need each other."""
+    own = {server.name: server for server in servers}
+    for name, variable in (("prefect", "PREFECT_API_URL"), ("mlflow", "MLFLOW_TRACKING_URI")):
+        if server := own.get(name):
+            yield Service(name, "started", server.url, str(server.log))
+        else:
+            page = os.environ[variable].rstrip("/").removesuffix("/api")
+            yield Service(name, "found", page, None)
+    yield Service("runs", "started", None, None)
+
+
+def _prefect(workspace: Workspace, port: int, stack: ExitStack) -> Server | None:
+    """The Prefect server of this workspace, starting; None where another one is named."""
     if named := os.environ.get("PREFECT_API_URL"):
-        page = named.rstrip("/").removesuffix("/api")
-        health = f"{named.rstrip('/')}/health"
-        return _found("prefect", page, health, "PREFECT_API_URL"), None
+        _require_answer("PREFECT_API_URL", f"{named.rstrip('/')}/health")
+        return None
     free = free_port(port, "the Prefect server", "--prefect-port")
     variables = {
         **inherited(),
@@ -111,13 +134,15 @@ def _prefect(workspace: Workspace, port: int, stack: ExitStack) -> tuple[Service
         prefect_server.KEY: server_key(workspace.root),
     }
     command = (prefect_server.__name__, "--port", str(free))
-    return _started("prefect", workspace, free, command, variables, "/api/health", stack)
+    return _begun("prefect", workspace, free, command, variables, "/api/health", stack)
 
 
-def _mlflow(workspace: Workspace, port: int, stack: ExitStack) -> tuple[Service, Server | None]:
-    named = os.environ.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+def _mlflow(workspace: Workspace, port: int, stack: ExitStack) -> Server | None:
+    """The MLflow server of this workspace, starting; None where another one is named."""
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
     if named.startswith(("http://", "https://")):
-        return _found("mlflow", named, f"{named}/health", "MLFLOW_TRACKING_URI"), None
+        _require_answer("MLFLOW_TRACKING_URI", f"{named.rstrip('/')}/health")
+        return None
     free = free_port(port, "MLflow", "--mlflow-port")
     store = OwnStore(workspace.root, workspace.settings.model.name)
     if not store.is_there():
@@ -128,54 +153,42 @@ def _mlflow(workspace: Workspace, port: int, stack: ExitStack) -> tuple[Service,
         *("--store", store.tracking_uri, "--artifacts", store.artifacts.as_uri()),
     )
     variables = {**inherited(), mlflow_server.KEY: server_key(workspace.root)}
-    return _started("mlflow", workspace, free, command, variables, "/health", stack)
+    return _begun("mlflow", workspace, free, command, variables, "/health", stack)
 
 
-def _started(
-    name: Literal["prefect", "mlflow"],
+def _begun(
+    name: str,
     workspace: Workspace,
     port: int,
     command: tuple[str, ...],
     variables: dict[str, str],
     health: str,
     stack: ExitStack,
-) -> tuple[Service, Server]:
-    """A server of ours, once it answers."""
+) -> Server:
     url = f"http://{HOST}:{port}"
     log = workspace.root / ".sift" / "logs" / f"{name}.log"
-    server = stack.enter_context(
-        serving(name, url, command, folder=workspace.root, log=log, variables=variables)
+    folder = workspace.root
+    return stack.enter_context(
+        serving(name, url, health, command, folder=folder, log=log, variables=variables)
     )
-    server.wait_until(lambda: ok(f"{url}{health}"))
-    return Service(name, "started", url, str(log)), server
 
 
-def _found(name: Literal["prefect", "mlflow"], page: str, health: str, variable: str) -> Service:
+def _require_answer(variable: str, health: str) -> None:
+    """Raise ServiceError where nothing answers at the address that a variable names."""
     if not ok(health):
         raise ServiceError(
-            f"{variable} names {page}, and nothing there answers.",
+            f"{variable} names {os.environ[variable]}, and nothing there answers.",
             remedy=f"start it, or unset {variable} and `sift up` starts one for this workspace.",
         )
-    return Service(name, "found", page, None)
 
 
-def _runs(workspace: Workspace, own: Server | None, stack: ExitStack) -> Runs:
-    """Register the deployments, and begin to run them.
-
-    Prefect reads its settings from the environment when it is imported, here for the first time;
-    runs are processes that inherit it.
-    """
+def _settle_environment(workspace: Workspace, prefect: str | None) -> None:
+    """What Prefect reads when it is imported, afterwards, and what runs inherit."""
     os.environ.setdefault("PREFECT_HOME", str(prefect_home(workspace.root)))
     os.environ[WORKSPACE_VARIABLE] = str(workspace.root)
     os.environ["PREFECT_RUNNER_SERVER_ENABLE"] = "false"  # it asks nobody for a key
     # What runs say belongs to the terminal that they run in.
     os.environ.pop("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", None)
-    if own:
-        os.environ["PREFECT_API_URL"] = f"{own.url}/api"
+    if prefect:
+        os.environ["PREFECT_API_URL"] = f"{prefect}/api"
         os.environ["PREFECT_API_AUTH_STRING"] = server_key(workspace.root)
-    from prefect.runner import Runner
-
-    name = f"sift-{workspace.settings.model.name}"
-    runner = Runner(name=name, pause_on_shutdown=False, limit=None)
-    mark_crashed(deploy(workspace, runner))
-    return stack.enter_context(running(runner))

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from pathlib import Path
 from flows.operations.services.servers import serving
 
 folder = Path(sys.argv[1])
-with serving("it", "", ["flows.integrations.prefect.server", "--port", "0"], folder=folder,
+with serving("it", "", "", ["flows.integrations.prefect.server", "--port", "0"], folder=folder,
              log=folder / "it.log", variables=dict(os.environ)) as server:
     print(server.process.pid, flush=True)
     sys.stdin.read()
@@ -44,7 +45,9 @@ def launched(tmp_path: Path, code: str) -> Iterator[Server]:
     (tmp_path / "service.py").write_text(code)
     variables = dict(os.environ) | {"PYTHONPATH": str(tmp_path)}
     log = tmp_path / "logs" / "service.log"
-    with serving("it", URL, ["service"], folder=tmp_path, log=log, variables=variables) as server:
+    with serving(
+        "it", URL, "", ["service"], folder=tmp_path, log=log, variables=variables
+    ) as server:
         yield server
 
 
@@ -52,7 +55,7 @@ def test_a_server_that_dies_says_its_last_words(tmp_path: Path) -> None:
     code = "print('one'); print(); raise SystemExit('no such database')"
     with launched(tmp_path, code) as server:
         with pytest.raises(ServiceError, match="no such database") as error:
-            server.wait_until(lambda: False)
+            server.wait_until_it_answers()
         assert str(server.log) in error.value.remedy
 
 
@@ -61,14 +64,16 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
         pytest.raises(ServiceError, match="did not answer within 0 seconds"),
         launched(tmp_path, OBEDIENT) as server,
     ):
-        server.wait_until(lambda: False, seconds=0)
+        server.wait_until_it_answers(seconds=0)
     assert server.process.returncode == 0, "and it has ended"
 
 
 def test_what_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "END_SECONDS", 0.5)
     with launched(tmp_path, STUBBORN) as server:
-        server.wait_until(lambda: "up" in server.log.read_text(), seconds=60)
+        until = time.monotonic() + 60
+        while "up" not in server.log.read_text() and time.monotonic() < until:
+            time.sleep(0.05)
         server.require_alive()
     assert server.process.returncode == -signal.SIGKILL
 
