@@ -96,7 +96,7 @@ def test_every_character_has_one_form_that_looks_like_itself() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, tiny_classifier: Path) -> Workspace:
+def workspace(tmp_path: Path, tiny_classifier: Path) -> Workspace:
     return make_workspace(tmp_path / "films", tiny_classifier, [])
 
 

@@ -94,7 +94,7 @@ DVC = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A new workspace; whatever program is started by its settings leaves a mark."""
     mark = tmp_path / MARKER
     monkeypatch.setenv("MARKER_FILE", str(mark))

@@ -55,7 +55,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("unreadable")
     source = tiny.tiny_causal(root / "source", chat_template=NO_SYSTEM)
     return make_workspace(root / "workspace", source, [], labels=())
