@@ -166,7 +166,7 @@ def _draw(
     finetuned = LazyWeights(base.trainable, moved)
     grid = Grid(settings.exactness.grid_bits)
     vector = sift_core.TaskVector.between(base.trainable, finetuned, signs, grid)
-    lanes = sift_core.linear_digest(vector.integers(), settings.exactness.digest_seed)
+    lanes = vector.linear_digest(settings.exactness.digest_seed)
     mask, data = vector.mask.to_bytes(), vector.to_bytes()
     sha256 = sift_bytes.sha256_of(data)
     sift_bytes.write_atomically(workspace.mask_file(key, vector.mask.sha256), mask)

@@ -77,7 +77,7 @@ _WATCHED = {
         "sift_core:TaskVector.between",
         "sift_core:TaskVector.to_bytes",
         "sift_core:Mask.to_bytes",
-        "sift_core:linear_digest",
+        "sift_core:TaskVector.linear_digest",
         "sift_bytes:sha256_of",
         "flows.training.finetuned:md5_of",
     ),

@@ -17,19 +17,25 @@ from numpy.typing import NDArray
 
 from sift_core.blocks import Block, Piece, blocks
 from sift_core.canonical import altered, broken
-from sift_core.errors import CodecError, MismatchError
-from sift_core.file_header import Kind, shapes_of, unexpected
-from sift_core.fixed_point import INTEGER_OF, LARGEST_MAGNITUDE, require_in_range
+from sift_core.errors import CodecError, GridOverflowError, MiscountError, MismatchError
+from sift_core.file_header import Kind, shapes_of, unexpected, widths_in
+from sift_core.fixed_point import INTEGER_OF, LARGEST_MAGNITUDE
+from sift_core.merge_file import Widths, bytes_of_block, unpack
+from sift_core.totals import Totals, require_totals
 
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
 class StoredState:
-    """A merge-state file and the SHA-256 that was recorded for it."""
+    """A merge-state file, the SHA-256 that was recorded for it, and T, who its members are many.
+
+    T is derived from lineage, the one place that knows who is a member.
+    """
 
     path: Path
     sha256: str
+    members: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class PieceReader:
 
     def finish(self) -> None:
         """Raise AlteredError unless all bytes are as recorded, CodecError where it goes on."""
-        rest = self._skip_rest()
+        rest = self.rest()
         if rest:
             raise broken(str(self.path), f"{rest} bytes follow its last tensor")
 
@@ -103,12 +109,12 @@ class PieceReader:
         """Where the file is not the recorded one, say that rather than what is wrong with it."""
         try:
             yield
-        except (CodecError, MismatchError):
-            self._skip_rest()
+        except (CodecError, GridOverflowError, MiscountError, MismatchError):
+            self.rest()
             raise
 
-    def _skip_rest(self) -> int:
-        """How many bytes are left. Raises AlteredError unless all are as recorded."""
+    def rest(self) -> int:
+        """How many bytes are left, all read. Raises AlteredError unless all are as recorded."""
         rest = 0
         while found := len(self.read(_CHUNK)):
             rest += found
@@ -119,23 +125,37 @@ class PieceReader:
 
 
 class StateReader:
-    """The sums of a merge-state file, block by block."""
+    """The totals of a merge-state file, block by block."""
 
     def __init__(self, stored: StoredState, kind: Kind) -> None:
         self._file = PieceReader(stored.path, stored.sha256)
+        self._members = stored.members
         with self._file.explained():
-            _require_head(self._file, kind.head_of_state())
+            found = self._file.head()
+            self.widths = widths_in(found)
+            expected = kind.head_of_state(self.widths)
+            if found != expected:
+                raise unexpected(stored.path, found, expected)
+        self._needed = Widths()
 
-    def take(self, block: Block) -> NDArray[np.int64]:
-        """The sums of the next block, int64 of shape (entries,). Raises GridOverflowError."""
+    def take(self, block: Block) -> Totals:
+        """The totals of the next block. Raises GridOverflowError, MiscountError."""
         with self._file.explained():
-            sums = self._file.take(block.entries * 8).view("<i8")
-        require_sums_in_range(block, sums)
-        return sums
+            data = self._file.take(bytes_of_block(block, self.widths))
+            totals = unpack(block, data, self.widths, self._file.path)
+            require_totals(block, totals, self._members)
+        self._needed |= Widths.of(totals)
+        return totals
+
+    def require_recorded(self) -> None:
+        """Raise AlteredError unless all of the file is as recorded, whatever else is wrong."""
+        self._file.rest()
 
     def finish(self) -> None:
         """Raise AlteredError or CodecError unless all of the file is what it should be."""
         self._file.finish()
+        if self._needed != self.widths:
+            raise broken(str(self._file.path), "its sums or counts are wider than they need to be")
 
 
 class MaskReader:
@@ -183,6 +203,11 @@ class VectorReader:
             where = self._set_bits(block)
             return where, INTEGER_OF[self._magnitudes(len(where))]
 
+    def require_recorded(self) -> None:
+        """Raise AlteredError unless all of both files is as recorded, whatever else is wrong."""
+        self._mask.rest()
+        self._vector.rest()
+
     def _set_bits(self, block: Block) -> NDArray[np.int64]:
         packed = self._mask.take(sum(-(-len(piece) // 8) for piece in block.pieces))
         found, at = [], 0
@@ -215,22 +240,16 @@ class VectorReader:
         self._vector.finish()
 
 
-def state_blocks(kind: Kind, state: StoredState) -> Iterator[tuple[Block, NDArray[np.int64]]]:
-    """The sums of a merge-state file, block by block: int64 of shape (entries of the block,).
+def state_blocks(kind: Kind, state: StoredState) -> Iterator[tuple[Block, Totals]]:
+    """The totals of a merge-state file, block by block.
 
     They count only when the iterator has come to its end: then the file was as recorded. Raises
-    AlteredError, CodecError, MismatchError, GridOverflowError.
+    AlteredError, CodecError, MismatchError, GridOverflowError, MiscountError.
     """
     reader = StateReader(state, kind)
     for block in blocks(kind.shapes):
         yield block, reader.take(block)
     reader.finish()
-
-
-def require_sums_in_range(block: Block, sums: NDArray[np.int64]) -> None:
-    """Raise GridOverflowError, which names the parameter, where a sum of a block is too large."""
-    for piece, span in block.spans():
-        require_in_range(piece.name, sums[span])
 
 
 def require_mask(stored: StoredMask, kind: Kind) -> None:

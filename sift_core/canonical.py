@@ -10,11 +10,11 @@ the head and looks at every padding bit and magnitude instead, which is as stric
 |--------|-----------------------------------------------------|-----------------------------------|
 | mask   | uint8, bit i of the C-order mask in bit i%8 of i//8 | shapes, sign seed                 |
 | vector | float16 magnitudes of the set bits, all > 0         | grid bits, SHA-256 of its mask    |
-| merge  | int64 sums of the parameter's shape                 | grid bits, sign seed              |
+| merge  | sums and counts, piece by piece (`merge_file`)      | shapes, grid bits, sign seed      |
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,19 @@ from safetensors import SafetensorError
 from sift_core.errors import AlteredError, CodecError
 
 _HEAD_ALIGNMENT = 8
-_DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64", "int64": "I64", "uint8": "U8"}
+DTYPES = {
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+    "int32": "I32",
+    "int64": "I64",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+}
 """NumPy's names of dtypes and those of the format."""
 
-MASK, VECTOR, MERGE = "mask/1", "vector/1", "merge/1"
+MASK, VECTOR, MERGE = "mask/1", "vector/1", "merge/2"
 """The three forms: what a file says it is, and in which version."""
 
 RESTORE = "restore the file with `dvc checkout`, then run `sift verify`."
@@ -53,9 +62,14 @@ def head(
     form: str, dtype: DTypeLike, shapes: Mapping[str, tuple[int, ...]], about: dict[str, Any]
 ) -> bytes:
     """What stands before the tensors in a canonical file; they follow in the order of names."""
-    # One metadata key: the order in which the format writes several is not specified.
+    return plain_head(dtype, shapes, metadata(form, about))
+
+
+def metadata(form: str, about: dict[str, Any]) -> dict[str, str]:
+    """What a canonical file says of itself, as safetensors' metadata."""
+    # One key: the order in which the format writes several is not specified.
     text = json.dumps({"format": form, **about}, sort_keys=True, separators=(",", ":"))
-    return plain_head(dtype, shapes, {"sift": text})
+    return {"sift": text}
 
 
 def plain_head(
@@ -65,14 +79,22 @@ def plain_head(
 
     A head of our own, and not the library's, lets a file be written before all of it is known.
     """
-    dtype = np.dtype(dtype)
+    return head_in_order(
+        ((name, np.dtype(dtype), shapes[name]) for name in sorted(shapes)), metadata
+    )
+
+
+def head_in_order(
+    tensors: Iterable[tuple[str, np.dtype[Any], tuple[int, ...]]], metadata: dict[str, str]
+) -> bytes:
+    """The head of a safetensors file with these tensors, which lie in it in this order."""
     header: dict[str, Any] = {"__metadata__": metadata}
     start = 0
-    for name in sorted(shapes):
-        stop = start + prod(shapes[name]) * dtype.itemsize
+    for name, dtype, shape in tensors:
+        stop = start + prod(shape) * dtype.itemsize
         header[name] = {
-            "dtype": _DTYPES[dtype.name],
-            "shape": list(shapes[name]),
+            "dtype": DTYPES[dtype.name],
+            "shape": list(shape),
             "data_offsets": [start, stop],
         }
         start = stop

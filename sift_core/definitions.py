@@ -4,37 +4,48 @@ What runs on models of any size (`merge_update`, `serving_blocks`, `serving_offl
 files block by block; tests hold it against this file, byte for byte.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sift_core.canonical import MALFORMED, MERGE, broken, decode, encode, require_canonical
-from sift_core.errors import MismatchError
-from sift_core.fixed_point import Grid, require_in_range
+from sift_core.blocks import Block, blocks
+from sift_core.canonical import MALFORMED, MERGE, broken, decode, require_canonical
+from sift_core.digest import linear_digest
+from sift_core.errors import MiscountError, MismatchError
+from sift_core.file_header import Kind
+from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
+from sift_core.merge_file import MOST_MEMBERS, Widths, as_arrays, pack
 from sift_core.serving import Weights, served_entries
 from sift_core.task_vector import TaskVector
+from sift_core.totals import Totals, require_totals
 
 
 @dataclass(frozen=True)
 class MergeState:
-    """S as int64 sums per parameter, in units of 2^−grid.bits.
+    """S as int64 sums and C as uint32 counts per parameter; S in units of 2^−grid.bits.
 
     T, the number of members, is not here: it is derived from lineage, the one place that knows
     who is a member.
     """
 
     sums: dict[str, NDArray[np.int64]]
+    counts: dict[str, NDArray[np.uint32]]
     grid: Grid
     sign_seed: int
 
     def __post_init__(self) -> None:
-        for name, sums in self.sums.items():
-            require_in_range(name, sums)
+        self.require_members(MOST_MEMBERS)
+
+    def require_members(self, members: int) -> None:
+        """Raise GridOverflowError or MiscountError unless so many members can have left this."""
+        for block, totals in self._blocks():
+            require_totals(block, totals, members)
 
     @classmethod
     def zero(
@@ -42,7 +53,8 @@ class MergeState:
     ) -> "MergeState":
         """The state of no members."""
         sums = {name: np.zeros(shape, dtype=np.int64) for name, shape in shapes.items()}
-        return cls(sums, grid, sign_seed)
+        counts = {name: np.zeros(shape, dtype=np.uint32) for name, shape in shapes.items()}
+        return cls(sums, counts, grid, sign_seed)
 
     @classmethod
     def rebuild(
@@ -52,50 +64,96 @@ class MergeState:
         grid: Grid,
         sign_seed: int,
     ) -> "MergeState":
-        """S from the stored vectors alone: the gold check. Streams, one vector in memory."""
+        """S and C from the stored vectors alone: the gold check. Streams, one vector in memory."""
         state = cls.zero(shapes, grid, sign_seed)
         for vector in vectors:
             state.accumulate(vector)
         return state
 
     def add(self, vector: TaskVector) -> "MergeState":
-        """S + τ as a new state. Raises MismatchError, GridOverflowError."""
+        """S + τ, C + m as a new state. Raises MismatchError, GridOverflowError."""
         return self._copy().accumulate(vector)
 
     def subtract(self, vector: TaskVector) -> "MergeState":
-        """S − τ as a new state: the bits of a sum that never had τ."""
+        """S − τ, C − m as a new state: the bits of one that never had τ. Raises MiscountError."""
         return self._copy().accumulate(vector, -1)
 
+    def linear_digest(self, seed: int) -> tuple[int, ...]:
+        """The linear digest of S and C: LANES integers in [0, 2^64)."""
+        return linear_digest(
+            (
+                (name, Totals(sums, self.counts[name].astype(np.int64)).digested())
+                for name, sums in self.sums.items()
+            ),
+            seed,
+        )
+
     def to_bytes(self) -> bytes:
-        """The canonical file: int64 sums."""
-        about = {"grid_bits": self.grid.bits, "sign_seed": self.sign_seed}
-        return encode(MERGE, self.sums, about)
+        """The canonical file (`merge_file`)."""
+        widths = Widths()
+        for _, totals in self._blocks():
+            widths |= Widths.of(totals)
+        head = self._kind.head_of_state(widths)
+        return head + b"".join(
+            pack(block, totals, widths).tobytes() for block, totals in self._blocks()
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes, origin: str = "merge state") -> "MergeState":
-        """The merge state in a canonical file; `origin` names it in errors. Raises CodecError."""
-        sums, about = decode(MERGE, data, origin)
-        for name, values in sums.items():
-            if values.dtype != np.int64:
-                raise broken(origin, f"{name!r} is {values.dtype}, not int64")
+        """The merge state in a canonical file; `origin` names it in errors.
+
+        Raises CodecError, GridOverflowError, MiscountError.
+        """
+        tensors, about = decode(MERGE, data, origin)
         try:
-            state = cls(sums, Grid(int(about["grid_bits"])), int(about["sign_seed"]))
+            shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
+            if sum(map(prod, shapes.values())) > len(data):  # before memory is taken for it
+                raise ValueError("it does not hold a sum and a count per entry")
+            sums, counts = as_arrays(shapes, tensors)
+            state = cls(sums, counts, Grid(int(about["grid_bits"])), int(about["sign_seed"]))
         except MALFORMED as error:
             raise broken(origin, str(error)) from error
         require_canonical(state.to_bytes(), data, origin)
         return state
 
+    @property
+    def _kind(self) -> Kind:
+        shapes = {name: sums.shape for name, sums in self.sums.items()}
+        return Kind(shapes, self.grid, self.sign_seed)
+
+    def _blocks(self) -> Iterator[tuple[Block, Totals]]:
+        flat = {
+            name: Totals(sums.reshape(-1), self.counts[name].reshape(-1).astype(np.int64))
+            for name, sums in self.sums.items()
+        }
+        for block in blocks({name: sums.shape for name, sums in self.sums.items()}):
+            parts = [flat[piece.name][piece.start : piece.stop] for piece in block.pieces]
+            yield (
+                block,
+                Totals(
+                    np.concatenate([part.sums for part in parts]),
+                    np.concatenate([part.counts for part in parts]),
+                ),
+            )
+
     def _copy(self) -> "MergeState":
         sums = {name: sums.copy() for name, sums in self.sums.items()}
-        return MergeState(sums, self.grid, self.sign_seed)
+        counts = {name: counts.copy() for name, counts in self.counts.items()}
+        return MergeState(sums, counts, self.grid, self.sign_seed)
 
     def accumulate(self, vector: TaskVector, direction: Literal[1, -1] = 1) -> "MergeState":
         """Add (or subtract) in place and return itself: how a long sum streams."""
         self._require_same_kind(vector)
         for name, integers in vector.integers():
-            sums = self.sums[name]
-            sums += integers if direction > 0 else -integers
-            require_in_range(name, sums)
+            self.sums[name] += direction * integers
+            moved = vector.mask.bits[name]
+            if direction < 0 and (self.counts[name] < moved).any():
+                raise MiscountError(
+                    f"{name!r} counts no member where the vector to subtract has an entry.",
+                    remedy="subtract members only, and each once.",
+                )
+            self.counts[name] += (direction * moved).astype(np.uint32)
+        self.require_members(MOST_MEMBERS)
         return self
 
     def _require_same_kind(self, vector: TaskVector) -> None:

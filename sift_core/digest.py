@@ -1,6 +1,8 @@
 """The linear digest: L(x) = Σ_j r_j·x_j mod 2^64, in two independent lanes.
 
-It is linear in the integers, L(x + y) = L(x) + L(y), so an auditor checks in plain SQL that a
+An entry of a merge state is x = S + k·C mod 2^64 (`totals`), one of a vector τ + k·m likewise.
+
+It is linear in these integers, L(x + y) = L(x) + L(y), so an auditor checks in plain SQL that a
 merge is the sum of exactly the vectors that lineage lists: `sum(members) mod 2^64 = merge`.
 Every r_j is odd, so a change of any single entry changes every lane. The coefficients come from a
 public seed: the digest is evidence of bookkeeping, SHA-256 beside it is the guard against forgery
@@ -26,9 +28,9 @@ _CHUNK = 1 << 16
 
 
 def linear_digest(
-    parameters: Iterable[tuple[str, NDArray[np.int64]]], seed: int
+    parameters: Iterable[tuple[str, NDArray[np.uint64]]], seed: int
 ) -> tuple[int, ...]:
-    """The digest of (parameter name, int64 array) pairs: LANES integers in [0, 2^64).
+    """The digest of (parameter name, uint64 array) pairs: LANES integers in [0, 2^64).
 
     Cost is O(entries); the order of the pairs and how an array is chunked change nothing.
     """
@@ -38,17 +40,18 @@ def linear_digest(
     return as_integers(lanes[0])
 
 
-def digest_of_rows(name: str, start: int, rows: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+def digest_of_rows(
+    name: str, start: int, rows: NDArray[np.uint64], seed: int
+) -> NDArray[np.uint64]:
     """What entries `start …` of one parameter add to the digests of several tensors.
 
-    `rows` is int64 of shape (tensors, entries), the answer uint64 of shape (tensors, LANES).
+    `rows` is uint64 of shape (tensors, entries), the answer uint64 of shape (tensors, LANES).
     Drawing the coefficients is nearly all of the cost, so tensors of one parameter are digested
     together.
     """
     lanes = np.zeros((len(rows), LANES), dtype=np.uint64)
-    unsigned = rows.view(np.uint64)
     for first in range(0, rows.shape[1], _CHUNK):
-        chunk = unsigned[:, first : first + _CHUNK]
+        chunk = rows[:, first : first + _CHUNK]
         drawn = words("digest", seed, name, start + first, chunk.shape[1])
         drawn |= _BOTH_ODD
         for lane, half in enumerate((drawn & _LOW_HALF, drawn >> _HALF)):

@@ -20,6 +20,10 @@ class GridOverflowError(SiftCoreError):
     """A value does not fit the fixed grid, or a sum does not fit 64-bit integers."""
 
 
+class MiscountError(SiftCoreError):
+    """Sums and counts of a merge state that no members can have left."""
+
+
 class NonFiniteError(SiftCoreError):
     """Training produced NaN or infinity."""
 

@@ -13,9 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from sift_core.canonical import MALFORMED, MASK, MERGE, RESTORE, VECTOR, broken, head
+from sift_core.canonical import (
+    DTYPES,
+    MALFORMED,
+    MASK,
+    MERGE,
+    RESTORE,
+    VECTOR,
+    broken,
+    head,
+    head_in_order,
+    metadata,
+)
 from sift_core.errors import CodecError, MismatchError
 from sift_core.fixed_point import Grid
+from sift_core.merge_file import ALL_WIDTHS, Widths, bytes_of_all, layout
 
 
 @dataclass(frozen=True)
@@ -38,10 +50,11 @@ class Kind:
         about = {"grid_bits": self.grid.bits, "mask_sha256": mask_sha256}
         return head(VECTOR, np.float16, shapes, about)
 
-    def head_of_state(self) -> bytes:
-        """The head of every merge-state file."""
-        about = {"grid_bits": self.grid.bits, "sign_seed": self.sign_seed}
-        return head(MERGE, np.int64, self.shapes, about)
+    def head_of_state(self, widths: Widths) -> bytes:
+        """The head of every merge-state file whose sums and counts have these widths."""
+        shapes = {name: list(shape) for name, shape in self.shapes.items()}
+        about = {"grid_bits": self.grid.bits, "shapes": shapes, "sign_seed": self.sign_seed}
+        return head_in_order(layout(self.shapes, widths), metadata(MERGE, about))
 
     def set_bits(self, path: Path, found: bytes) -> dict[str, int]:
         """How many magnitudes the head of a vector file claims, per parameter."""
@@ -53,6 +66,21 @@ class Kind:
         if not all(type(count) is int and 0 <= count < 2**48 for count in counts.values()):
             raise broken(str(path), "a shape in it is no shape")
         return counts
+
+
+def widths_in(found: bytes) -> Widths:
+    """The widths that the head of a merge-state file claims; whether it is one, others look."""
+    try:
+        header = json.loads(found[8:])
+        claimed = {name[-2:]: tensor.get("dtype") for name, tensor in header.items()}
+        return next(
+            widths
+            for widths in ALL_WIDTHS
+            if (claimed[".S"], claimed[".C"])
+            == (DTYPES[widths.sums.name], DTYPES[widths.counts.name])
+        )
+    except (StopIteration, RecursionError, *MALFORMED):
+        return Widths()
 
 
 def unexpected(path: Path, found: bytes, expected: bytes) -> CodecError | MismatchError:
@@ -94,11 +122,11 @@ def shapes_of(found: bytes, path: Path) -> dict[str, tuple[int, ...]]:
         if not all(type(side) is int and side >= 0 for shape in shapes.values() for side in shape):
             raise ValueError("a shape in it is no shape")
         kind = Kind(shapes, Grid(about.get("grid_bits", 0)), about["sign_seed"])
-        is_mask = about["format"] == MASK
-        if found != (kind.head_of_mask() if is_mask else kind.head_of_state()):
+        is_mask, widths = about["format"] == MASK, widths_in(found)
+        if found != (kind.head_of_mask() if is_mask else kind.head_of_state(widths)):
             raise ValueError("its head is not the canonical form of its content")
-        entries = (prod(shape) for shape in shapes.values())
-        size = sum(-(-count // 8) if is_mask else count * 8 for count in entries)
+        size = sum(-(-prod(shape) // 8) for shape in shapes.values())
+        size = size if is_mask else bytes_of_all(shapes, widths)
         if len(found) + size != path.stat().st_size:
             raise ValueError("its length is not that of its tensors")
     except (RecursionError, *MALFORMED) as error:

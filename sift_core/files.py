@@ -23,8 +23,10 @@ def read_vector(stored: StoredVector) -> TaskVector:
 
 
 def read_state(stored: StoredState) -> MergeState:
-    """Read a merge state as a whole. Raises AlteredError, CodecError."""
-    return MergeState.from_bytes(_read(stored.path, stored.sha256), str(stored.path))
+    """Read a merge state as a whole. Raises AlteredError, CodecError, MiscountError."""
+    state = MergeState.from_bytes(_read(stored.path, stored.sha256), str(stored.path))
+    state.require_members(stored.members)
+    return state
 
 
 def _read(path: Path, sha256: str) -> bytes:

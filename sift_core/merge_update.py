@@ -1,11 +1,16 @@
-"""Adding and removing contributors on files: S ← S + Σ τ_added − Σ τ_removed, block by block.
+"""Adding and removing contributors on files, block by block: S ← S ± Σ τ and C ← C ± Σ m.
 
 This is `MergeState.add`, `subtract` and `rebuild` for models of any size: the same bytes
 (`tests/sift_core/test_merge_update.py`), but every file is read once, front to back, and memory
 depends neither on the number of vectors nor on the size of the model. One pass over the bytes does
 all: read, check, hash, add up, digest, write.
 
-Signs are shared by all vectors, so magnitudes are summed first and given their sign once.
+Signs are shared by all vectors, so magnitudes are summed first and given their sign once. A
+magnitude is below 2^40: of up to 2^11 vectors, sums and counts go together in one integer, and
+adding up costs what it cost without counts.
+
+How wide the file's integers are is known once all of them are. A pass that guessed wrong is made
+again: the guess is what they were before, so that happens where a threshold is crossed.
 """
 
 import hashlib
@@ -29,18 +34,24 @@ from sift_core.block_reader import (
     StoredState,
     StoredVector,
     VectorReader,
-    require_sums_in_range,
     state_blocks,
 )
 from sift_core.blocks import Block, blocks
 from sift_core.digest import LANES, as_integers, digest_of_rows
-from sift_core.errors import GridOverflowError
+from sift_core.errors import GridOverflowError, MiscountError
 from sift_core.file_header import Kind
 from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
+from sift_core.merge_file import Widths, pack
 from sift_core.signs import SignVector
+from sift_core.totals import Totals, require_totals
 
 _WORKERS = min(4, os.cpu_count() or 1)
 """Threads that add vectors up; each holds one block of sums."""
+
+_COUNTED = 52
+"""In one integer, magnitudes take the bits below this one, and counts those from it on."""
+_AT_ONCE = 2**11 - 1
+"""Of so many vectors, neither sums nor counts leave their bits."""
 
 Watch = Callable[[list[Block]], Iterable[Block]]
 """Passes blocks on, and sees thereby how far the work is."""
@@ -52,6 +63,9 @@ class Hasher(Protocol):
     def update(self, data: bytes | memoryview, /) -> None:
         """Take in more bytes."""
 
+    def hexdigest(self) -> str:
+        """The hash of all bytes so far."""
+
 
 @dataclass(frozen=True)
 class UpdatedState:
@@ -60,8 +74,11 @@ class UpdatedState:
     path: Path
     sha256: str
     size: int
+    members: int
+    also: tuple[str, ...]
+    """The other hashes of the file that were asked for."""
     digest: tuple[int, ...]
-    """The linear digest of the new sums, computed from them."""
+    """The linear digest of the new state, computed from it."""
     change: tuple[int, ...]
     """The linear digest of what was added less what was subtracted, computed from the vectors."""
 
@@ -73,35 +90,33 @@ def update_state(
     subtract: Sequence[StoredVector],
     digest_seed: int,
     folder: Path,
-    hashers: Sequence[Hasher] = (),
+    hashers: Sequence[Callable[[], Hasher]] = (),
     watch: Watch = iter,
 ) -> UpdatedState:
-    """Write the merge state that is `before` (None: the empty sum) and the vectors make.
+    """Write the merge state that is `before` (None: that of nobody) and the vectors make.
 
     The file has its name only when every input was the bytes recorded for it, in canonical form,
-    and every sum in range; until then nothing changes. `hashers` are fed the file's bytes beside
-    the rest of the work.
+    and every sum and count one that its members can leave; until then nothing changes. `hashers`
+    make more hashes of the file beside the rest of the work.
     Cost is O(entries) for the state and for each vector that is named, whoever else is a member.
-    Raises AlteredError, CodecError, MismatchError, GridOverflowError, OSError.
+    Raises AlteredError, CodecError, MismatchError, GridOverflowError, MiscountError, OSError.
     """
-    head = kind.head_of_state()
-    sha256 = hashlib.sha256()
-    digests = _Digests(digest_seed)
-    with draft(folder) as file:
-        with ExitStack() as stack:
-            writers = (sha256.update, *(hasher.update for hasher in hashers), file.write)
-            lanes = [stack.enter_context(Lane(writer)) for writer in writers]
-            digesting = stack.enter_context(Lane(digests.take))
-            for lane in lanes:
-                lane.put(head)
-            for block, rows in updated_blocks(kind, before, add, subtract, watch):
-                digesting.put(block, rows)
-                for lane in lanes:
-                    lane.put(rows[0].view(np.uint8).data)
-        path = folder / f"{sha256.hexdigest()}.safetensors"
-        file.keep(path)
+    widths, needed = None, _widths_of(kind, before)
+    while widths != needed:
+        widths = needed
+        update = _Update(kind, before, add, subtract, watch)
+        with draft(folder) as file:
+            hashing = [hashlib.sha256(), *(make() for make in hashers)]
+            digests = _Digests(digest_seed)
+            needed = _write(
+                update, widths, [*(each.update for each in hashing), file.write], digests
+            )
+            sha256, *also = (each.hexdigest() for each in hashing)
+            path = folder / f"{sha256}.safetensors"
+            if needed == widths:
+                file.keep(path)
     after, change = (as_integers(lanes) for lanes in digests.lanes)
-    return UpdatedState(path, path.stem, file.size, after, change)
+    return UpdatedState(path, sha256, file.size, update.members, tuple(also), after, change)
 
 
 def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = iter) -> str:
@@ -109,17 +124,53 @@ def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = i
 
     Raises AlteredError, CodecError, MismatchError, GridOverflowError.
     """
-    sha256 = hashlib.sha256(kind.head_of_state())
-    for _, rows in updated_blocks(kind, None, vectors, (), watch):
-        sha256.update(rows[0].data)
+    widths, needed = None, Widths()
+    while widths != needed:
+        widths, sha256 = needed, hashlib.sha256()
+        needed = _write(_Update(kind, None, vectors, (), watch), widths, [sha256.update])
     return sha256.hexdigest()
 
 
+def _write(
+    update: "_Update",
+    widths: Widths,
+    writers: Sequence[Callable[[bytes | memoryview], object]],
+    digests: "_Digests | None" = None,
+) -> Widths:
+    """Hand the file in these widths to all writers; those that it needs.
+
+    It ends early, of no use, where they have no room.
+    """
+    needed = Widths()
+    with ExitStack() as stack:
+        lanes = [stack.enter_context(Lane(writer)) for writer in writers]
+        digesting = None if digests is None else stack.enter_context(Lane(digests.take))
+        for lane in lanes:
+            lane.put(update.kind.head_of_state(widths))
+        for block, totals, change in update.blocks():
+            needed |= Widths.of(totals)
+            if widths | needed != widths:
+                return widths | needed
+            if digesting is not None:
+                digesting.put(block, (totals, change))
+            data = pack(block, totals, widths).data
+            for lane in lanes:
+                lane.put(data)
+    return needed
+
+
+def _widths_of(kind: Kind, before: StoredState | None) -> Widths:
+    return Widths() if before is None else StateReader(before, kind).widths
+
+
 def stored_digest(kind: Kind, state: StoredState, seed: int) -> tuple[int, ...]:
-    """The linear digest of a merge-state file. Raises AlteredError, CodecError, MismatchError."""
+    """The linear digest of a merge-state file.
+
+    Raises AlteredError, CodecError, MismatchError, GridOverflowError, MiscountError.
+    """
     digest = _Digests(seed, rows=1)
-    for block, sums in state_blocks(kind, state):
-        digest.take(block, sums.reshape(1, -1))
+    for block, totals in state_blocks(kind, state):
+        digest.take(block, (totals,))
     return as_integers(digest.lanes[0])
 
 
@@ -138,66 +189,94 @@ def inspect_vector(kind: Kind, vector: StoredVector, digest_seed: int) -> Inspec
     Bounded memory, nothing is written: for files that came from somewhere nobody trusts. Raises
     AlteredError, CodecError, MismatchError.
     """
-    digests, entries, nonzero = _Digests(digest_seed), 0, 0
-    for block, rows in updated_blocks(kind, None, [vector], ()):
-        digests.take(block, rows)
+    digests, entries, nonzero = _Digests(digest_seed, rows=1), 0, 0
+    for block, _, change in _Update(kind, None, [vector], ()).blocks():
+        digests.take(block, (change,))
         entries += block.entries
-        nonzero += int(np.count_nonzero(rows[1]))
-    return InspectedVector(as_integers(digests.lanes[1]), entries, nonzero)
+        nonzero += int(np.count_nonzero(change.sums))
+    return InspectedVector(as_integers(digests.lanes[0]), entries, nonzero)
 
 
-def updated_blocks(
-    kind: Kind,
-    before: StoredState | None,
-    add: Sequence[StoredVector],
-    subtract: Sequence[StoredVector],
-    watch: Watch = iter,
-) -> Iterator[tuple[Block, NDArray[np.int64]]]:
-    """The new sums and the change, block by block: int64 of shape (2, entries of the block).
+@dataclass(frozen=True)
+class _Update:
+    """A merge state and the vectors that come and go."""
 
-    They count only when the iterator has come to its end: then all files were as recorded.
-    """
-    if len(add) + len(subtract) > LARGEST_SUM // LARGEST_INTEGER:
-        raise GridOverflowError(
-            f"{len(add) + len(subtract)} vectors at the grid's limit could leave ±2^62.",
-            remedy=f"change at most {LARGEST_SUM // LARGEST_INTEGER} vectors at once.",
-        )
-    state = None if before is None else StateReader(before, kind)
-    readers = [(VectorReader(vector, kind), 1) for vector in add]
-    readers += [(VectorReader(vector, kind), -1) for vector in subtract]
-    shards = [readers[first::_WORKERS] for first in range(min(_WORKERS, len(readers) or 1))]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        side_by_side = pool.map if len(shards) > 1 else map  # one alone is quicker without a thread
-        for block in watch(list(blocks(kind.shapes))):
-            rows = np.empty((2, block.entries), np.int64)
-            sums, change = rows
-            # The first shard adds up in place, the others beside it.
-            places = [change, *(np.empty_like(change) for _ in shards[1:])]
-            for total in [*side_by_side(_total, shards, repeat(block), places)][1:]:
-                change += total
-            change *= _signs(block, kind.sign_seed)
-            if state is None:
-                sums[:] = change
-            else:
-                np.add(state.take(block), change, out=sums)
-            require_sums_in_range(block, sums)
-            yield block, rows
-    if state is not None:
-        state.finish()
-    for reader, _ in readers:
-        reader.finish()
+    kind: Kind
+    before: StoredState | None
+    add: Sequence[StoredVector]
+    subtract: Sequence[StoredVector]
+    watch: Watch = iter
+
+    @property
+    def members(self) -> int:
+        """T afterwards."""
+        was = 0 if self.before is None else self.before.members
+        return was + len(self.add) - len(self.subtract)
+
+    def blocks(self) -> Iterator[tuple[Block, Totals, Totals]]:
+        """The new totals and the change, block by block.
+
+        They count only when the iterator has come to its end: then all files were as recorded.
+        """
+        changing = len(self.add) + len(self.subtract)
+        if changing > LARGEST_SUM // LARGEST_INTEGER:
+            raise GridOverflowError(
+                f"{changing} vectors at the grid's limit could leave ±2^62.",
+                remedy=f"change at most {LARGEST_SUM // LARGEST_INTEGER} vectors at once.",
+            )
+        state = None if self.before is None else StateReader(self.before, self.kind)
+        readers = [(VectorReader(vector, self.kind), 1) for vector in self.add]
+        readers += [(VectorReader(vector, self.kind), -1) for vector in self.subtract]
+        shards = [readers[first::_WORKERS] for first in range(min(_WORKERS, len(readers) or 1))]
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            side_by_side = pool.map if len(shards) > 1 else map  # one alone needs no thread
+            for block in self.watch(list(blocks(self.kind.shapes))):
+                change = _sum(side_by_side(_total, shards, repeat(block)))
+                np.multiply(change.sums, _signs(block, self.kind.sign_seed), out=change.sums)
+                totals = change if state is None else _sum([state.take(block), change])
+                try:
+                    require_totals(block, totals, self.members)
+                except (GridOverflowError, MiscountError):
+                    for reader, _ in readers:
+                        reader.require_recorded()
+                    raise
+                yield block, totals, change
+        if state is not None:
+            state.finish()
+        for reader, _ in readers:
+            reader.finish()
 
 
-def _total(
-    readers: Sequence[tuple[VectorReader, int]], block: Block, place: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Σ ±|τ| over some vectors for one block, in `place`."""
-    place[:] = 0
-    total = torch.from_numpy(place)
+def _total(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
+    """Σ ±|τ| and Σ ±m over some vectors for one block."""
+    groups = [readers[first : first + _AT_ONCE] for first in range(0, len(readers), _AT_ONCE)]
+    return _sum(_group(group, block) for group in groups or [[]])
+
+
+def _group(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
+    """The same over so few vectors that sum and count fit in one integer."""
+    both = np.zeros(block.entries, np.int64)
+    total = torch.from_numpy(both)
     for reader, direction in readers:
         where, integers = reader.take(block)
+        integers |= 1 << _COUNTED
         total.index_add_(0, torch.from_numpy(where), torch.from_numpy(integers), alpha=direction)
-    return place
+    counts = both + (1 << _COUNTED - 1)  # a sum below zero borrows from the count
+    counts >>= _COUNTED
+    both -= counts << _COUNTED
+    return Totals(both, counts)
+
+
+def _sum(parts: Iterable[Totals]) -> Totals:
+    """The sum of some totals, made in the first where there are several."""
+    first, *others = parts
+    if not others:
+        return first
+    sums, counts = first.sums.copy(), first.counts.copy()
+    for other in others:
+        sums += other.sums
+        counts += other.counts
+    return Totals(sums, counts)
 
 
 def _signs(block: Block, seed: int) -> NDArray[np.int8]:
@@ -208,13 +287,14 @@ def _signs(block: Block, seed: int) -> NDArray[np.int8]:
 
 
 class _Digests:
-    """The linear digests of some tensors that come block by block: new sums, say, and change."""
+    """The linear digests of totals that come block by block: of a new state and a change, say."""
 
     def __init__(self, seed: int, rows: int = 2) -> None:
         self._seed = seed
         self.lanes = np.zeros((rows, LANES), np.uint64)
 
-    def take(self, block: Block, rows: NDArray[np.int64]) -> None:
+    def take(self, block: Block, totals: Sequence[Totals]) -> None:
         """Add one block."""
+        rows = np.stack([each.digested() for each in totals])
         for piece, span in block.spans():
             self.lanes += digest_of_rows(piece.name, piece.start, rows[:, span], self._seed)

@@ -16,15 +16,13 @@ from sift_core.serving import SERVED, Weights, bytes_of, served_entries, weights
 from sift_core.weights_folder import StoredWeights
 
 
-def served_from(
-    kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor], members: int
-) -> Weights:
+def served_from(kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor]) -> Weights:
     """θ0 + S/T as `served_weights` gives it, with no more of the state in memory than a block.
 
     Raises AlteredError, CodecError, MismatchError where the state is not of the base's parameters.
     """
     weights = {name: torch.empty_like(base[name], device="cpu") for name in sorted(base)}
-    for piece, served in served_pieces(kind, state, base, members):
+    for piece, served in served_pieces(kind, state, base):
         weights[piece.name].view(-1)[piece.start : piece.stop] = served
     return weights
 
@@ -33,7 +31,6 @@ def served_pieces(
     kind: Kind,
     state: StoredState,
     base: Mapping[str, torch.Tensor],
-    members: int,
     mask: StoredMask | None = None,
 ) -> Iterator[tuple[Piece, torch.Tensor]]:
     """θ0 + S/T piece by piece, in the order of names; with a mask, θ0 where it is not set.
@@ -42,11 +39,11 @@ def served_pieces(
     AlteredError, CodecError, MismatchError.
     """
     reader = None if mask is None else MaskReader(mask, kind)
-    for block, sums in state_blocks(kind, state):
+    for block, totals in state_blocks(kind, state):
         moved = None if reader is None else torch.from_numpy(reader.take(block))
         for piece, span in block.spans():
             entries = entries_of(base, piece)
-            served = served_entries(entries, sums[span], kind.grid, members)
+            served = served_entries(entries, totals.sums[span], kind.grid, state.members)
             yield piece, served if moved is None else torch.where(moved[span], served, entries)
     if reader is not None:
         reader.finish()
@@ -56,7 +53,6 @@ def served_sha256(
     kind: Kind,
     state: StoredState,
     base: Mapping[str, torch.Tensor],
-    members: int,
     mask: StoredMask | None = None,
 ) -> str:
     """`weights_sha256` of the served weights, which are never in memory as a whole.
@@ -64,7 +60,7 @@ def served_sha256(
     Raises AlteredError, CodecError, MismatchError.
     """
     digest = WeightsDigest(kind.shapes)
-    for piece, served in served_pieces(kind, state, base, members, mask):
+    for piece, served in served_pieces(kind, state, base, mask):
         digest.take(piece, served)
     return digest.sha256
 
@@ -74,7 +70,6 @@ def served_folder(
     base: StoredWeights,
     kind: Kind,
     state: StoredState,
-    members: int,
     mask: StoredMask | None = None,
 ) -> str:
     """Write the base's files of weights to `folder` with the served weights in them.
@@ -90,7 +85,7 @@ def served_folder(
         drafts = {path: stack.enter_context(draft(folder)) for path in base.files}
         for path, file in drafts.items():
             file.copy(path, [place.span for place in trained if place.path == path])
-        for piece, served in served_pieces(kind, state, base, members, mask):
+        for piece, served in served_pieces(kind, state, base, mask):
             digest.take(piece, served)
             place = base.places[piece.name]
             start = place.offset + piece.start * place.dtype.itemsize

@@ -13,6 +13,7 @@ from sift_core.block_reader import MaskReader, StateReader, StoredMask, StoredSt
 from sift_core.blocks import Piece, blocks
 from sift_core.canonical import altered
 from sift_core.file_header import Kind
+from sift_core.merge_file import names_of_piece
 from sift_core.serving import served_entries
 from sift_core.serving_blocks import entries_of
 from sift_core.weights_folder import LazyWeights, StoredWeights, fresh
@@ -26,14 +27,12 @@ class LazilyServed(LazyWeights):
     AlteredError, CodecError, MismatchError.
     """
 
-    def __init__(
-        self, kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor], members: int
-    ) -> None:
+    def __init__(self, kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor]) -> None:
         StateReader(state, kind)  # it refuses the head of another kind
         _require_recorded(state)
         super().__init__(kind.shapes, lambda name: self._whole(name, self._served))
-        self._kind, self._base, self._members = kind, base, members
-        self._sums = StoredWeights(state.path)
+        self._kind, self._base, self._members = kind, base, state.members
+        self._state = StoredWeights(state.path)
 
     def masked(self, mask: StoredMask) -> LazyWeights:
         """θ0 + (m ⊙ S)/T: these weights where the mask is set, θ0 elsewhere."""
@@ -50,7 +49,7 @@ class LazilyServed(LazyWeights):
         return LazyWeights(self._kind.shapes, lambda name: self._whole(name, chosen))
 
     def _served(self, piece: Piece) -> torch.Tensor:
-        sums = entries_of(self._sums, piece).numpy()
+        sums = self._state[names_of_piece(piece)[0]].numpy().astype(np.int64)
         return served_entries(entries_of(self._base, piece), sums, self._kind.grid, self._members)
 
     def _whole(self, name: str, part: Callable[[Piece], torch.Tensor]) -> torch.Tensor:

@@ -16,10 +16,12 @@ from sift_core.canonical import (
     encode,
     require_canonical,
 )
+from sift_core.digest import linear_digest
 from sift_core.errors import MismatchError, NonFiniteError
 from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
 from sift_core.signs import SignVector
+from sift_core.totals import Totals
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ class TaskVector:
             dense[bits] = self.grid.integers(self.magnitudes[name])
             positive = signs.positive(name, bits.shape)
             yield name, np.where(positive, dense, -dense)
+
+    def linear_digest(self, seed: int) -> tuple[int, ...]:
+        """The linear digest of τ and m: LANES integers in [0, 2^64)."""
+        return linear_digest(
+            (
+                (name, Totals(integers, self.mask.bits[name].astype(np.int64)).digested())
+                for name, integers in self.integers()
+            ),
+            seed,
+        )
 
     def to_bytes(self) -> bytes:
         """The canonical file: 16 bits per set bit of the mask."""

@@ -24,10 +24,12 @@ DTYPES = {
     "F64": torch.float64,
     "I64": torch.int64,
     "I32": torch.int32,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-"""The format's names of the dtypes that weights, masks and sums come in."""
+"""The format's names of the dtypes that weights, masks, sums and counts come in."""
 
 
 _OWN_PAGES = 1 << 20

@@ -20,7 +20,6 @@ from sift_core import (
     SignVector,
     TaskVector,
     encode_examples,
-    linear_digest,
     load_base,
     prepare_base,
 )
@@ -78,7 +77,7 @@ class Bench:
                 write_atomically(self.folder / name, content)
                 sha256_of(content)
                 md5_of(content)
-            linear_digest(vector.integers(), DIGEST_SEED)
+            vector.linear_digest(DIGEST_SEED)
             kept = time.perf_counter()
         return Kept(
             vector, mask_bytes, vector_bytes, len(examples), trained - started, kept - trained

@@ -11,7 +11,6 @@ from sift_core import (
     StoredState,
     StoredWeights,
     UpdatedState,
-    linear_digest,
     read_state,
     served_folder,
     update_state,
@@ -31,8 +30,8 @@ def opt_out(stage: Stage, leaving: int, members: int, before: Lanes, target: Pat
     expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
     if list(new.digest) != expected:
         raise AssertionError("The digest of S − τ is not the difference of the digests.")
-    state = StoredState(new.path, new.sha256)
-    served_folder(target, StoredWeights(stage.base), stage.kind, state, members - 1)
+    state = StoredState(new.path, new.sha256, new.members)
+    served_folder(target, StoredWeights(stage.base), stage.kind, state)
     return new
 
 
@@ -44,4 +43,4 @@ def rebuild(stage: Stage, members: Iterable[int], target: Path) -> UpdatedState:
 
 def recorded_digest(stage: Stage, members: int) -> Lanes:
     """The digest that lineage would have recorded for a state."""
-    return linear_digest(read_state(stage.state(members)).sums.items(), DIGEST_SEED)
+    return read_state(stage.state(members)).linear_digest(DIGEST_SEED)

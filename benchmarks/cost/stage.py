@@ -84,7 +84,7 @@ class Stage:
     def state(self, members: int) -> StoredState:
         """The same as lineage knows it."""
         path = self.state_file(members)
-        return StoredState(path, self.recorded[path.name])
+        return StoredState(path, self.recorded[path.name], members)
 
     def stored(self, member: int, kind: str = "whole") -> StoredVector:
         """A member's vector and mask as lineage knows them."""
@@ -128,9 +128,8 @@ def make_stage(
     random = np.random.Generator(np.random.PCG64(0))
     for kind in ("whole", "trimmed"):
         (folder / kind).mkdir(parents=True)
-    sums: dict[int, dict[str, NDArray[np.int64]]] = {
-        count: {name: np.zeros(shape, np.int64) for name, shape in shapes.items()}
-        for count in {min(8, members), members}
+    states = {
+        count: MergeState.zero(shapes, GRID, SIGN_SEED) for count in {min(8, members), members}
     }
     for member in range(stage.distinct):
         vector = _draw(shapes, random, density)
@@ -139,14 +138,15 @@ def make_stage(
             stage.recorded[f"{kind}/{mask_file.name}"] = _write(mask_file, form.mask)
             stage.recorded[f"{kind}/{vector_file.name}"] = _write(vector_file, form)
         for name, integers in vector.integers():
-            for count, of in sums.items():
-                of[name] += integers * len(range(member, count, stage.distinct))
+            for count, state in states.items():
+                times = len(range(member, count, stage.distinct))
+                state.sums[name] += integers * times
+                state.counts[name] += np.uint32(times) * vector.mask.bits[name]
     for kind in ("whole", "trimmed"):
         for member in range(stage.distinct, members):
             os.link(stage.mask(member % stage.distinct, kind), stage.mask(member, kind))
             os.link(stage.vector(member % stage.distinct, kind), stage.vector(member, kind))
-    for count, of in sums.items():
-        state = MergeState(of, GRID, SIGN_SEED)
+    for count, state in states.items():
         stage.recorded[stage.state_file(count).name] = _write(stage.state_file(count), state)
     base = {name: torch.from_numpy(_normal(random, shape)) for name, shape in shapes.items()}
     st.save_file(base, stage.base)

@@ -57,7 +57,7 @@ def audit_opt_outs(
         members = len(reader.members(state.state_seq))
     after = served_weights(workspace, state, base.trainable, members)
     attack = _relearning(workspace.settings.removal_audit)
-    with _reference(workspace, state, base, members) as reference:
+    with _reference(workspace, state, base) as reference:
         return [
             audit_removal(base, after, reference, audit_rows(workspace, base, rows), attack)
             for rows in tracked("Auditing the removal", left, len(left))
@@ -145,14 +145,14 @@ def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
 
 @contextmanager
 def _reference(
-    workspace: Workspace, state: MergeStateRecord, base: BaseModel, members: int
+    workspace: Workspace, state: MergeStateRecord, base: BaseModel
 ) -> Iterator[Weights | None]:
     if workspace.keeps_masks_only:
         yield None
         return
     with workspace.scratch("reference") as folder:
         stored, kind = merged_afresh(workspace, state, folder)
-        yield weights_to_score(workspace, kind, stored, base.trainable, members)
+        yield weights_to_score(workspace, kind, stored, base.trainable)
 
 
 def _relearning(settings: RemovalAuditSettings) -> Relearning:

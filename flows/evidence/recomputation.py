@@ -18,7 +18,7 @@ def check_state(content: Statement, path: Path) -> str:
     """A merge-state file is the certified one, and its sums have the certified linear digest."""
     state = _state(content)
     with _as_evidence():
-        stored = StoredState(path, state.state_sha256)
+        stored = StoredState(path, state.state_sha256, state.members)
         lanes = sift_core.stored_digest(_kind(state, stored), stored, state.digest_seed)
     if tuple(str(lane) for lane in lanes) != state.linear_digest:
         raise _differs("the linear digest of the sums is not the certified one")
@@ -31,10 +31,10 @@ def check_served(content: Statement, path: Path, base: Path, folder: Path) -> st
     with _as_evidence():
         if sift_core.folder_sha256(base) != state.base_id:
             raise _differs(f"{base} is not the base model the merge was made on")
-        stored = StoredState(path, state.state_sha256)
+        stored = StoredState(path, state.state_sha256, state.members)
         kind = _kind(state, stored)
         weights = _weights(base, kind.shapes)
-        found = sift_core.served_sha256(kind, stored, weights, state.members)
+        found = sift_core.served_sha256(kind, stored, weights)
         held = sift_core.weights_sha256(_weights(folder, kind.shapes))
     if model is None or not found == held == model.served_sha256:
         raise _differs(f"θ0 + S/T is {found[:16]}…, the model folder holds {held[:16]}…")

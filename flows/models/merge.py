@@ -80,7 +80,7 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord
     clear_way(workspace, way)
     written = write_state(
         workspace,
-        way.before,
+        None if way.before is None else stored_state(workspace, way.before, len(members)),
         [_vector(workspace, row) for row in way.add],
         [_vector(workspace, row) for row in way.subtract],
         base,
@@ -96,31 +96,30 @@ def merge_members(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord
 
 def write_state(
     workspace: Workspace,
-    before: MergeStateRecord | None,
+    before: StoredState | None,
     add: Sequence[StoredVector],
     subtract: Sequence[StoredVector],
     base_id: str,
     how: Literal["rebuild", "update", "opt-out"],
 ) -> WrittenState:
-    """Write `before` (None: the empty sum) with vectors added and subtracted; not current yet.
+    """Write `before` (None: of nobody) with vectors added and subtracted; not current yet.
 
     Reads `before` and the named vectors, of nobody else. The file stands under its own SHA-256 when
     everything that was read was the bytes lineage recorded. Raises SiftCoreError.
     """
-    md5 = sift_bytes.md5()
     written = sift_core.update_state(
         _kind(workspace, add, subtract),
-        None if before is None else stored_state(workspace, before),
+        before,
         add,
         subtract,
         workspace.settings.exactness.digest_seed,
         workspace.merge,
-        [md5],
+        [sift_bytes.md5],
         watch=lambda blocks: tracked("Merging", blocks, len(blocks)),
     )
     record = NewState(
         state_sha256=written.sha256,
-        md5=md5.hexdigest(),
+        md5=written.also[0],
         bytes=written.size,
         base_id=base_id,
         how=how,
@@ -156,7 +155,7 @@ def merged_afresh(
     kind = _kind(workspace, vectors)
     seed = workspace.settings.exactness.digest_seed
     written = sift_core.update_state(kind, None, vectors, [], seed, folder)
-    return StoredState(written.path, written.sha256), kind
+    return StoredState(written.path, written.sha256, written.members), kind
 
 
 def _kind(workspace: Workspace, *vectors: Sequence[StoredVector]) -> Kind:
@@ -166,14 +165,14 @@ def _kind(workspace: Workspace, *vectors: Sequence[StoredVector]) -> Kind:
     if first is not None:
         shapes = sift_core.shapes_in(first.mask, first.mask_sha256)
     else:
-        state = stored_state(workspace, current_state(workspace))
-        shapes = sift_core.shapes_in(state.path, state.sha256)
+        sha256 = current_state(workspace).state_sha256
+        shapes = sift_core.shapes_in(workspace.state_file(sha256), sha256)
     return Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
 
 
-def stored_state(workspace: Workspace, record: MergeStateRecord) -> StoredState:
-    """Where a merge state is, and what lineage recorded of it."""
-    return StoredState(workspace.state_file(record.state_sha256), record.state_sha256)
+def stored_state(workspace: Workspace, record: MergeStateRecord, members: int) -> StoredState:
+    """Where a merge state is, and what lineage recorded of it; `members` is T, from lineage."""
+    return StoredState(workspace.state_file(record.state_sha256), record.state_sha256, members)
 
 
 def _vector(workspace: Workspace, record: TaskVectorRecord | Member) -> StoredVector:
@@ -194,9 +193,9 @@ def stored_vector(
     )
 
 
-def read_state(workspace: Workspace, record: MergeStateRecord) -> MergeState:
-    """A merge state by its record, as a whole. Raises AlteredError, CodecError."""
-    return sift_core.read_state(stored_state(workspace, record))
+def read_state(workspace: Workspace, record: MergeStateRecord, members: int) -> MergeState:
+    """A merge state of so many members, as a whole. Raises AlteredError, CodecError."""
+    return sift_core.read_state(stored_state(workspace, record, members))
 
 
 def read_mask(workspace: Workspace, key: str, mask_sha256: str) -> Mask:

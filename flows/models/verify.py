@@ -104,7 +104,6 @@ def verify_state(
         require_same_exactness(workspace)
         members = reader.members(state.state_seq)
     evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
-    sound = [member for member in members if member.contributor_key not in damaged]
     begun = Verification(
         state_seq=state.state_seq,
         state_sha256=state.state_sha256,
@@ -115,7 +114,7 @@ def verify_state(
     )
     return begun.and_also(
         checked("base model", lambda: _base(workspace, state)),
-        checked(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, sound, evidence)),
+        checked(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, members, evidence, damaged)),
         checked("linear digests in SQL", lambda: _digests(workspace, state)),
     )
 
@@ -158,7 +157,11 @@ def _base(workspace: Workspace, state: MergeStateRecord) -> str:
 
 
 def _merge(
-    workspace: Workspace, state: MergeStateRecord, members: Sequence[Member], evidence: Evidence
+    workspace: Workspace,
+    state: MergeStateRecord,
+    members: Sequence[Member],
+    evidence: Evidence,
+    damaged: Collection[str],
 ) -> str:
     if not state_file(workspace, state).is_whole:
         raise ExactnessError(
@@ -166,7 +169,7 @@ def _merge(
             remedy="restore it with `dvc checkout`, or run `sift build`.",
         )
     if evidence == "digests alone":
-        return _unaltered(workspace, state, members)
+        return _unaltered(workspace, state, members, damaged)
     if evidence == "stored vectors":
         found = rebuilt_sha256(workspace, members)
     else:
@@ -202,10 +205,16 @@ def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[T
         yield rederiver.vector(member.run_id)
 
 
-def _unaltered(workspace: Workspace, state: MergeStateRecord, members: Sequence[Member]) -> str:
+def _unaltered(
+    workspace: Workspace,
+    state: MergeStateRecord,
+    members: Sequence[Member],
+    damaged: Collection[str],
+) -> str:
     """All that can be said of a merge whose vectors are not kept, short of finetuning again."""
     kind, seed = kind_of(workspace, state), workspace.settings.exactness.digest_seed
-    lanes = sift_core.stored_digest(kind, stored_state(workspace, state), seed)
+    stored = stored_state(workspace, state, len(members))
+    lanes = sift_core.stored_digest(kind, stored, seed)
     with workspace.lineage.reader() as reader:
         recorded = [digest.value for digest in reader.linear_digest(state.state_sha256)]
     if list(lanes) != recorded:
@@ -213,11 +222,12 @@ def _unaltered(workspace: Workspace, state: MergeStateRecord, members: Sequence[
             f"the linear digest of the merge is {list(lanes)}, lineage recorded {recorded}.",
             remedy="restore the lineage store from a backup: a digest in it was altered.",
         )
-    for member in tracked("Reading masks", members, len(members)):
+    sound = [member for member in members if member.contributor_key not in damaged]
+    for member in tracked("Reading masks", sound, len(sound)):
         sift_core.require_mask(stored_mask(workspace, member), kind)
     why = "only masks" if workspace.keeps_masks_only else "not all vectors"
     return (
-        f"{state.state_sha256[:16]}…, its linear digest and {len(members)} masks are as recorded; "
+        f"{state.state_sha256[:16]}…, its linear digest and {len(sound)} masks are as recorded; "
         f"not rebuilt, {why} are kept: `sift verify --rederive` does"
     )
 

@@ -25,7 +25,7 @@ def served_weights(
     settings = workspace.settings.exactness
     shapes = {name: tuple(tensor.shape) for name, tensor in base.items()}
     kind = Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
-    return weights_to_score(workspace, kind, stored_state(workspace, record), base, members)
+    return weights_to_score(workspace, kind, stored_state(workspace, record, members), base)
 
 
 def weights_to_score(
@@ -33,12 +33,11 @@ def weights_to_score(
     kind: Kind,
     state: StoredState,
     base: Mapping[str, torch.Tensor],
-    members: int,
 ) -> Weights:
     """θ0 + S/T of a state's file, which stays where it is while the weights are in use."""
     if workspace.settings.base.streamed:
-        return LazilyServed(kind, state, base, members)
-    return sift_core.served_from(kind, state, base, members)
+        return LazilyServed(kind, state, base)
+    return sift_core.served_from(kind, state, base)
 
 
 def member_weights(
@@ -60,9 +59,8 @@ def served_sha256(
     """
     return sift_core.served_sha256(
         kind_of(workspace, record),
-        stored_state(workspace, record),
+        stored_state(workspace, record, members),
         StoredWeights(workspace.base),
-        members,
         None if member is None else stored_mask(workspace, member),
     )
 
@@ -86,8 +84,7 @@ def save_model(
         folder,
         StoredWeights(workspace.base),
         kind_of(workspace, record),
-        stored_state(workspace, record),
-        members,
+        stored_state(workspace, record, members),
         None if member is None else stored_mask(workspace, member),
     )
 
@@ -95,8 +92,8 @@ def save_model(
 def kind_of(workspace: Workspace, record: MergeStateRecord) -> Kind:
     """What a state and its vectors have in common, by the head of its file."""
     settings = workspace.settings.exactness
-    state = stored_state(workspace, record)
-    shapes = sift_core.shapes_in(state.path, state.sha256)
+    path = workspace.state_file(record.state_sha256)
+    shapes = sift_core.shapes_in(path, record.state_sha256)
     return Kind(shapes, Grid(settings.grid_bits), settings.sign_seed)
 
 

@@ -157,7 +157,7 @@ def _finetune(
     result = finetune_alone(workspace, base, job.dataset)
     vector, seed = result.vector, workspace.settings.exactness.digest_seed
     vector_bytes, mask_bytes = vector.to_bytes(), vector.mask.to_bytes()
-    lanes = sift_core.linear_digest(vector.integers(), seed)
+    lanes = vector.linear_digest(seed)
     stored, mask = StoredFile.of(vector_bytes), StoredFile.of(mask_bytes)
     sift_bytes.write_atomically(workspace.mask_file(key, mask.sha256), mask_bytes)
     sift_bytes.write_atomically(workspace.vector_file(key, stored.sha256), vector_bytes)

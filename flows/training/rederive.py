@@ -128,7 +128,7 @@ class Rederiver:
                 different_environment(there, self._here) or [_UNREPEATED],
             )
         seed = self._workspace.settings.exactness.digest_seed
-        digest = list(sift_core.linear_digest(vector.integers(), seed))
+        digest = list(vector.linear_digest(seed))
         if digest != lanes:
             altered = Difference("lineage", f"lineage recorded {lanes}", _RESTORE_LINEAGE)
             raise RederivationError(key, f"has the linear digest {digest}", [altered])

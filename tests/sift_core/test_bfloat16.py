@@ -14,7 +14,6 @@ from sift_core import (
     FinetuneSettings,
     Generation,
     Grid,
-    MergeState,
     SignVector,
     TaskVector,
     encode_examples,
@@ -25,7 +24,7 @@ from sift_core import (
     served_weights,
     weights_sha256,
 )
-from tests.support.builders import SEED
+from tests.support.builders import SEED, state_of
 from tests.support.golden_state import GoldenJson, contributors, state
 
 SIGNS, GRID = SignVector(4), Grid(24)
@@ -56,7 +55,7 @@ def test_a_served_weight_is_the_float32_one_rounded_once_more(
     start: float, total: int, members: int
 ) -> None:
     theta = torch.tensor([start]).bfloat16()
-    merge = MergeState({"p": np.array([total], np.int64)}, GRID, SEED)
+    merge = state_of({"p": np.array([total], np.int64)})
     single = served_weights({"p": theta.float()}, merge, members)["p"]
     found = served_weights({"p": theta}, merge, members)["p"]
     assert found.dtype == torch.bfloat16
@@ -65,7 +64,7 @@ def test_a_served_weight_is_the_float32_one_rounded_once_more(
 
 def test_where_no_one_is_a_member_or_no_bit_is_set_theta_zero_is_served() -> None:
     theta = {"p": torch.tensor([0.1, -3.0]).bfloat16()}
-    merge = MergeState({"p": np.array([12345, -6789], np.int64)}, GRID, SEED)
+    merge = state_of({"p": np.array([12345, -6789], np.int64)})
     nobody = served_weights(theta, merge, 0)
     assert torch.equal(nobody["p"], theta["p"])
     untouched = TaskVector.between(theta, theta, SignVector(SEED), GRID).mask

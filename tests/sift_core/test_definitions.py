@@ -1,17 +1,18 @@
 """The merge state is a group: what is removed was never there, to the byte."""
 
+import json
 from random import Random
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sift_core import Grid, MergeState, TaskVector, served_weights, weights_sha256
-from sift_core.canonical import encode
 from sift_core.errors import CodecError, GridOverflowError, MismatchError
 from sift_core.fixed_point import LARGEST_SUM
-from tests.support.builders import GRID, SEED, SHAPES, base_weights, vector, vectors
+from tests.support.builders import GRID, SEED, SHAPES, base_weights, state_of, vector, vectors
 
 BASE = base_weights()
 
@@ -42,7 +43,11 @@ def test_grouping_does_not_matter(members: list[TaskVector], data: st.DataObject
         for shard in range(4)
     ]
     sums = {name: np.sum([shard.sums[name] for shard in shards], axis=0) for name in SHAPES}
-    assert MergeState(sums, GRID, SEED).to_bytes() == rebuild(members).to_bytes()
+    counts = {
+        name: np.sum([shard.counts[name] for shard in shards], axis=0, dtype=np.uint32)
+        for name in SHAPES
+    }
+    assert MergeState(sums, counts, GRID, SEED).to_bytes() == rebuild(members).to_bytes()
 
 
 @given(vectors(), st.data())
@@ -50,11 +55,12 @@ def test_any_order_of_additions_and_removals_ends_in_a_fresh_build_of_the_rest(
     members: list[TaskVector], data: st.DataObject
 ) -> None:
     leaves = [data.draw(st.booleans()) for _ in members]
-    events = [(member, +1) for member in members]
-    events += [(member, -1) for member, gone in zip(members, leaves, strict=True) if gone]
-    state = empty()
-    for member, direction in data.draw(st.permutations(events)):
-        state = state.add(member) if direction > 0 else state.subtract(member)
+    come = list(enumerate(members))
+    events = [*come, *(one for one, gone in zip(come, leaves, strict=True) if gone)]
+    state, there = empty(), set[int]()
+    for number, member in data.draw(st.permutations(events)):  # the second of one is its leaving
+        state = state.subtract(member) if number in there else state.add(member)
+        there ^= {number}
     rest = [member for member, gone in zip(members, leaves, strict=True) if not gone]
     fresh = rebuild(rest)
     assert state.to_bytes() == fresh.to_bytes()
@@ -121,7 +127,7 @@ def test_sums_are_the_exact_integers() -> None:
 def test_a_sum_that_leaves_the_range_raises_instead_of_wrapping(edge: int) -> None:
     one = vector(1, density=1.0)
     sums = {name: np.full(shape, edge, np.int64) for name, shape in SHAPES.items()}
-    state = MergeState(sums, GRID, SEED)
+    state = state_of(sums, count=2)
     with pytest.raises(GridOverflowError, match=r"fewer grid bits"):
         state.add(one)
     with pytest.raises(GridOverflowError):
@@ -130,16 +136,22 @@ def test_a_sum_that_leaves_the_range_raises_instead_of_wrapping(edge: int) -> No
 
 @pytest.mark.parametrize("value", [2**63 - 1, -(2**63), LARGEST_SUM + 1, -LARGEST_SUM - 1])
 def test_a_file_out_of_range_is_refused(value: int) -> None:
-    about = {"grid_bits": 24, "sign_seed": SEED}
-    data = encode("merge/1", {"p": np.array([value], np.int64)}, about)
     with pytest.raises(GridOverflowError):
-        MergeState.from_bytes(data)
+        MergeState.from_bytes(by_hand(np.array([value], np.int64)))
 
 
 def test_a_file_with_floats_is_refused() -> None:
-    data = encode("merge/1", {"p": np.ones(3)}, {"grid_bits": 24, "sign_seed": SEED})
-    with pytest.raises(CodecError, match="float64, not int64"):
-        MergeState.from_bytes(data)
+    with pytest.raises(CodecError, match="'p' is float64 and uint8"):
+        MergeState.from_bytes(by_hand(np.ones(1)))
+
+
+def by_hand(sums: np.ndarray) -> bytes:
+    """A file of one entry, whatever it is."""
+    counts = np.array([1, 0, 0, 0, 0, 0, 0, 0], np.uint8)
+    about = {"format": "merge/2", "grid_bits": 24, "shapes": {"p": [1]}, "sign_seed": SEED}
+    return safetensors.numpy.save(
+        {"p[0:1].S": sums, "p[0:1].C": counts}, {"sift": json.dumps(about)}
+    )
 
 
 def test_a_vector_of_another_grid_or_seed_is_refused() -> None:

@@ -35,7 +35,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_mask(folder / "m", mask).to_bytes() == one.mask.to_bytes()
     stored = StoredVector(folder / "v", folder / "m", found, mask)
     assert read_vector(stored).to_bytes() == one.to_bytes()
-    assert read_state(StoredState(folder / "s", merge)).to_bytes() == state.to_bytes()
+    assert read_state(StoredState(folder / "s", merge, 1)).to_bytes() == state.to_bytes()
     assert sorted(path.name for path in folder.iterdir()) == ["m", "s", "v"]
 
 
@@ -82,7 +82,7 @@ def test_errors_name_the_file_and_the_remedy(tmp_path: Path) -> None:
     gone = tmp_path / "some.safetensors"
     reads: list[Callable[[], object]] = [
         lambda: read_mask(gone, sha256),
-        lambda: read_state(StoredState(gone, sha256)),
+        lambda: read_state(StoredState(gone, sha256, 1)),
         lambda: read_vector(StoredVector(gone, one.mask, sha256, one.mask_sha256)),
     ]
     for read in reads:

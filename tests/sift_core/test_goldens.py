@@ -20,7 +20,6 @@ from sift_core import (
     StoredVector,
     StoredWeights,
     TaskVector,
-    linear_digest,
     masked_weights,
     served_folder,
     served_weights,
@@ -59,10 +58,8 @@ def test_sign_bits(golden_json: GoldenJson) -> None:
 
 
 def test_digest_lanes(golden_json: GoldenJson) -> None:
-    lanes = {
-        f"contributor {n}": linear_digest(v.integers(), 0) for n, v in enumerate(contributors())
-    }
-    lanes["merge"] = linear_digest(state().sums.items(), 0)
+    lanes = {f"contributor {n}": v.linear_digest(0) for n, v in enumerate(contributors())}
+    lanes["merge"] = state().linear_digest(0)
     golden_json("digest", {who: [str(lane) for lane in found] for who, found in lanes.items()})
 
 
@@ -102,7 +99,7 @@ def test_served_weights(golden_json: GoldenJson) -> None:
 
 def test_signs_and_digests_far_into_a_parameter(golden_json: GoldenJson) -> None:
     """Where blocks begin, and where 32 bits end."""
-    rows = np.array([[1, -2, 3], [2**62, -(2**62), 0]])
+    rows = np.array([[1, -2, 3], [2**62, -(2**62), 0]]).view(np.uint64)
     found: dict[str, object] = {}
     for start in (1 << 18, 3 << 18, 1 << 33):
         bits = SignVector(SEED).between("layer.0.weight", start, start + 130)
@@ -137,11 +134,11 @@ def test_an_opt_out_on_yesterdays_files(golden_json: GoldenJson, tmp_path: Path)
         files["vector-0"], files["mask-0"], digests["vector-0"], digests["mask-0"]
     )
     kind = Kind(SHAPES, GRID, SEED)
-    before = StoredState(files["merge"], digests["merge"])
+    before = StoredState(files["merge"], digests["merge"], 3)
     base = StoredWeights(GOLDENS / "base.safetensors")
     written = update_state(kind, before, [], [leaving], 0, tmp_path)
-    state = StoredState(written.path, written.sha256)
-    served = served_folder(tmp_path / "served", base, kind, state, 2)
+    state = StoredState(written.path, written.sha256, written.members)
+    served = served_folder(tmp_path / "served", base, kind, state)
     found = {
         "state": written.sha256,
         "digest": [str(lane) for lane in written.digest],

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from sift_core import (
     Mask,
     MergeState,
     TaskVector,
-    linear_digest,
     rebuilt_sha256,
     shapes_in,
     update_state,
@@ -25,7 +25,9 @@ from sift_core import blocks as blocks_module
 from sift_core.block_reader import StoredState, StoredVector
 from sift_core.errors import AlteredError, CodecError, GridOverflowError, MismatchError
 from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
-from tests.support.builders import GRID, SEED, SHAPES, vector, vectors
+from sift_core.merge_file import Widths, pack
+from sift_core.totals import Totals
+from tests.support.builders import GRID, SEED, SHAPES, state_of, vector, vectors
 from tests.support.on_disk import in_one_folder, stored, stored_file, stored_state
 
 KIND = Kind(SHAPES, GRID, SEED)
@@ -56,23 +58,24 @@ def test_an_update_of_files_is_the_sum_of_objects(
         for fate in ("stays", "leaves", "comes")
     )
     before, after = rebuild(stay + leave), rebuild(stay + come)
-    md5 = hashlib.md5(usedforsecurity=False)
     written = update_state(
         KIND,
-        stored_state(tmp_path, before),
+        stored_state(tmp_path, before, len(stay + leave)),
         [stored(tmp_path, member) for member in come],
         [stored(tmp_path, member) for member in leave],
         DIGEST_SEED,
         tmp_path / "merge",
-        [md5],
+        [partial(hashlib.md5, usedforsecurity=False)],
     )
     expected = after.to_bytes()
     assert written.path.read_bytes() == expected
     assert (written.sha256, written.size) == (sha256_of(expected), len(expected))
     assert written.path == tmp_path / "merge" / f"{written.sha256}.safetensors"
-    assert md5.hexdigest() == hashlib.md5(expected, usedforsecurity=False).hexdigest()
-    assert written.digest == linear_digest(after.sums.items(), DIGEST_SEED)
-    old = linear_digest(before.sums.items(), DIGEST_SEED)
+    assert written.members == len(stay + come)
+    (md5,) = written.also
+    assert md5 == hashlib.md5(expected, usedforsecurity=False).hexdigest()
+    assert written.digest == after.linear_digest(DIGEST_SEED)
+    old = before.linear_digest(DIGEST_SEED)
     lanes = zip(written.digest, old, strict=True)
     assert written.change == tuple((new - was) % MODULUS for new, was in lanes)
 
@@ -107,18 +110,18 @@ def test_where_blocks_meet_does_not_show(
     after = MergeState.rebuild(members[1:], kind.shapes, GRID, SEED)
     written = update_state(
         kind,
-        stored_state(tmp_path, state),
+        stored_state(tmp_path, state, 3),
         [stored(tmp_path, member) for member in members[3:]],
         [stored(tmp_path, members[0])],
         DIGEST_SEED,
         tmp_path / "merge",
     )
     assert written.path.read_bytes() == after.to_bytes()
-    assert written.digest == linear_digest(after.sums.items(), DIGEST_SEED)
+    assert written.digest == after.linear_digest(DIGEST_SEED)
 
 
 def test_the_shapes_of_a_workspace_are_read_from_a_mask_or_a_state(tmp_path: Path) -> None:
-    one, state = stored(tmp_path, vector(1)), stored_state(tmp_path, rebuild([vector(1)]))
+    one, state = stored(tmp_path, vector(1)), stored_state(tmp_path, rebuild([vector(1)]), 1)
     assert shapes_in(one.mask, one.mask_sha256) == shapes_in(state.path, state.sha256) == SHAPES
     with pytest.raises(CodecError, match="truncated or altered"):
         shapes_in(one.vector, one.vector_sha256)
@@ -172,7 +175,7 @@ def empty(path: Path) -> None:
 def test_an_altered_file_is_named_and_nothing_is_written(
     tmp_path: Path, damage: Damage, which: str
 ) -> None:
-    before = stored_state(tmp_path, rebuild([vector(1)]))
+    before = stored_state(tmp_path, rebuild([vector(1)]), 1)
     leaves, comes = stored(tmp_path, vector(1)), stored(tmp_path, vector(2))
     path = {
         "state": before.path,
@@ -183,7 +186,7 @@ def test_an_altered_file_is_named_and_nothing_is_written(
     damage(path)
     with pytest.raises(AlteredError, match=rf"{path.name} (has|is).*recorded.*dvc checkout"):
         update_state(KIND, before, [comes], [leaves], DIGEST_SEED, tmp_path / "merge")
-    assert list((tmp_path / "merge").iterdir()) == []
+    assert list((tmp_path / "merge").glob("*")) == []
 
 
 def test_a_vector_of_another_workspace_is_refused(tmp_path: Path) -> None:
@@ -208,7 +211,7 @@ def test_a_vector_with_the_mask_of_another_is_refused(tmp_path: Path) -> None:
 def test_a_state_of_another_workspace_is_refused(tmp_path: Path) -> None:
     other = MergeState.zero(SHAPES, Grid(25), SEED)
     with pytest.raises(MismatchError, match="grid_bits"):
-        update_state(KIND, stored_state(tmp_path, other), [], [], 0, tmp_path / "merge")
+        update_state(KIND, stored_state(tmp_path, other, 0), [], [], 0, tmp_path / "merge")
 
 
 def full(sums: int) -> tuple[Kind, MergeState, TaskVector]:
@@ -217,21 +220,23 @@ def full(sums: int) -> tuple[Kind, MergeState, TaskVector]:
     one = TaskVector(Mask({"p": bits}, SEED), {"p": np.full(130, 65504, np.float16)}, GRID)
     (_, integers), *_ = one.integers()
     signs = np.sign(integers)
-    return Kind({"p": (130,)}, GRID, SEED), MergeState({"p": signs * sums}, GRID, SEED), one
+    return Kind({"p": (130,)}, GRID, SEED), state_of({"p": signs * sums}), one
 
 
 def test_sums_reach_the_bound_and_not_one_beyond(tmp_path: Path) -> None:
     room = LARGEST_SUM - LARGEST_INTEGER
     kind, state, one = full(room)
     file = stored(tmp_path, one)
-    written = update_state(kind, stored_state(tmp_path, state), [file], [], 0, tmp_path / "merge")
+    written = update_state(
+        kind, stored_state(tmp_path, state, 1), [file], [], 0, tmp_path / "merge"
+    )
     assert written.path.read_bytes() == state.add(one).to_bytes()
     kind, state, one = full(room + 1)
     with pytest.raises(GridOverflowError, match="fewer grid bits"):
-        update_state(kind, stored_state(tmp_path, state), [file], [], 0, tmp_path / "merge")
+        update_state(kind, stored_state(tmp_path, state, 1), [file], [], 0, tmp_path / "merge")
     kind, state, one = full(-room - 1)
     with pytest.raises(GridOverflowError):
-        update_state(kind, stored_state(tmp_path, state), [], [file], 0, tmp_path / "merge")
+        update_state(kind, stored_state(tmp_path, state, 1), [], [file], 0, tmp_path / "merge")
 
 
 def test_more_vectors_than_could_be_added_are_refused_unread() -> None:
@@ -242,10 +247,12 @@ def test_more_vectors_than_could_be_added_are_refused_unread() -> None:
 
 @pytest.mark.parametrize("value", [2**63 - 1, -(2**63), LARGEST_SUM + 1, -LARGEST_SUM - 1])
 def test_a_state_out_of_range_is_refused(tmp_path: Path, value: int) -> None:
-    kind, state, one = full(0)
-    data = state.to_bytes()
-    out = data[:-8] + value.to_bytes(8, "little", signed=True)
-    before = StoredState(*stored_file(tmp_path, out))
+    kind, _, one = full(0)
+    (block,) = blocks_module.blocks(kind.shapes)
+    widths = Widths(np.dtype("<i8"))
+    totals = Totals(np.array([value] * 130), np.ones(130, np.int64))
+    data = kind.head_of_state(widths) + pack(block, totals, widths).tobytes()
+    before = StoredState(*stored_file(tmp_path, data), 1)
     with pytest.raises(GridOverflowError):
         update_state(kind, before, [], [stored(tmp_path, one)], 0, tmp_path / "merge")
 

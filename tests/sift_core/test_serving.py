@@ -19,7 +19,7 @@ from sift_core import (
     weights_sha256,
 )
 from sift_core.errors import MismatchError
-from tests.support.builders import GRID, SEED, SHAPES, base_weights, vector, vectors
+from tests.support.builders import GRID, SEED, SHAPES, base_weights, state_of, vector, vectors
 
 BASE = base_weights()
 
@@ -40,7 +40,7 @@ def by_hand(base: float, total: int, bits: int, members: int) -> float:
 def test_a_weight_is_the_documented_formula(
     base: float, total: int, bits: int, members: int
 ) -> None:
-    state = MergeState({"p": np.array([total], np.int64)}, Grid(bits), SEED)
+    state = state_of({"p": np.array([total], np.int64)}, grid=Grid(bits))
     found = served_weights({"p": torch.tensor([base])}, state, members)["p"]
     assert found.dtype == torch.float32
     assert found.item() == by_hand(base, total, bits, members)
@@ -75,7 +75,7 @@ def test_masking_after_the_mean_is_the_mean_of_the_masked_sum() -> None:
     state = MergeState.rebuild(members, SHAPES, GRID, SEED)
     mask = members[1].mask
     kept = {name: np.where(mask.bits[name], sums, 0) for name, sums in state.sums.items()}
-    papers = served_weights(BASE, MergeState(kept, GRID, SEED), 3)  # θ0 + (m ⊙ S)/T
+    papers = served_weights(BASE, state_of(kept), 3)  # θ0 + (m ⊙ S)/T
     ours = masked_weights(BASE, served_weights(BASE, state, 3), mask)
     assert weights_sha256(ours) == weights_sha256(papers)
 

@@ -47,7 +47,7 @@ def base(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def state(tmp_path: Path) -> StoredState:
-    return stored_state(tmp_path, STATE)
+    return stored_state(tmp_path, STATE, 3)
 
 
 @pytest.fixture
@@ -67,18 +67,18 @@ def in_shards(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:
 
 
 def test_they_are_the_served_weights(base: dict[str, torch.Tensor], state: StoredState) -> None:
-    lazily = LazilyServed(KIND, state, base, 3)
+    lazily = LazilyServed(KIND, state, base)
     assert weights_sha256(lazily) == weights_sha256(served_weights(base, STATE, 3))
-    assert weights_sha256(lazily) == served_sha256(KIND, state, base, 3)
+    assert weights_sha256(lazily) == served_sha256(KIND, state, base)
 
 
 def test_under_a_mask_they_are_the_masked_weights(
     base: dict[str, torch.Tensor], state: StoredState, mask: StoredMask
 ) -> None:
     expected = masked_weights(base, served_weights(base, STATE, 3), MEMBERS[0].mask)
-    lazily = LazilyServed(KIND, state, base, 3).masked(mask)
+    lazily = LazilyServed(KIND, state, base).masked(mask)
     assert weights_sha256(lazily) == weights_sha256(expected)
-    assert weights_sha256(lazily) == served_sha256(KIND, state, base, 3, mask)
+    assert weights_sha256(lazily) == served_sha256(KIND, state, base, mask)
 
 
 def test_a_served_folder_is_the_bases_with_other_trained_tensors(
@@ -93,7 +93,7 @@ def test_a_served_folder_is_the_bases_with_other_trained_tensors(
     ):
         expected = in_shards(tmp_path / f"saved for {name}", own)
         found = tmp_path / name
-        sha256 = served_folder(found, source, KIND, state, 3, under)
+        sha256 = served_folder(found, source, KIND, state, under)
         assert sha256 == weights_sha256(own)
         assert [path.name for path in sorted(found.iterdir())] == [p.name for p in source.files]
         for path in source.files:
@@ -104,18 +104,18 @@ def test_of_an_altered_file_nothing_is_served(
     base: dict[str, torch.Tensor], state: StoredState, mask: StoredMask, tmp_path: Path
 ) -> None:
     source = StoredWeights(in_shards(tmp_path / "base", base))
-    whole = LazilyServed(KIND, state, base, 3)
+    whole = LazilyServed(KIND, state, base)
     for path in (mask.path, state.path):
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
         with pytest.raises((AlteredError, CodecError), match=r"recorded|padding"):
-            served_folder(tmp_path / "served", source, KIND, state, 3, mask)
+            served_folder(tmp_path / "served", source, KIND, state, mask)
         assert list((tmp_path / "served").iterdir()) == []
     with pytest.raises(AlteredError, match="recorded"):
         whole.masked(mask)
     with pytest.raises(AlteredError, match="recorded"):
-        LazilyServed(KIND, state, base, 3)
+        LazilyServed(KIND, state, base)
 
 
 def test_a_base_of_other_parameters_or_precision_is_refused(
@@ -126,6 +126,6 @@ def test_a_base_of_other_parameters_or_precision_is_refused(
     for number, other in enumerate((less, halves)):
         source = StoredWeights(in_shards(tmp_path / str(number), other))
         with pytest.raises(MismatchError, match="in float32 or bfloat16"):
-            served_folder(tmp_path / "served", source, KIND, state, 3)
+            served_folder(tmp_path / "served", source, KIND, state)
     with pytest.raises(MismatchError):
-        LazilyServed(Kind({**SHAPES, "more": (2,)}, GRID, SEED), state, BASES["float32"], 3)
+        LazilyServed(Kind({**SHAPES, "more": (2,)}, GRID, SEED), state, BASES["float32"])

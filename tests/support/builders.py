@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from sift_core import Grid, Mask, SignVector, TaskVector
+from sift_core import Grid, Mask, MergeState, SignVector, TaskVector
 
 SHAPES: dict[str, tuple[int, ...]] = {
     "layer.0.weight": (5, 7),
@@ -36,6 +36,14 @@ def vector(number: int, density: float = 0.5, seed: int = SEED, grid: Grid = GRI
         for name, chosen in bits.items()
     }
     return TaskVector(Mask(bits, seed), magnitudes, grid)
+
+
+def state_of(
+    sums: Mapping[str, np.ndarray], count: int = 1, grid: Grid = GRID, seed: int = SEED
+) -> MergeState:
+    """A merge state with these sums, each that is not zero of `count` members."""
+    counts = {name: np.where(own != 0, count, 0).astype(np.uint32) for name, own in sums.items()}
+    return MergeState(dict(sums), counts, grid, seed)
 
 
 def vectors(most: int = 12) -> st.SearchStrategy[list[TaskVector]]:

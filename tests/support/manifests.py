@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-import sift_core
 from flows.integrations.staging.staging import RemoteAddress, Staging
 from flows.training.workers.checks import Expected, fetch_objects, inspect, read_manifest
 from flows.training.workers.machines import Machine
@@ -41,7 +40,7 @@ class Given:
     @classmethod
     def honest(cls, own: TaskVector | None = None) -> "Given":
         own = own or vector()
-        lanes = sift_core.linear_digest(own.integers(), DIGEST_SEED)
+        lanes = own.linear_digest(DIGEST_SEED)
         manifest = Finished(
             contributor_key=KEY,
             run_id=RUN,

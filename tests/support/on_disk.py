@@ -28,6 +28,6 @@ def stored(folder: Path, one: TaskVector) -> StoredVector:
     return StoredVector(vector, mask, vector_sha256, mask_sha256)
 
 
-def stored_state(folder: Path, state: MergeState) -> StoredState:
-    """A merge state on disk."""
-    return StoredState(*stored_file(folder, state.to_bytes()))
+def stored_state(folder: Path, state: MergeState, members: int) -> StoredState:
+    """A merge state of so many members on disk."""
+    return StoredState(*stored_file(folder, state.to_bytes()), members)

@@ -286,7 +286,7 @@ def served_sha256(workspace: Workspace) -> str:
         members = len(reader.members(state.state_seq))
     base = load_base(workspace)
     path = workspace.state_file(state.state_sha256)
-    merge = sift_core.read_state(StoredState(path, state.state_sha256))
+    merge = sift_core.read_state(StoredState(path, state.state_sha256, members))
     return sift_core.weights_sha256(sift_core.served_weights(base.trainable, merge, members))
 
 

@@ -16,7 +16,7 @@ from flows.erasure.results import Removal, as_details
 from flows.erasure.set_aside import setting_aside
 from flows.erasure.steps.step import Step
 from flows.erasure.withdrawal import finetune_again, replace_dataset
-from flows.models.merge import make_current, stored_vector, write_state
+from flows.models.merge import make_current, stored_state, stored_vector, write_state
 from flows.models.merge_plan import altered_state
 from flows.models.verify import ExactnessError, require_same_base
 from flows.training.base_model import require_base
@@ -183,7 +183,14 @@ def _change(
         written = write_state(workspace, None, add, [], state.base_id, "rebuild")
         change = recorded
     else:
-        written = write_state(workspace, state, add, subtract, state.base_id, "opt-out")
+        written = write_state(
+            workspace,
+            stored_state(workspace, state, len(members)),
+            add,
+            subtract,
+            state.base_id,
+            "opt-out",
+        )
         change = written.change
     _require_sum(before, change, [digest.value for digest in written.digests])
     with workspace.lineage.writer() as recorder:

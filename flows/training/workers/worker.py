@@ -107,7 +107,7 @@ def _carry_out(
         _give_back(staging, assignment, failed, {})
         return 0
     vector, mask = result.vector.to_bytes(), result.vector.mask.to_bytes()
-    lanes = sift_core.linear_digest(result.vector.integers(), method.exactness.digest_seed)
+    lanes = result.vector.linear_digest(method.exactness.digest_seed)
     finished = Finished(
         contributor_key=task.contributor_key,
         run_id=task.run_id,

@@ -58,7 +58,7 @@ def test_a_state_that_still_holds_a_leaver_in_one_tensor_stops_all_who_leave(
 ) -> None:
     """As if the check of bits before had been fooled; the model would be one for all of them."""
     leaving = [request(built, who) for who in (LEAVER, CONTRIBUTORS[5])]
-    before = read_state(built, current_state(built))
+    before = read_state(built, current_state(built), len(CONTRIBUTORS))
     for step in ("identified", "approved", "removed", "verified"):
         STEPS[step].work(leaving)
     base = load_base(built)

@@ -1,0 +1,68 @@
+"""What a merge state is, entry by entry: the sum S and the count C of the members that moved it.
+
+    S = Σ_t τ_t,   C = Σ_t m_t        integers, so both can be undone to the bit
+
+Every member that moves an entry moves it by at least one step of the grid, and all of them in the
+same direction. So |S| ≥ C, and S = 0 exactly where C = 0; no set of members leaves anything else.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sift_core.blocks import Block
+from sift_core.errors import MiscountError
+from sift_core.fixed_point import require_in_range
+
+_COUNT_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio, odd: no sum and count of a merge make up for each other."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """S and C of some entries: int64, of one shape. Of a change, both may be negative."""
+
+    sums: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def digested(self) -> NDArray[np.uint64]:
+        """What the linear digest reads: S + k·C mod 2^64, linear in both, of the same shape."""
+        combined = self.counts.astype(np.uint64)  # a negative one wraps, as it should
+        combined *= _COUNT_FACTOR
+        combined += self.sums.view(np.uint64)
+        return combined
+
+    def __getitem__(self, span: slice) -> "Totals":
+        return Totals(self.sums[span], self.counts[span])
+
+
+def require_totals(block: Block, totals: Totals, members: int) -> None:
+    """Raise GridOverflowError or MiscountError unless some `members` can have left these totals.
+
+    The error names the parameter.
+    """
+    for piece, span in block.spans():
+        require_in_range(piece.name, totals.sums[span])
+    if _possible(totals, members):
+        return
+    for piece, span in block.spans():
+        if not _possible(totals[span], members):
+            raise MiscountError(
+                f"The counts of {piece.name!r} are not those of any {members} members.",
+                remedy="restore the merge state with `dvc checkout`, then run `sift verify`; it "
+                "is as lineage recorded it, or a vector was added or removed twice.",
+            )
+
+
+def _possible(totals: Totals, members: int) -> bool:
+    """Whether 0 ≤ C ≤ T, |S| ≥ C, and S = 0 where C = 0."""
+    sums, counts = totals.sums, totals.counts
+    if not counts.size:
+        return True
+    if counts.min() < 0 or counts.max() > members:
+        return False
+    # Where |S| ≥ C, an S of 0 has a C of 0; as many of both are 0, so it is the same entries.
+    return bool((np.abs(sums) >= counts).all()) and (
+        np.count_nonzero(sums) == np.count_nonzero(counts)
+    )
