@@ -1,7 +1,8 @@
 """Workspaces that earlier releases wrote stay readable, verifiable, buildable and opt-out-able.
 
 Each archive in `tests/support/releases/` was written by the code of its release
-(`tests/support/releases/make.py`) and is never written again.
+(`tests/support/releases/make.py`) and is never written again. `before-counts` is older than the
+first release, and than its merge states: of it, the lineage store is what is upgraded.
 """
 
 import tarfile
@@ -31,7 +32,9 @@ from tests.support.workspaces import (
     reviews,
 )
 
-RELEASES = sorted(Path(make.__file__).parent.glob("*.tar.xz"))
+ARCHIVES = Path(make.__file__).parent
+OLDEST = ARCHIVES / "before-counts.tar.xz"
+RELEASES = sorted(set(ARCHIVES.glob("*.tar.xz")) - {OLDEST})
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
@@ -51,37 +54,42 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     return Workspace.open(unpacked(request.param, tmp_path))
 
 
+@pytest.fixture
+def oldest(tmp_path: Path) -> Workspace:
+    return Workspace.open(unpacked(OLDEST, tmp_path))
+
+
 def test_there_is_a_workspace_of_the_first_release() -> None:
     assert "0.1.0.tar.xz" in [path.name for path in RELEASES]
 
 
 def test_a_store_of_an_older_release_is_upgraded_by_whoever_changes_it(
-    old: Workspace,
+    oldest: Workspace,
     sift: Sift,
 ) -> None:
     with (
         pytest.raises(LineageSchemaError, match=r"12 of the \d+ migrations.*sift upgrade"),
-        old.lineage.reader(),
+        oldest.lineage.reader(),
     ):
         pass
-    ended = sift("status", "-w", old.root)
+    ended = sift("status", "-w", oldest.root)
     ended.refused(1, "sift upgrade")
 
-    said = sift("upgrade", "--json", "-w", old.root).json
+    said = sift("upgrade", "--json", "-w", oldest.root).json
     assert said["event"] == "migrated"
-    again = sift("upgrade", "--json", "-w", old.root).json
+    again = sift("upgrade", "--json", "-w", oldest.root).json
     assert again == said
 
-    with old.lineage.reader() as reader:
+    with oldest.lineage.reader() as reader:
         assert (
             len(schema.migrations())
             == reader.sql("SELECT count(*) FROM schema_migration").rows[0][0]
         )
         assert {row.external_id for row in reader.contributors()} == {*make.STAYERS, None}
         assert [row.request_id for row in reader.requests()] == ["opt-out-0001", "opt-out-0002"]
-    assert report_of(old, "opt-out-0001")["contributor_key"] == old.key_of(make.LEAVER)
-    assert len(check_certificates(old)) == 1
-    assert sift("opt-out", "status", "-w", old.root).code == 0
+    assert report_of(oldest, "opt-out-0001")["contributor_key"] == oldest.key_of(make.LEAVER)
+    assert len(check_certificates(oldest)) == 1
+    assert sift("opt-out", "status", "-w", oldest.root).code == 0
 
 
 @pytest.mark.slow
