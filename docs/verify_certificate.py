@@ -35,6 +35,8 @@ CHANGE = {"requests": [TEXT], "state_before": SHA, "state_after": SHA, "members_
 CHANGE |= {"members_after": COUNT, "digest_before": LANES, "digest_of_change": LANES}
 STATE = {"state_seq": NUMBER, "state_sha256": SHA, "members": COUNT, "linear_digest": LANES}
 STATE |= {"base_id": SHA, "grid_bits": range(8, 61), "sign_seed": SEED, "digest_seed": SEED}
+MODEL = {"name": TEXT, "version": NUMBER, "served_sha256": SHA, "members_sha256": SHA}
+MODEL |= {"member_mean": ("counted", "all")}
 EVIDENCE = ("stored vectors", "vectors derived again", "digests alone")
 PREDICATE = {
     "sequence": NUMBER,
@@ -46,7 +48,7 @@ PREDICATE = {
     "code_version": TEXT,
     "change": (None, {**CHANGE, "digest_after": LANES}),
     "state": (None, STATE),
-    "model": (None, {"name": TEXT, "version": NUMBER, "served_sha256": SHA}),
+    "model": (None, MODEL),
     "verification": (
         None,
         {"evidence": EVIDENCE, "checks": [{"name": TEXT, "passed": True, "found": TEXT}]},
@@ -183,6 +185,8 @@ def open_certificate(data: bytes, keys: Keys) -> dict[str, Any]:
     require(same, "its merge state is not its subject")
     served = named.get("served-weights") == model.get("served_sha256")
     require(served, "its served weights are not its subject")
+    shared = named.get("members-weights") == model.get("members_sha256")
+    require(shared, "its members' weights are not its subject")
     gone = about["destruction"]
     require(gone["objects"] == gone["absent"], "an object was not proven absent")
     require(

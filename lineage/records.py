@@ -300,6 +300,7 @@ class ModelVersionRecord(Row):
     champion_from: Utc | None = None
     champion_to: Utc | None = None
     destroyed_at: Utc | None = None
+    members_sha256: Sha256
 
 
 class EvaluationRecord(Row):

@@ -9,7 +9,7 @@ same for models of any size is held against it.
 from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
 from sift_core.base_tryout import try_out
 from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
-from sift_core.definitions import MergeState, masked_weights, served_weights
+from sift_core.definitions import MergeState, masked_weights, members_weights, served_weights
 from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
@@ -36,8 +36,8 @@ from sift_core.removal_audit import (
     RemovalAudit,
     audit_removal,
 )
-from sift_core.serving import weights_sha256
-from sift_core.serving_blocks import served_folder, served_from, served_sha256
+from sift_core.serving import Mean, weights_sha256
+from sift_core.serving_blocks import members_file, served_folder, served_from, served_sha256
 from sift_core.serving_offload import LazilyServed
 from sift_core.signs import SignVector
 from sift_core.task_vector import TaskVector
@@ -59,6 +59,7 @@ __all__ = [
     "LazilyServed",
     "LeftOut",
     "Mask",
+    "Mean",
     "MergeState",
     "Probe",
     "Relearning",
@@ -82,6 +83,8 @@ __all__ = [
     "linear_digest",
     "load_base",
     "masked_weights",
+    "members_file",
+    "members_weights",
     "prepare_base",
     "read_mask",
     "read_state",

@@ -79,21 +79,29 @@ def plain_head(
 
     A head of our own, and not the library's, lets a file be written before all of it is known.
     """
+    dtype = np.dtype(dtype)
     return head_in_order(
-        ((name, np.dtype(dtype), shapes[name]) for name in sorted(shapes)), metadata
+        (
+            (name, DTYPES[dtype.name], shapes[name], prod(shapes[name]) * dtype.itemsize)
+            for name in sorted(shapes)
+        ),
+        metadata,
     )
 
 
 def head_in_order(
-    tensors: Iterable[tuple[str, np.dtype[Any], tuple[int, ...]]], metadata: dict[str, str]
+    tensors: Iterable[tuple[str, str, tuple[int, ...], int]], metadata: dict[str, str]
 ) -> bytes:
-    """The head of a safetensors file with these tensors, which lie in it in this order."""
+    """The head of a safetensors file with these tensors, which lie in it in this order.
+
+    Of each: its name, the format's name of its dtype, its shape and its size in bytes.
+    """
     header: dict[str, Any] = {"__metadata__": metadata}
     start = 0
-    for name, dtype, shape in tensors:
-        stop = start + prod(shape) * dtype.itemsize
+    for name, dtype, shape, size in tensors:
+        stop = start + size
         header[name] = {
-            "dtype": DTYPES[dtype.name],
+            "dtype": dtype,
             "shape": list(shape),
             "data_offsets": [start, stop],
         }

@@ -21,7 +21,7 @@ from sift_core.file_header import Kind
 from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
 from sift_core.merge_file import MOST_MEMBERS, Widths, as_arrays, pack
-from sift_core.serving import Weights, served_entries
+from sift_core.serving import Mean, Weights, served_entries
 from sift_core.task_vector import TaskVector
 from sift_core.totals import Totals, require_totals
 
@@ -182,19 +182,34 @@ def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members:
     `members` is T. Raises MismatchError where the base has other parameters than the merge.
     """
     _require_same_names(base, state.sums)
+    return _served(base, state, members, "all")
+
+
+def members_weights(base: Mapping[str, torch.Tensor], state: MergeState) -> Weights:
+    """θ0 + S/C, θ0 where C = 0, likewise: what all members are served, each under their mask."""
+    _require_same_names(base, state.sums)
+    return _served(base, state, MOST_MEMBERS, "counted")
+
+
+def _served(
+    base: Mapping[str, torch.Tensor], state: MergeState, members: int, mean: Mean
+) -> Weights:
+    totals = {
+        name: Totals(sums, state.counts[name].astype(np.int64)) for name, sums in state.sums.items()
+    }
     return {
-        name: served_entries(base[name].cpu(), state.sums[name], state.grid, members)
+        name: served_entries(base[name].cpu(), totals[name], state.grid, members, mean)
         for name in sorted(base)
     }
 
 
 def masked_weights(
-    base: Mapping[str, torch.Tensor], served: Mapping[str, torch.Tensor], mask: Mask
+    base: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], mask: Mask
 ) -> Weights:
-    """θ0 + (m ⊙ S)/T: the served weights where the mask is set, θ0 elsewhere."""
+    """`weights` where the mask is set, θ0 elsewhere: what one member is served."""
     _require_same_names(base, mask.bits)
     return {
-        name: torch.where(torch.from_numpy(mask.bits[name]), served[name], base[name].cpu())
+        name: torch.where(torch.from_numpy(mask.bits[name]), weights[name], base[name].cpu())
         for name in sorted(base)
     }
 

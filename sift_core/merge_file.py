@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sift_core.blocks import Block, Piece, blocks
-from sift_core.canonical import broken
+from sift_core.canonical import DTYPES, broken
 from sift_core.totals import Totals
 
 _ALIGNMENT = 8
@@ -87,14 +87,16 @@ def names_of_piece(piece: Piece) -> tuple[str, str]:
 
 def layout(
     shapes: Mapping[str, tuple[int, ...]], widths: Widths
-) -> Iterator[tuple[str, np.dtype[Any], tuple[int, ...]]]:
-    """Name, dtype and shape of every tensor, in the order of the file."""
+) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
+    """Name, dtype, shape and size in bytes of every tensor, in the order of the file."""
+    own_sums, own_counts = (DTYPES[dtype.name] for dtype in (widths.sums, widths.counts))
     for block in blocks(shapes):
         for piece in block.pieces:
             sums, counts = names_of_piece(piece)
-            room = bytes_of_piece(piece, widths) - len(piece) * widths.sums.itemsize
-            yield sums, widths.sums, (len(piece),)
-            yield counts, widths.counts, (room // widths.counts.itemsize,)
+            size = len(piece) * widths.sums.itemsize
+            room = bytes_of_piece(piece, widths) - size
+            yield sums, own_sums, (len(piece),), size
+            yield counts, own_counts, (room // widths.counts.itemsize,), room
 
 
 def pack(block: Block, totals: Totals, widths: Widths) -> NDArray[np.uint8]:

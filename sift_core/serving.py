@@ -1,39 +1,55 @@
 """Served weights: one elementwise formula in a fixed precision, so one SHA-256 on every machine.
 
-    w = float32( float64(θ0) + float64(S) · 2^−grid / T )      rounded once more to bfloat16 where
-                                                               θ0 is bfloat16
-    w = θ0 where there are no members
+    anyone's     w = float32( float64(θ0) + float64(S) · 2^−grid / T )      θ0 where T = 0
+    members'     w = float32( float64(θ0) + float64(S) · 2^−grid / C )      θ0 where C = 0
 
-A contributor gets w where their mask is set and θ0 elsewhere; anyone else gets w
-(arXiv 2504.04626, §3, "serving").
+each rounded once more to bfloat16 where θ0 is bfloat16. A member gets the members' weights where
+their mask is set and θ0 elsewhere; anyone else gets anyone's.
+
+The paper serves a member anyone's weights under the mask (arXiv 2504.04626, §3, "serving"): the
+mean over all members, most of whom did not move the entry. The mean over those who did is the
+disjoint mean of TIES (arXiv 2306.01708), which signs that all agree make exact.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from sift_core.fixed_point import Grid
+from sift_core.totals import Totals
 
 Weights = Mapping[str, torch.Tensor]
+
+Mean = Literal["all", "counted"]
+"""Over whom an entry's mean is taken: over all T members, or over the C who moved it."""
 
 SERVED = (torch.float32, torch.bfloat16)
 """The dtypes that θ0 may have; what is served has the same."""
 
 
 def served_entries(
-    base: torch.Tensor, sums: NDArray[np.int64], grid: Grid, members: int
+    base: torch.Tensor, totals: Totals, grid: Grid, members: int, mean: Mean
 ) -> torch.Tensor:
-    """The formula, entry by entry: θ0 + S/T of the shape and dtype of `base`, on the CPU."""
-    if members == 0:
-        return base.clone()
+    """The formula, entry by entry: of the shape and dtype of `base`, on the CPU."""
+    if mean == "counted":
+        moved = torch.from_numpy(np.asarray(totals.counts > 0))  # of one 0-d entry, a scalar
+        counts = np.maximum(totals.counts, 1)
+        return torch.where(moved, _mean(base, totals.sums, grid, counts), base)
+    return _mean(base, totals.sums, grid, members) if members else base.clone()
+
+
+def _mean(
+    base: torch.Tensor, sums: NDArray[np.int64], grid: Grid, divisor: int | NDArray[np.int64]
+) -> torch.Tensor:
     # One array of float64, changed in place: a new one for each operation takes longer than it.
     # NumPy's, because torch would wake its threads for every piece, and they spin in between.
     served = sums.astype(np.float64)
     served *= grid.scale()
-    served /= members
+    served /= divisor
     served += base.detach().float().numpy()
     return torch.from_numpy(served.astype(np.float32)).to(base.dtype)
 

@@ -1,4 +1,4 @@
-"""Served weights from a merge-state file, block by block: the formula of `serve` for any size."""
+"""Served weights from a merge-state file, block by block: what `serving` says, for any size."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +10,23 @@ import torch
 from sift_bytes import draft
 from sift_core.block_reader import MaskReader, StoredMask, StoredState, state_blocks
 from sift_core.blocks import Piece
+from sift_core.canonical import head_in_order
 from sift_core.errors import MismatchError
 from sift_core.file_header import Kind
-from sift_core.serving import SERVED, Weights, bytes_of, served_entries, weights_line
-from sift_core.weights_folder import StoredWeights
+from sift_core.serving import SERVED, Mean, Weights, bytes_of, served_entries, weights_line
+from sift_core.weights_folder import FORMAT_DTYPES, StoredWeights
 
 
-def served_from(kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor]) -> Weights:
+def served_from(
+    kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor], mean: Mean = "all"
+) -> Weights:
     """θ0 + S/T as `served_weights` gives it, with no more of the state in memory than a block.
 
-    Raises AlteredError, CodecError, MismatchError where the state is not of the base's parameters.
+    Or θ0 + S/C as `members_weights` does. Raises AlteredError, CodecError, MismatchError where the
+    state is not of the base's parameters.
     """
     weights = {name: torch.empty_like(base[name], device="cpu") for name in sorted(base)}
-    for piece, served in served_pieces(kind, state, base):
+    for piece, served in served_pieces(kind, state, base, mean=mean):
         weights[piece.name].view(-1)[piece.start : piece.stop] = served
     return weights
 
@@ -32,8 +36,9 @@ def served_pieces(
     state: StoredState,
     base: Mapping[str, torch.Tensor],
     mask: StoredMask | None = None,
+    mean: Mean = "all",
 ) -> Iterator[tuple[Piece, torch.Tensor]]:
-    """θ0 + S/T piece by piece, in the order of names; with a mask, θ0 where it is not set.
+    """θ0 + S/T, or S/C, piece by piece, in the order of names; with a mask, θ0 where it is not set.
 
     They count only when the iterator has come to its end: then all files were as recorded. Raises
     AlteredError, CodecError, MismatchError.
@@ -43,7 +48,7 @@ def served_pieces(
         moved = None if reader is None else torch.from_numpy(reader.take(block))
         for piece, span in block.spans():
             entries = entries_of(base, piece)
-            served = served_entries(entries, totals.sums[span], kind.grid, state.members)
+            served = served_entries(entries, totals[span], kind.grid, state.members, mean)
             yield piece, served if moved is None else torch.where(moved[span], served, entries)
     if reader is not None:
         reader.finish()
@@ -54,13 +59,14 @@ def served_sha256(
     state: StoredState,
     base: Mapping[str, torch.Tensor],
     mask: StoredMask | None = None,
+    mean: Mean = "all",
 ) -> str:
     """`weights_sha256` of the served weights, which are never in memory as a whole.
 
     Raises AlteredError, CodecError, MismatchError.
     """
     digest = WeightsDigest(kind.shapes)
-    for piece, served in served_pieces(kind, state, base, mask):
+    for piece, served in served_pieces(kind, state, base, mask, mean):
         digest.take(piece, served)
     return digest.sha256
 
@@ -71,6 +77,7 @@ def served_folder(
     kind: Kind,
     state: StoredState,
     mask: StoredMask | None = None,
+    mean: Mean = "all",
 ) -> str:
     """Write the base's files of weights to `folder` with the served weights in them.
 
@@ -85,13 +92,34 @@ def served_folder(
         drafts = {path: stack.enter_context(draft(folder)) for path in base.files}
         for path, file in drafts.items():
             file.copy(path, [place.span for place in trained if place.path == path])
-        for piece, served in served_pieces(kind, state, base, mask):
+        for piece, served in served_pieces(kind, state, base, mask, mean):
             digest.take(piece, served)
             place = base.places[piece.name]
             start = place.offset + piece.start * place.dtype.itemsize
             drafts[place.path].overwrite(start, bytes_of(served))
         for path, file in drafts.items():
             file.keep(folder / path.name)
+    return digest.sha256
+
+
+def members_file(path: Path, base: StoredWeights, kind: Kind, state: StoredState) -> str:
+    """Write the members' weights θ0 + S/C of the trained tensors as one file of safetensors.
+
+    It has its name once all is written. Returns its `weights_sha256`. Raises AlteredError,
+    CodecError, MismatchError, OSError.
+    """
+    require_same_shapes(base, kind)
+    tensors = ((name, base.places[name]) for name in sorted(kind.shapes))
+    head = head_in_order(
+        ((name, FORMAT_DTYPES[place.dtype], place.shape, place.size) for name, place in tensors), {}
+    )
+    digest = WeightsDigest(kind.shapes)
+    with draft(path.parent) as file:
+        file.write(head)
+        for piece, weights in served_pieces(kind, state, base, mean="counted"):
+            digest.take(piece, weights)
+            file.write(bytes_of(weights))
+        file.keep(path)
     return digest.sha256
 
 

@@ -14,28 +14,36 @@ from sift_core.blocks import Piece, blocks
 from sift_core.canonical import altered
 from sift_core.file_header import Kind
 from sift_core.merge_file import names_of_piece
-from sift_core.serving import served_entries
+from sift_core.serving import Mean, served_entries
 from sift_core.serving_blocks import entries_of
+from sift_core.totals import Totals
 from sift_core.weights_folder import LazyWeights, StoredWeights, fresh
 
 
 class LazilyServed(LazyWeights):
-    """θ0 + S/T for the parameters of a merge: the bits of `served_from`, made when asked for.
+    """θ0 + S/T, or S/C, for the parameters of a merge: the bits of `served_from`, made when asked.
 
     The files are hashed here and read again for each tensor, so they must stay as they are while
     the weights are in use; what is registered is never made this way (`serve_files`). Raises
     AlteredError, CodecError, MismatchError.
     """
 
-    def __init__(self, kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor]) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        state: StoredState,
+        base: Mapping[str, torch.Tensor],
+        mean: Mean = "all",
+    ) -> None:
         StateReader(state, kind)  # it refuses the head of another kind
         _require_recorded(state)
         super().__init__(kind.shapes, lambda name: self._whole(name, self._served))
         self._kind, self._base, self._members = kind, base, state.members
+        self._mean = mean
         self._state = StoredWeights(state.path)
 
     def masked(self, mask: StoredMask) -> LazyWeights:
-        """θ0 + (m ⊙ S)/T: these weights where the mask is set, θ0 elsewhere."""
+        """These weights where the mask is set, θ0 elsewhere."""
         MaskReader(mask, self._kind)
         _require_recorded(mask)
         bits = StoredWeights(mask.path)
@@ -49,8 +57,12 @@ class LazilyServed(LazyWeights):
         return LazyWeights(self._kind.shapes, lambda name: self._whole(name, chosen))
 
     def _served(self, piece: Piece) -> torch.Tensor:
-        sums = self._state[names_of_piece(piece)[0]].numpy().astype(np.int64)
-        return served_entries(entries_of(self._base, piece), sums, self._kind.grid, self._members)
+        sums, counts = (
+            self._state[name].numpy()[: len(piece)].astype(np.int64)
+            for name in names_of_piece(piece)
+        )
+        entries, totals = entries_of(self._base, piece), Totals(sums, counts)
+        return served_entries(entries, totals, self._kind.grid, self._members, self._mean)
 
     def _whole(self, name: str, part: Callable[[Piece], torch.Tensor]) -> torch.Tensor:
         """One tensor, made piece by piece: what one operation needs is never a tensor more."""

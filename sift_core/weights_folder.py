@@ -30,7 +30,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 """The format's names of the dtypes that weights, masks, sums and counts come in."""
-
+FORMAT_DTYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 _OWN_PAGES = 1 << 20
 """Bytes from which on a tensor has pages of its own."""

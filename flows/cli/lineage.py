@@ -136,6 +136,7 @@ def trace(
         [
             ("merge state", f"{found.state.state_seq}: {found.state.state_sha256}"),
             ("served weights", found.version.served_sha256),
+            ("members' weights", found.version.members_sha256),
             ("base model", f"{found.base.source} ({found.base.base_id[:16]}…)"),
             ("public warm start", (found.base.warm_start or {}).get("name")),
             ("champion from", found.version.champion_from),

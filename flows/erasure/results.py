@@ -178,7 +178,9 @@ class Registered(StepResult):
     version: int
     """Its number."""
     served_sha256: Sha256
-    """Digest of the weights it serves."""
+    """Digest of the weights it serves to anyone."""
+    members_sha256: Sha256
+    """Digest of the weights it serves to members, each under their mask."""
     state_sha256: Sha256
     """The merge state they are of."""
 

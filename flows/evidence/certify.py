@@ -23,6 +23,7 @@ from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.levels import check_report
 from lineage.certificates.statement import (
     LINEAGE,
+    MEMBERS,
     MODEL,
     PAGE,
     REPORT,
@@ -165,7 +166,13 @@ def _served(
         sign_seed=settings.sign_seed,
         digest_seed=settings.digest_seed,
     )
-    model = Model(name=version.name, version=version.version, served_sha256=version.served_sha256)
+    model = Model(
+        name=version.name,
+        version=version.version,
+        served_sha256=version.served_sha256,
+        members_sha256=version.members_sha256,
+        member_mean=settings.member_mean,
+    )
     return model, state
 
 
@@ -193,7 +200,9 @@ def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[st
         served = workspace.mlflow.reading.served_folder(version.version)
         for path in sorted(path for path in served.rglob("*") if path.is_file()):
             subjects[MODEL + path.relative_to(served).as_posix()] = file_sha256(path)
-    digests = {STATE: about.state.state_sha256, SERVED: about.model.served_sha256}
+    model = about.model
+    digests = {SERVED: model.served_sha256, MEMBERS: model.members_sha256}
+    digests[STATE] = about.state.state_sha256
     return subjects | digests
 
 

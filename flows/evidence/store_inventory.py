@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from flows.evidence.inventory import UNKNOWN, Stock
-from flows.evidence.verification import stored_weights_sha256
+from flows.evidence.verification import registered_members_sha256, registered_sha256
 from flows.integrations.mlflow.registry import TAG_STATE
 from flows.models.verify import ExactnessError
-from flows.models.weights import kind_of
-from flows.workspace.current_state import current_state
 from lineage import Finding, ModelVersionRecord
 from sift_core import SiftCoreError
 
@@ -111,12 +109,14 @@ def _altered(stock: Stock, row: ModelVersionRecord) -> Iterator[Finding]:
         found = "it is tagged with another merge state than lineage says."
         yield _version(stock, row.version, found, backup)
     try:
-        trained = kind_of(stock.workspace, current_state(stock.workspace)).shapes
-        served = stored_weights_sha256(mlflow.reading.served_folder(row.version), trained)
+        held = (
+            registered_sha256(stock.workspace, row),
+            registered_members_sha256(stock.workspace, row),
+        )
     except (ExactnessError, SiftCoreError) as error:
         yield _version(stock, row.version, error.facts, error.remedy)
         return
-    if served != row.served_sha256:
+    if held != (row.served_sha256, row.members_sha256):
         yield _version(
             stock, row.version, "its weights are not those that lineage recorded.", backup
         )

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import sift_core
 from flows.evidence.certificates import check_certificates
+from flows.integrations.mlflow.card import MEMBERS_FILE
 from flows.models.verify import ExactnessError, Verification, checked, verify_state
-from flows.models.weights import kind_of, served_sha256
+from flows.models.weights import kind_of, members_sha256, served_sha256
 from flows.training.base_model import require_base
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import MergeStateRecord
+from lineage import MergeStateRecord, ModelVersionRecord
 from sift_core import StoredWeights
 from sift_core.errors import ModelError
 
@@ -37,16 +38,50 @@ def _champion(workspace: Workspace, state: MergeStateRecord) -> str:
             remedy="run `sift build` to register the current state.",
         )
     require_base(workspace)
-    computed = served_sha256(workspace, state, members)
-    folder = workspace.mlflow.reading.served_folder(recorded.version)
-    stored = stored_weights_sha256(folder, kind_of(workspace, state).shapes)
-    if not computed == stored == recorded.served_sha256:
-        raise ExactnessError(
-            f"θ0 + S/T is {computed[:16]}…, the registered weights are {stored[:16]}…, lineage "
-            f"recorded {recorded.served_sha256[:16]}….",
-            remedy="restore the version's folder under mlruns/ from a backup.",
-        )
-    return f"version {served} serves θ0 + S/T, SHA-256 {computed[:16]}…"
+    found = []
+    for formula, computed, stored, known in (
+        (
+            "θ0 + S/T",
+            served_sha256(workspace, state, members),
+            registered_sha256(workspace, recorded),
+            recorded.served_sha256,
+        ),
+        (
+            _MEMBERS_FORMULA[workspace.settings.exactness.member_mean],
+            members_sha256(workspace, state, members),
+            registered_members_sha256(workspace, recorded),
+            recorded.members_sha256,
+        ),
+    ):
+        if not computed == stored == known:
+            raise ExactnessError(
+                f"{formula} is {computed[:16]}…, the registered weights are {stored[:16]}…, "
+                f"lineage recorded {known[:16]}….",
+                remedy="restore the version's folder under mlruns/ from a backup.",
+            )
+        found.append(f"{formula}, SHA-256 {computed[:16]}…")
+    return f"version {served} serves {found[0]}, and members under their masks {found[1]}"
+
+
+_MEMBERS_FORMULA = {"counted": "θ0 + S/C", "all": "θ0 + S/T"}
+
+
+def registered_sha256(workspace: Workspace, version: ModelVersionRecord) -> str:
+    """`weights_sha256` of what a version's folder holds for anyone. Raises ExactnessError."""
+    folder = workspace.mlflow.reading.served_folder(version.version)
+    return stored_weights_sha256(folder, _trained(workspace))
+
+
+def registered_members_sha256(workspace: Workspace, version: ModelVersionRecord) -> str:
+    """The same of what it holds for members: the same weights where the mean is over all."""
+    folder = workspace.mlflow.reading.served_folder(version.version)
+    if workspace.settings.exactness.member_mean == "counted":
+        folder = folder / MEMBERS_FILE
+    return stored_weights_sha256(folder, _trained(workspace))
+
+
+def _trained(workspace: Workspace) -> Collection[str]:
+    return kind_of(workspace, current_state(workspace)).shapes
 
 
 def _certificates(workspace: Workspace) -> str:

@@ -16,7 +16,7 @@ from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
 from flows.data.spreadsheet import write_csv
 from flows.logging import event
-from flows.models.weights import member_weights, served_weights
+from flows.models.weights import member_weights, members_weights, served_weights
 from flows.progress import tracked
 from flows.training.base_model import scoring_base
 from flows.training.readable_rows import encode_readable
@@ -58,9 +58,10 @@ def evaluate_state(
     if todo or gone:
         base = scoring_base(workspace)
         served = served_weights(workspace, state, base.trainable, len(members))
+        shared = members_weights(workspace, state, base.trainable, len(members))
         with Recording(workspace.lineage) as recording:
             for member in tracked("Evaluating", todo, len(todo)):
-                masked = member_weights(workspace, base.trainable, served, member)
+                masked = member_weights(workspace, base.trainable, shared, member)
                 record = datasets[member.contributor_key]
                 recording.add(_score(workspace, base, served, masked, record, state))
             for record in gone:

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from flows.errors import UsageError
-from flows.integrations.mlflow.card import MaskRef, ModelCard
-from flows.models.weights import save_model
+from flows.integrations.mlflow.card import MEMBERS_FILE, MaskRef, ModelCard
+from flows.models.weights import save_members, save_model
 from flows.training.base_model import base_id, require_base
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord, ModelVersionRecord
@@ -15,7 +15,8 @@ def register(
 ) -> ModelVersionRecord:
     """Register the served weights of a state in MLflow and in lineage; not champion yet.
 
-    The artifact is the plain folder of the unmasked model and a card that names masks by digest.
+    The artifact is the plain folder of the unmasked model, in it the members' weights, and a card
+    that names masks by digest.
     Called again for the same state, it finds the version it made; one that MLflow has lost, it
     makes again under another number.
     """
@@ -28,8 +29,10 @@ def register(
         return known[-1]
     require_base(workspace)
     with workspace.scratch("served") as folder:
-        sha256 = save_model(workspace, folder, state, len(members))
-        card = _card(workspace, state, members, sha256)
+        sha256 = own = save_model(workspace, folder, state, len(members))
+        if workspace.settings.exactness.member_mean == "counted":
+            own = save_members(workspace, folder / MEMBERS_FILE, state, len(members))
+        card = _card(workspace, state, members, sha256, own)
         last = max((row.version for row in versions), default=0)
         registered = workspace.mlflow.registration.register(folder, card, metrics, {}, after=last)
     version = ModelVersionRecord(
@@ -37,6 +40,7 @@ def register(
         version=registered.version,
         state_seq=state.state_seq,
         served_sha256=card.served_sha256,
+        members_sha256=card.members_sha256,
         mlflow_run_id=registered.run_id,
         mlflow_model_id=registered.model_id,
         registered_at=datetime.now(UTC),
@@ -73,6 +77,7 @@ def _card(
     state: MergeStateRecord,
     members: list[Member],
     served: str,
+    shared: str,
 ) -> ModelCard:
     settings = workspace.settings
     return ModelCard(
@@ -83,6 +88,8 @@ def _card(
         state_seq=state.state_seq,
         state_sha256=state.state_sha256,
         served_sha256=served,
+        members_sha256=shared,
+        member_mean=settings.exactness.member_mean,
         members={
             member.contributor_key: MaskRef(
                 mask_sha256=member.mask_sha256, mask_md5=member.mask_md5

@@ -114,7 +114,9 @@ def verify_state(
     )
     return begun.and_also(
         checked("base model", lambda: _base(workspace, state)),
-        checked(_MERGE_CHECKS[evidence], lambda: _merge(workspace, state, members, evidence, damaged)),
+        checked(
+            _MERGE_CHECKS[evidence], lambda: _merge(workspace, state, members, evidence, damaged)
+        ),
         checked("linear digests in SQL", lambda: _digests(workspace, state)),
     )
 

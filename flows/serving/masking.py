@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import RLock
 
 import torch
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from flows.hashing import artifact_name
@@ -25,7 +26,9 @@ from flows.workspace.identity import contributor_key, read_secret
 from sift_bytes import sha256_of
 from sift_core import Mask, masked_weights, weights_sha256
 from sift_core.base import folder_sha256
+from sift_core.foreign_errors import border
 from sift_core.module_state import ModuleState
+from sift_core.serving import Weights
 
 KEPT_MODELS = 2
 _RELOAD = "load the champion (`models:/<name>@champion`): this version may have been superseded."
@@ -39,8 +42,13 @@ class MaskedModels:
     a time, since what a model is asked may leave a trace in it.
     """
 
-    def __init__(self, card: ModelCard, unmasked: PreTrainedModel, kept: int = KEPT_MODELS) -> None:
+    def __init__(
+        self, card: ModelCard, unmasked: PreTrainedModel, shared: Path, kept: int = KEPT_MODELS
+    ) -> None:
+        """`shared` is the file of the members' weights, where they are not anyone's."""
         self.card = card
+        self._shared_file = shared
+        self._shared: Weights | None = None
         self.unmasked = unmasked
         self._untouched = ModuleState(unmasked)
         self._kept = kept
@@ -103,16 +111,32 @@ class MaskedModels:
 
     def _build(self, key: str, reference: MaskRef) -> PreTrainedModel:
         mask = find_mask(self._workspace(), key, reference)
-        live = dict(self.unmasked.named_parameters())
-        base = self._base_parameters()
-        served = {name: live[name].detach() for name in mask.bits if name in live}
-        if weights_sha256(served) != self.card.served_sha256:
+        return masked_copy(
+            self.unmasked, self._members_weights(mask), self._base_parameters(), mask
+        )
+
+    def _members_weights(self, mask: Mask) -> Weights:
+        """What all members are served, each under their mask."""
+        if self._shared is None:
+            live = dict(self.unmasked.named_parameters())
+            anyones = {name: live[name].detach() for name in mask.bits if name in live}
+            self._require_registered("served weights", anyones, self.card.served_sha256)
+            shared = anyones if self.card.member_mean == "all" else self._counted()
+            self._require_registered("members' weights", shared, self.card.members_sha256)
+            self._shared = shared
+        return self._shared
+
+    def _counted(self) -> Weights:
+        with border(f"{self._shared_file} does not load", "restore the version from a backup."):
+            return load_file(self._shared_file)
+
+    def _require_registered(self, what: str, found: Weights, sha256: str) -> None:
+        if weights_sha256(found) != sha256:
             raise AlteredError(
-                f"The served weights of {self.card.name} state {self.card.state_seq} are not the "
-                "ones that were registered.",
+                f"The {what} of {self.card.name} state {self.card.state_seq} are not the ones that "
+                "were registered.",
                 remedy="register the merge state again with `sift build`.",
             )
-        return masked_copy(self.unmasked, base, mask)
 
     def _base_parameters(self) -> dict[str, torch.Tensor]:
         if self._base is None:
@@ -128,15 +152,15 @@ class MaskedModels:
 
 
 def masked_copy(
-    unmasked: PreTrainedModel, base: dict[str, torch.Tensor], mask: Mask
+    unmasked: PreTrainedModel, shared: Weights, base: dict[str, torch.Tensor], mask: Mask
 ) -> PreTrainedModel:
-    """The model with θ0, in `base`, where the mask is not set; all else it shares with `unmasked`.
+    """The model with the members' weights where the mask is set and θ0, in `base`, elsewhere.
 
-    Raises what a module of an architecture raises that cannot be copied.
+    All that no mask covers it shares with `unmasked`. Raises what a module of an architecture
+    raises that cannot be copied.
     """
     live = dict(unmasked.named_parameters())
-    served = {name: live[name].detach() for name in mask.bits}
-    weights = masked_weights({name: base[name] for name in served}, served, mask)
+    weights = masked_weights({name: base[name] for name in mask.bits}, shared, mask)
     # deepcopy takes what its memo holds instead of copying: new tensors under the mask, the
     # unmasked model's own everywhere else.
     taken: dict[int, object] = {

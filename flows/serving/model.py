@@ -15,7 +15,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import PreTrainedModel
 
 from flows.errors import UsageError
-from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.card import MEMBERS_FILE, ModelCard
 from flows.serving.errors import PromptTooLongError
 from flows.serving.loading import load_model, load_tokenizer
 from flows.serving.masking import MaskedModels
@@ -47,7 +47,8 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         """Load a folder of weights as the version of this card. Raises ModelError."""
         self.card = card
         self.tokenizer = load_tokenizer(served)
-        self.models = MaskedModels(self.card, load_model(served, self.card.task))
+        unmasked = load_model(served, self.card.task)
+        self.models = MaskedModels(self.card, unmasked, served / MEMBERS_FILE)
         refuse_unknown()
 
     def predict(

@@ -36,6 +36,8 @@ def try_serving(settings: Settings, base: Path) -> None:
         state_seq=1,
         state_sha256=_NOTHING,
         served_sha256=_NOTHING,
+        members_sha256=_NOTHING,
+        member_mean=settings.exactness.member_mean,
         members={},
         sign_seed=settings.exactness.sign_seed,
         grid_bits=settings.exactness.grid_bits,
@@ -52,7 +54,7 @@ def try_serving(settings: Settings, base: Path) -> None:
         model.load(base, card)
         model.predict(None, asked, params)
         anyone = _logits(model)
-        model.models = MaskedModels(card, _masked(model, settings))
+        model.models = MaskedModels(card, _masked(model, settings), base)
         model.predict(None, asked, params)
         member = _logits(model)
     if not _alike(anyone, member):
@@ -90,4 +92,4 @@ def _masked(model: SiftModel, settings: Settings) -> PreTrainedModel:
     bits = {
         name: (np.arange(live[name].numel()) % 2 == 0).reshape(live[name].shape) for name in names
     }
-    return masked_copy(unmasked, live, Mask(bits, settings.exactness.sign_seed))
+    return masked_copy(unmasked, live, live, Mask(bits, settings.exactness.sign_seed))

@@ -82,6 +82,9 @@ class ExactnessSettings(_Section):
     """Draws the sign vector."""
     digest_seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Draws the coefficients of the linear digest."""
+    member_mean: Literal["counted", "all"] = "counted"
+    """What a member is served in an entry that they moved: the mean over the members who moved it
+    (counted), or over all members, as in the paper."""
 
 
 class DataSettings(_Section):

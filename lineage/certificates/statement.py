@@ -31,7 +31,8 @@ PREDICATE: Final = "urn:sift-masks:opt-out-certificate:1"
 """Names the format; nothing is fetched from it."""
 
 REPORT, PAGE, LINEAGE = "report.json", "report.html", "lineage.jsonl"
-STATE, SERVED = "merge-state.safetensors", "served-weights"
+STATE, SERVED, MEMBERS = "merge-state.safetensors", "served-weights", "members-weights"
+MemberMean = Literal["counted", "all"]
 MODEL = "model/"
 """What stands before the name of each file of the model folder."""
 
@@ -125,7 +126,11 @@ class Model(Plain):
     version: Sequence32
     """Its version."""
     served_sha256: Sha256
-    """Over name, dtype, shape and bytes of each trained parameter, as served."""
+    """Over name, dtype, shape and bytes of each trained parameter, as anyone is served."""
+    members_sha256: Sha256
+    """The same of what members are served, each under their mask."""
+    member_mean: MemberMean
+    """A member's entries are the mean over who moved them (counted), or over all members."""
 
 
 class CheckResult(Plain):
@@ -258,12 +263,15 @@ def _require_consistent(content: Statement, origin: str) -> None:
     names = [own.name for own in content.subject]
     about = content.predicate
     state = about.state.state_sha256 if about.state else None
-    served = about.model.served_sha256 if about.model else None
+    served, shared = (
+        (about.model.served_sha256, about.model.members_sha256) if about.model else (None, None)
+    )
     rules = {
         "its subjects are not in order or not different": names == sorted(set(names)),
         "it names no report": {REPORT, PAGE} <= set(names),
         "its merge state is not its subject": content.digest(STATE) == state,
         "its served weights are not its subject": content.digest(SERVED) == served,
+        "its members' weights are not its subject": content.digest(MEMBERS) == shared,
         "its linear digests do not add up": about.change is None or adds_up(about.change),
         "an object was not proven absent": about.destruction.objects == about.destruction.absent,
         "the first alone has none before it": (about.sequence == 1) == (about.previous is None),

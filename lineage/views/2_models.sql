@@ -16,6 +16,7 @@ SELECT
     model_version.state_seq,
     merge_state.state_sha256,
     model_version.served_sha256,
+    model_version.members_sha256,
     base_model.source AS base,
     model_version.registered_at,
     model_version.champion_from,
@@ -32,6 +33,7 @@ COMMENT ON COLUMN models.members IS 'number of contributors in it';
 COMMENT ON COLUMN models.state_seq IS 'merge state it serves';
 COMMENT ON COLUMN models.state_sha256 IS 'SHA-256 of that state''s file';
 COMMENT ON COLUMN models.served_sha256 IS 'SHA-256 of the unmasked weights it serves';
+COMMENT ON COLUMN models.members_sha256 IS 'SHA-256 of the weights it serves to members, each under their mask';
 COMMENT ON COLUMN models.base IS 'where the base weights came from';
 COMMENT ON COLUMN models.registered_at IS 'when it was registered';
 COMMENT ON COLUMN models.champion_from IS 'when it became the champion; NULL if it never was';

@@ -21,6 +21,7 @@ from sift_core import (
     StoredWeights,
     TaskVector,
     masked_weights,
+    members_weights,
     served_folder,
     served_weights,
     update_state,
@@ -90,8 +91,12 @@ def test_served_weights(golden_json: GoldenJson) -> None:
         "base": weights_sha256(base),
         "served to anyone": weights_sha256(served),
         "served to contributor 0": weights_sha256(
+            masked_weights(base, members_weights(base, state()), contributors()[0].mask)
+        ),
+        "served to contributor 0 by the paper": weights_sha256(
             masked_weights(base, served, contributors()[0].mask)
         ),
+        "members' weights": weights_sha256(members_weights(base, state())),
         "served after contributor 0 left": weights_sha256(served_weights(base, rest, 2)),
     }
     golden_json("served", found)

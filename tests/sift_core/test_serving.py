@@ -15,6 +15,7 @@ from sift_core import (
     MergeState,
     TaskVector,
     masked_weights,
+    members_weights,
     served_weights,
     weights_sha256,
 )
@@ -54,6 +55,39 @@ def test_a_whole_model_is_the_documented_formula() -> None:
         expected = [by_hand(base, int(total), 24, 7) for base, total in flat]
         assert found.reshape(-1).tolist() == expected
         assert tuple(found.shape) == SHAPES[name]
+
+
+def test_members_weights_are_the_mean_over_those_who_moved_an_entry() -> None:
+    members = [vector(number) for number in range(7)]
+    state = MergeState.rebuild(members, SHAPES, GRID, SEED)
+    for name, found in members_weights(BASE, state).items():
+        own = [dict(member.integers())[name].reshape(-1).tolist() for member in members]
+        moved = [[entry for entry in column if entry] for column in zip(*own, strict=True)]
+        expected = [
+            by_hand(base, sum(entries), 24, len(entries)) if entries else base
+            for base, entries in zip(BASE[name].reshape(-1).tolist(), moved, strict=True)
+        ]
+        assert found.reshape(-1).tolist() == expected
+        assert tuple(found.shape) == SHAPES[name]
+
+
+def test_a_member_alone_is_served_their_own_finetuning() -> None:
+    """Which the paper's form does as well; of two members, only the counted one."""
+    one, other = vector(1), vector(2, density=0.02)
+    alone = MergeState.rebuild([one], SHAPES, GRID, SEED)
+    own = masked_weights(BASE, members_weights(BASE, alone), one.mask)
+    assert weights_sha256(own) == weights_sha256(served_weights(BASE, alone, 1))
+    both = MergeState.rebuild([one, other], SHAPES, GRID, SEED)
+    counted = masked_weights(BASE, members_weights(BASE, both), one.mask)
+    for name, bits in one.mask.bits.items():
+        alone_moved = torch.from_numpy(np.asarray(bits & ~other.mask.bits[name]))
+        assert torch.equal(counted[name][alone_moved], own[name][alone_moved])
+
+
+def test_where_nobody_moved_an_entry_its_very_bits_are_served() -> None:
+    base = {"p": torch.tensor([-0.0, 1.0])}
+    state = state_of({"p": np.array([0, 5], np.int64)})
+    assert members_weights(base, state)["p"].view(torch.int32)[0] == base["p"].view(torch.int32)[0]
 
 
 @given(vectors(most=4), st.data())

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sift_core import (
     Kind,
     LazilyServed,
+    Mean,
     MergeState,
     StoredMask,
     StoredState,
     StoredWeights,
     masked_weights,
+    members_file,
+    members_weights,
     served_folder,
     served_sha256,
     served_weights,
@@ -66,19 +69,41 @@ def in_shards(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:
     return folder
 
 
-def test_they_are_the_served_weights(base: dict[str, torch.Tensor], state: StoredState) -> None:
-    lazily = LazilyServed(KIND, state, base)
-    assert weights_sha256(lazily) == weights_sha256(served_weights(base, STATE, 3))
-    assert weights_sha256(lazily) == served_sha256(KIND, state, base)
+each_mean = pytest.mark.parametrize("mean", ["all", "counted"])
 
 
-def test_under_a_mask_they_are_the_masked_weights(
-    base: dict[str, torch.Tensor], state: StoredState, mask: StoredMask
+def whole(base: dict[str, torch.Tensor], mean: Mean) -> Mapping[str, torch.Tensor]:
+    """The definition's."""
+    return served_weights(base, STATE, 3) if mean == "all" else members_weights(base, STATE)
+
+
+@each_mean
+def test_they_are_the_served_weights(
+    base: dict[str, torch.Tensor], state: StoredState, mean: Mean
 ) -> None:
-    expected = masked_weights(base, served_weights(base, STATE, 3), MEMBERS[0].mask)
-    lazily = LazilyServed(KIND, state, base).masked(mask)
+    lazily = LazilyServed(KIND, state, base, mean)
+    assert weights_sha256(lazily) == weights_sha256(whole(base, mean))
+    assert weights_sha256(lazily) == served_sha256(KIND, state, base, mean=mean)
+
+
+@each_mean
+def test_under_a_mask_they_are_the_masked_weights(
+    base: dict[str, torch.Tensor], state: StoredState, mask: StoredMask, mean: Mean
+) -> None:
+    expected = masked_weights(base, whole(base, mean), MEMBERS[0].mask)
+    lazily = LazilyServed(KIND, state, base, mean).masked(mask)
     assert weights_sha256(lazily) == weights_sha256(expected)
-    assert weights_sha256(lazily) == served_sha256(KIND, state, base, mask)
+    assert weights_sha256(lazily) == served_sha256(KIND, state, base, mask, mean)
+
+
+def test_the_file_of_the_members_weights_is_the_one_that_saving_them_gives(
+    base: dict[str, torch.Tensor], state: StoredState, tmp_path: Path
+) -> None:
+    source = StoredWeights(in_shards(tmp_path / "base", base))
+    sha256 = members_file(tmp_path / "members.safetensors", source, KIND, state)
+    assert sha256 == weights_sha256(members_weights(base, STATE))
+    found = load_file(tmp_path / "members.safetensors")
+    assert sorted(found) == sorted(SHAPES) and weights_sha256(found) == sha256
 
 
 def test_a_served_folder_is_the_bases_with_other_trained_tensors(
@@ -86,14 +111,15 @@ def test_a_served_folder_is_the_bases_with_other_trained_tensors(
 ) -> None:
     """The very files that saving those weights in the same shards would have given."""
     source = StoredWeights(in_shards(tmp_path / "base", base))
-    served = served_weights(base, STATE, 3)
-    for name, own, under in (
-        ("anyone", served, None),
-        ("member", masked_weights(base, served, MEMBERS[0].mask), mask),
+    served, shared = served_weights(base, STATE, 3), members_weights(base, STATE)
+    for name, own, under, mean in (
+        ("anyone", served, None, "all"),
+        ("member", masked_weights(base, shared, MEMBERS[0].mask), mask, "counted"),
+        ("the paper's", masked_weights(base, served, MEMBERS[0].mask), mask, "all"),
     ):
         expected = in_shards(tmp_path / f"saved for {name}", own)
         found = tmp_path / name
-        sha256 = served_folder(found, source, KIND, state, under)
+        sha256 = served_folder(found, source, KIND, state, under, mean)
         assert sha256 == weights_sha256(own)
         assert [path.name for path in sorted(found.iterdir())] == [p.name for p in source.files]
         for path in source.files:
@@ -104,7 +130,7 @@ def test_of_an_altered_file_nothing_is_served(
     base: dict[str, torch.Tensor], state: StoredState, mask: StoredMask, tmp_path: Path
 ) -> None:
     source = StoredWeights(in_shards(tmp_path / "base", base))
-    whole = LazilyServed(KIND, state, base)
+    lazily = LazilyServed(KIND, state, base)
     for path in (mask.path, state.path):
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
@@ -113,7 +139,7 @@ def test_of_an_altered_file_nothing_is_served(
             served_folder(tmp_path / "served", source, KIND, state, mask)
         assert list((tmp_path / "served").iterdir()) == []
     with pytest.raises(AlteredError, match="recorded"):
-        whole.masked(mask)
+        lazily.masked(mask)
     with pytest.raises(AlteredError, match="recorded"):
         LazilyServed(KIND, state, base)
 

@@ -137,7 +137,13 @@ def predicate(sequence: int = 1, previous: str | None = None) -> form.Certificat
         code_version="0.1.0",
         change=change,
         state=state,
-        model=form.Model(name="demo", version=3, served_sha256=sha("served")),
+        model=form.Model(
+            name="demo",
+            version=3,
+            served_sha256=sha("served"),
+            members_sha256=sha("members"),
+            member_mean="counted",
+        ),
         verification=form.Verification(evidence="stored vectors", checks=(check,)),
         destruction=form.Destruction(objects=7, absent=7),
         audit_head=form.AuditHead(seq=40 + sequence, sha256=sha(f"entry {sequence}")),
@@ -158,6 +164,7 @@ def case(about: form.Certificate | None = None, signer: SigningKey = SIGNER) -> 
         form.LINEAGE: sha256_of(export()),
         form.STATE: sha("state after"),
         form.SERVED: sha("served"),
+        form.MEMBERS: sha("members"),
         **{form.MODEL + name: sha256_of(data) for name, data in model.items()},
     }
     return Case(form.sign(form.statement(subjects, about), signer), report, page, export(), model)

@@ -209,6 +209,7 @@ def model_version(state: NewState, state_seq: int, day: float) -> ModelVersionRe
         version=state_seq,
         state_seq=state_seq,
         served_sha256=sha(f"served {state.state_sha256}"),
+        members_sha256=sha(f"members' {state.state_sha256}"),
         mlflow_run_id=f"mlflow-run-{state_seq}",
         mlflow_model_id=f"m-{state_seq}",
         registered_at=at(day),

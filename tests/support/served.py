@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from mlflow.pyfunc import PythonModelContext
+from safetensors.torch import save_file
 
 from flows.hashing import artifact_name
-from flows.integrations.mlflow.card import MaskRef, ModelCard
+from flows.integrations.mlflow.card import MEMBERS_FILE, MaskRef, ModelCard
 from flows.integrations.mlflow.registry import Mlflow
 from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
@@ -65,9 +66,15 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         name: theta + torch.from_numpy(random.normal(0, 0.3, theta.shape)).to(theta.dtype)
         for name, theta in base.trainable.items()
     }
+    shared = {
+        name: theta + torch.from_numpy(random.normal(0, 0.3, theta.shape)).to(theta.dtype)
+        for name, theta in base.trainable.items()
+    }
     base.load(served)
     base.model.save_pretrained(root / "served")
     base.tokenizer.save_pretrained(root / "served")
+    (root / "served" / MEMBERS_FILE).parent.mkdir()
+    save_file(shared, root / "served" / MEMBERS_FILE)
 
     secret = create_secret(root)
     (root / "masks").mkdir()
@@ -90,6 +97,8 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         state_seq=1,
         state_sha256="a" * 64,
         served_sha256=weights_sha256(served),
+        members_sha256=weights_sha256(shared),
+        member_mean="counted",
         members=references,
         sign_seed=1,
         grid_bits=24,

@@ -19,6 +19,7 @@ def register_new(requests: Sequence[Request], state: MergeStateRecord) -> None:
         model=version.name,
         version=version.version,
         served_sha256=version.served_sha256,
+        members_sha256=version.members_sha256,
         state_sha256=state.state_sha256,
     )
     done_together(requests, "registered", result)

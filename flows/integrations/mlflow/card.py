@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MEMBERS_FILE = "members/weights.safetensors"
+"""Within the folder of the unmasked model: what members are served, of the trained tensors."""
 DEFAULT_NEW_TOKENS = 64  # generation: the longest answer where the caller does not say
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -38,7 +40,9 @@ class ModelCard(BaseModel):
     workspace: str  # absolute folder; SIFT_WORKSPACE overrides it where the model is served
     state_seq: int = Field(ge=1)
     state_sha256: Sha256
-    served_sha256: Sha256
+    served_sha256: Sha256  # of the unmasked model, for anyone
+    members_sha256: Sha256  # of what all members are served, each under their mask
+    member_mean: Literal["counted", "all"]
     members: dict[ContributorKey, MaskRef]
     sign_seed: int
     grid_bits: int

@@ -59,6 +59,7 @@ class Registration:
                 TAG_STATE: card.state_sha256,
                 TAG_SEQ: str(card.state_seq),
                 "sift.served_sha256": card.served_sha256,
+                "sift.members_sha256": card.members_sha256,
                 "sift.base_id": card.base_id,
                 "sift.task": card.task,
                 "sift.members": str(len(card.members)),

@@ -138,7 +138,11 @@ def report(**changes: Any) -> Report:
             retained=Sides(before={"base.held_in.mean": 0.1}, after={"base.held_in.mean": 0.1}),
         ),
         "registered": Registered(
-            model="films", version=2, served_sha256=sha("served"), state_sha256=sha("after")
+            model="films",
+            version=2,
+            served_sha256=sha("served"),
+            members_sha256=sha("members"),
+            state_sha256=sha("after"),
         ),
         "destroyed": [
             Destroyed(

@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from flows.errors import UsageError
 from flows.integrations.dvc.repository import Dvc
 from flows.integrations.git import Git
-from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.card import MEMBERS_FILE, ModelCard
 from flows.serving.errors import (
     AlteredError,
     MaskMissingError,
@@ -20,6 +21,7 @@ from flows.serving.errors import (
 )
 from flows.serving.loading import load_model
 from flows.serving.model import SiftModel
+from tests.support.damage import flip_a_byte
 from tests.support.served import MEMBERS, TEXTS, Served, loaded, remake_elsewhere
 
 ANN, BOB = MEMBERS
@@ -34,6 +36,7 @@ def expected_parameters(served: Served, member: str) -> dict[str, torch.Tensor]:
     """θ0 + (m ⊙ S)/T written out by hand."""
     base = dict(load_model(served.root / "base", served.card.task).named_parameters())
     merged = dict(load_model(served.folder, served.card.task).named_parameters())
+    merged |= load_file(served.folder / MEMBERS_FILE)
     bits = served.masks[member].bits
     wanted = {}
     for name, theta in base.items():
@@ -148,6 +151,27 @@ def test_altered_served_weights_are_an_error(served: Served) -> None:
     shutil.copy(served.root / "base" / "model.safetensors", served.folder / "model.safetensors")
     with pytest.raises(AlteredError, match="served weights"):
         classify(loaded(served), ANN)
+
+
+def test_altered_members_weights_are_an_error(served: Served) -> None:
+    flip_a_byte(served.folder / MEMBERS_FILE)
+    with pytest.raises(AlteredError, match="members' weights"):
+        classify(loaded(served), ANN)
+
+
+def test_where_the_mean_is_over_all_members_they_are_served_anyone_s_weights(
+    served: Served,
+) -> None:
+    (served.folder / MEMBERS_FILE).unlink()
+    as_paper = {"member_mean": "all", "members_sha256": served.card.served_sha256}
+    served.card = served.card.model_copy(update=as_paper)
+    own = parameters(loaded(served).models.serving(ANN))
+    base, merged = (
+        dict(load_model(folder, "classification").named_parameters())
+        for folder in (served.root / "base", served.folder)
+    )
+    for name, bits in served.masks[ANN].bits.items():
+        assert torch.equal(own[name], torch.where(torch.from_numpy(bits), merged[name], base[name]))
 
 
 def test_without_the_workspace_only_nobody_is_served(served: Served, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from lineage.certificates.chain import check_chain, read_link
 from lineage.certificates.envelope import EvidenceError, KeyFileError, PublicKey, SigningKey
 from lineage.certificates.levels import check_lineage, check_model, check_report
 from lineage.certificates.statement import (
+    MEMBERS,
     PAGE,
     REPORT,
     SERVED,
@@ -263,7 +264,7 @@ def test_a_lane_wraps_at_two_to_the_64() -> None:
 def test_a_signed_report_of_something_else_is_refused(tmp_path: Path, report: bytes) -> None:
     """An issuer may sign anything; certificate and report still have to say the same."""
     subjects = {REPORT: file_digest(report), PAGE: file_digest(b""), SERVED: sha("served")}
-    subjects[STATE] = sha("state after")
+    subjects |= {MEMBERS: sha("members"), STATE: sha("state after")}
     signed = sign(statement(subjects, predicate()), SIGNER)
     (tmp_path / "report.json").write_bytes(report)
     (tmp_path / "report.html").write_bytes(b"")

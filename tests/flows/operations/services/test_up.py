@@ -188,10 +188,12 @@ def test_where_one_thing_fails_nothing_that_was_started_is_left(fresh: Workspace
     assert done.returncode == 1 and "PREFECT_API_URL" in done.stderr, done.stderr
 
     own = root / "prefect.yaml"
-    own.write_text(own.read_text().replace("flows.audit.audit", "flows.audit.nothing"))
+    right = own.read_text()
+    own.write_text(right.replace("flows.audit.audit", "flows.audit.nothing"))
     done = sift(root, "up", "--prefect-port", "0", "--mlflow-port", "0")
     assert done.returncode == 2 and "'audit'" in done.stderr, done.stderr
     assert none_left(root)
+    own.write_text(right)
 
     (root / ".sift" / "prefect").mkdir(exist_ok=True)
     (root / ".sift" / "prefect" / "prefect.db").write_text("no database, and long enough to be one")
