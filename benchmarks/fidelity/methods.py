@@ -116,10 +116,20 @@ def sift_merge(kept: Finetunings, members: Sequence[str], _quality: Quality) -> 
 
 
 def sift_masks(kept: Finetunings, members: Sequence[str], _quality: Quality) -> Served:
-    """What this platform serves: integer sums on the grid, each member's mask."""
+    """The paper's form in integers: the mean over all members under each member's mask."""
     base, served = kept.population.base.trainable, _served(kept, members)
     return Served(
         lambda: served, lambda name: sift_core.masked_weights(base, served, kept.mask(name))
+    )
+
+
+def sift_masks_counted(kept: Finetunings, members: Sequence[str], _quality: Quality) -> Served:
+    """What this platform serves: a member gets the mean over the members who moved an entry."""
+    base, state = kept.population.base.trainable, state_of(kept, members)
+    shared = sift_core.members_weights(base, state)
+    served = sift_core.served_weights(base, state, len(members))
+    return Served(
+        lambda: served, lambda name: sift_core.masked_weights(base, shared, kept.mask(name))
     )
 
 
@@ -141,6 +151,7 @@ INDEPENDENT: dict[str, Method] = {
 """Methods whose models do not depend on who else is a member: scored once."""
 
 FLOAT_FORM = "SIFT-Masks, float32"
+COUNTED = "SIFT-Masks, counted"
 CENTRAL = "central finetuning"
 
 MERGING: dict[str, Method] = {
@@ -150,6 +161,7 @@ MERGING: dict[str, Method] = {
     "Consensus": consensus,
     "EMR-merging": emr,
     "SIFT+Merge": sift_merge,
+    COUNTED: sift_masks_counted,
     "SIFT-Masks": sift_masks,
     FLOAT_FORM: sift_masks_float,
 }

@@ -12,7 +12,7 @@ matplotlib.use("Agg")  # no screen is asked for
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-_OURS = "SIFT-Masks"
+_OURS = methods.COUNTED
 _DASHES = {
     "base (zero-shot)": ":",
     "local models": "--",

@@ -131,7 +131,11 @@ def test_another_workspaces_models_of_the_same_name_are_not_touched(
 ) -> None:
     register(models, served)
     theirs = Mlflow(SharedServer(served.root, models.name, models.tracking_uri, None, "theirs"))
-    for use in (theirs.leftovers, lambda: register(theirs, served), theirs.champion):
+    for use in (
+        theirs.destruction.leftovers,
+        lambda: register(theirs, served),
+        theirs.reading.champion,
+    ):
         with pytest.raises(ModelStoreError, match="another workspace's"):
             use()
     assert models.reading.versions() == [1]
