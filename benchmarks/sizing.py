@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from benchmarks import lineage as lineage_benchmark
@@ -29,7 +30,7 @@ from tests.support.population import empty_store
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 DOCUMENT = Path(__file__).parents[1] / "docs/reference/sizing.md"
 CONTRIBUTORS = (100, 1_000, 10_000, 100_000)
-BYTES_OF_MASK, BYTES_OF_MAGNITUDE, BYTES_OF_SUM, BYTES_OF_WEIGHT = 1 / 8, 2, 8, 4
+BYTES_OF_MASK, BYTES_OF_MAGNITUDE, BYTES_OF_SUM, BYTES_OF_WEIGHT = 1 / 8, 2, 4, 4
 LINEAGE_FIRST, LINEAGE_LATER = 5_000, 1_000
 """Bytes of the lineage file per contributor: of the first version, and of each later one.
 
@@ -124,9 +125,12 @@ def vector_bytes(nonzero: float) -> float:
     return nonzero * BYTES_OF_MAGNITUDE
 
 
-def state_bytes(entries: int) -> float:
-    """Bytes of a merge state, but for its head: an int64 an entry."""
-    return entries * BYTES_OF_SUM
+def state_bytes(entries: int, contributors: int) -> float:
+    """Bytes of a merge state, but for its head and padding, where its sums fit 32 bits.
+
+    They do while |τ| < 128 / contributors in the mean, on the grid of 24 bits.
+    """
+    return entries * (BYTES_OF_SUM + np.min_scalar_type(contributors).itemsize)
 
 
 def lineage_bytes(contributors: int, versions: int) -> float:
@@ -140,8 +144,8 @@ def size(model: Model, contributors: int, rates: Rates, versions: int = 12) -> S
     return Size(
         masks=contributors * mask_bytes(model.entries),
         vectors=contributors * vector_bytes(rates.density * model.entries),
-        state=state_bytes(model.entries),
-        served=model.weights * BYTES_OF_WEIGHT,
+        state=state_bytes(model.entries, contributors),
+        served=(model.weights + model.entries) * BYTES_OF_WEIGHT,  # anyone's, and the members'
         lineage=lineage_bytes(contributors, versions),
         keep=rates.keep * seconds * contributors,
         opt_out=rates.opt_out * seconds,

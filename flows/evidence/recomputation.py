@@ -6,7 +6,6 @@ from pathlib import Path
 
 import sift_core
 from flows.hashing import artifact_name
-from flows.integrations.mlflow.card import MEMBERS_FILE
 from flows.progress import tracked
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.statement import State, Statement
@@ -39,15 +38,13 @@ def check_served(content: Statement, path: Path, base: Path, folder: Path) -> st
         held = sift_core.weights_sha256(_weights(folder, kind.shapes))
         counted = model is not None and model.member_mean == "counted"
         own = sift_core.served_sha256(kind, stored, weights, mean="counted") if counted else found
-        shared = folder / MEMBERS_FILE if counted else folder
-        theirs = sift_core.weights_sha256(_weights(shared, kind.shapes))
     if model is None or not found == held == model.served_sha256:
         raise _differs(f"θ0 + S/T is {found[:16]}…, the model folder holds {held[:16]}…")
-    if not own == theirs == model.members_sha256:
-        raise _differs(f"the members' weights are {own[:16]}…, the folder holds {theirs[:16]}…")
+    if own != model.members_sha256:
+        raise _differs(f"the members' weights are {own[:16]}…, other ones than certified")
     return (
-        f"θ0 + S/T over {state.members} members is what the folder holds, {found[:16]}…, and so "
-        f"are the members' weights, {own[:16]}…"
+        f"θ0 + S/T over {state.members} members is what the folder holds, {found[:16]}…; the "
+        f"members' weights are the certified ones, {own[:16]}…"
     )
 
 

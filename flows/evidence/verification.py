@@ -5,7 +5,6 @@ from pathlib import Path
 
 import sift_core
 from flows.evidence.certificates import check_certificates
-from flows.integrations.mlflow.card import MEMBERS_FILE
 from flows.models.verify import ExactnessError, Verification, checked, verify_state
 from flows.models.weights import kind_of, members_sha256, served_sha256
 from flows.training.base_model import require_base
@@ -74,10 +73,10 @@ def registered_sha256(workspace: Workspace, version: ModelVersionRecord) -> str:
 
 def registered_members_sha256(workspace: Workspace, version: ModelVersionRecord) -> str:
     """The same of what it holds for members: the same weights where the mean is over all."""
-    folder = workspace.mlflow.reading.served_folder(version.version)
-    if workspace.settings.exactness.member_mean == "counted":
-        folder = folder / MEMBERS_FILE
-    return stored_weights_sha256(folder, _trained(workspace))
+    if workspace.settings.exactness.member_mean == "all":
+        return registered_sha256(workspace, version)
+    path = workspace.mlflow.reading.members_file(version.version)
+    return stored_weights_sha256(path, _trained(workspace))
 
 
 def _trained(workspace: Workspace) -> Collection[str]:

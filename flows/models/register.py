@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from flows.errors import UsageError
-from flows.integrations.mlflow.card import MEMBERS_FILE, MaskRef, ModelCard
+from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER, MaskRef, ModelCard
 from flows.models.weights import save_members, save_model
 from flows.training.base_model import base_id, require_base
 from flows.workspace.workspace import Workspace
@@ -15,8 +15,8 @@ def register(
 ) -> ModelVersionRecord:
     """Register the served weights of a state in MLflow and in lineage; not champion yet.
 
-    The artifact is the plain folder of the unmasked model, in it the members' weights, and a card
-    that names masks by digest.
+    The artifacts are the plain folder of the unmasked model, the members' weights, and a card that
+    names masks by digest.
     Called again for the same state, it finds the version it made; one that MLflow has lost, it
     makes again under another number.
     """
@@ -28,8 +28,8 @@ def register(
     if known and known[-1].version in workspace.mlflow.reading.versions():
         return known[-1]
     require_base(workspace)
-    with workspace.scratch("served") as folder:
-        sha256 = own = save_model(workspace, folder, state, len(members))
+    with workspace.scratch("version") as folder:
+        sha256 = own = save_model(workspace, folder / SERVED_FOLDER, state, len(members))
         if workspace.settings.exactness.member_mean == "counted":
             own = save_members(workspace, folder / MEMBERS_FILE, state, len(members))
         card = _card(workspace, state, members, sha256, own)

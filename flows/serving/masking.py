@@ -43,7 +43,11 @@ class MaskedModels:
     """
 
     def __init__(
-        self, card: ModelCard, unmasked: PreTrainedModel, shared: Path, kept: int = KEPT_MODELS
+        self,
+        card: ModelCard,
+        unmasked: PreTrainedModel,
+        shared: Path | None = None,
+        kept: int = KEPT_MODELS,
     ) -> None:
         """`shared` is the file of the members' weights, where they are not anyone's."""
         self.card = card
@@ -127,6 +131,11 @@ class MaskedModels:
         return self._shared
 
     def _counted(self) -> Weights:
+        if self._shared_file is None:
+            raise AlteredError(
+                f"The version of {self.card.name} has no members' weights.",
+                remedy="register the merge state again with `sift build`.",
+            )
         with border(f"{self._shared_file} does not load", "restore the version from a backup."):
             return load_file(self._shared_file)
 

@@ -15,7 +15,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from transformers import PreTrainedModel
 
 from flows.errors import UsageError
-from flows.integrations.mlflow.card import MEMBERS_FILE, ModelCard
+from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import PromptTooLongError
 from flows.serving.loading import load_model, load_tokenizer
 from flows.serving.masking import MaskedModels
@@ -39,16 +39,18 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the version's card and its served weights."""
-        self.load(
-            Path(context.artifacts["served"]), ModelCard.read(Path(context.artifacts["card"]))
-        )
+        paths = {name: Path(path) for name, path in context.artifacts.items()}
+        self.load(paths["served"], ModelCard.read(paths["card"]), paths.get("members"))
 
-    def load(self, served: Path, card: ModelCard) -> None:
-        """Load a folder of weights as the version of this card. Raises ModelError."""
+    def load(self, served: Path, card: ModelCard, members: Path | None = None) -> None:
+        """Load a folder of weights as the version of this card. Raises ModelError.
+
+        `members` is the file of the members' weights, where they are not anyone's.
+        """
         self.card = card
         self.tokenizer = load_tokenizer(served)
         unmasked = load_model(served, self.card.task)
-        self.models = MaskedModels(self.card, unmasked, served / MEMBERS_FILE)
+        self.models = MaskedModels(self.card, unmasked, members)
         refuse_unknown()
 
     def predict(

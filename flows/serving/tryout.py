@@ -54,7 +54,7 @@ def try_serving(settings: Settings, base: Path) -> None:
         model.load(base, card)
         model.predict(None, asked, params)
         anyone = _logits(model)
-        model.models = MaskedModels(card, _masked(model, settings), base)
+        model.models = MaskedModels(card, _masked(model, settings))
         model.predict(None, asked, params)
         member = _logits(model)
     if not _alike(anyone, member):

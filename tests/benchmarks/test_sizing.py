@@ -34,7 +34,9 @@ def test_the_files_of_a_merge_are_as_large_as_the_formulas_say(merged: Workspace
     (state,) = merged.merge.iterdir()
     shapes = shapes_of(state.read_bytes()[: head(state)], state)
     entries = sum(map(prod, shapes.values()))
-    assert state.stat().st_size - head(state) == sizing.state_bytes(entries)
+    # Each piece is filled up to 8 bytes.
+    over = state.stat().st_size - head(state) - sizing.state_bytes(entries, 2)
+    assert 0 <= over < 8 * len(shapes)
     with merged.lineage.reader() as reader:
         rows = reader.all_task_vectors()
     assert len(rows) == 2
@@ -72,7 +74,8 @@ def test_times_agree_with_measurements_they_were_not_taken_from() -> None:
 def test_an_opt_out_costs_the_same_whatever_the_number_of_contributors() -> None:
     for model in sizing.MODELS:
         sizes = [sizing.size(model, count, RATES) for count in sizing.CONTRIBUTORS]
-        assert len({(one.opt_out, one.state, one.served) for one in sizes}) == 1
+        assert len({(one.opt_out, one.served) for one in sizes}) == 1
+        assert [one.state / sizes[0].state for one in sizes] == [1.0, 1.2, 1.2, 1.6]
         for fewer, more in pairwise(sizes):
             assert more.vectors == pytest.approx(10 * fewer.vectors)
             assert fewer.rebuild < more.rebuild < 10 * fewer.rebuild

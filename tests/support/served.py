@@ -16,7 +16,7 @@ from mlflow.pyfunc import PythonModelContext
 from safetensors.torch import save_file
 
 from flows.hashing import artifact_name
-from flows.integrations.mlflow.card import MEMBERS_FILE, MaskRef, ModelCard
+from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER, MaskRef, ModelCard
 from flows.integrations.mlflow.registry import Mlflow
 from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
@@ -42,6 +42,11 @@ class Served:
     folder: Path
     card: ModelCard
     masks: dict[str, Mask]
+
+    @property
+    def weights(self) -> Path:
+        """What is registered: the folder of the unmasked model, and the members' weights."""
+        return self.folder.parent
 
     def mask_path(self, member: str) -> Path:
         reference = self.card.members[self.key(member)]
@@ -71,10 +76,11 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         for name, theta in base.trainable.items()
     }
     base.load(served)
-    base.model.save_pretrained(root / "served")
-    base.tokenizer.save_pretrained(root / "served")
-    (root / "served" / MEMBERS_FILE).parent.mkdir()
-    save_file(shared, root / "served" / MEMBERS_FILE)
+    weights = root / "weights"
+    base.model.save_pretrained(weights / SERVED_FOLDER)
+    base.tokenizer.save_pretrained(weights / SERVED_FOLDER)
+    (weights / MEMBERS_FILE).parent.mkdir()
+    save_file(shared, weights / MEMBERS_FILE)
 
     secret = create_secret(root)
     (root / "masks").mkdir()
@@ -105,14 +111,14 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         labels=list(labels),
         max_length=32,
     )
-    return Served(root, root / "served", card, masks)
+    return Served(root, root / "weights" / SERVED_FOLDER, card, masks)
 
 
 def remake_elsewhere(served: Served, root: Path) -> Served:
     """A copy of the workspace under another folder, as another machine would have it."""
     shutil.copytree(served.root, root)
     card = served.card.model_copy(update={"workspace": str(root)})
-    return Served(root, root / "served", card, served.masks)
+    return Served(root, root / "weights" / SERVED_FOLDER, card, served.masks)
 
 
 @contextmanager
@@ -147,6 +153,13 @@ def loaded(served: Served) -> SiftModel:
     served.card.write(card)
     model = SiftModel()
     model.load_context(
-        PythonModelContext({"served": str(served.folder), "card": str(card)}, model_config=None)
+        PythonModelContext(
+            {
+                "served": str(served.folder),
+                "card": str(card),
+                "members": str(served.weights / MEMBERS_FILE),
+            },
+            model_config=None,
+        )
     )
     return model

@@ -87,12 +87,12 @@ class Backend(Protocol):
         """Make the experiment that runs and models lie in; its id."""
 
     def write_model(
-        self, client: MlflowClient, model: LoggedModel, served: Path, card: ModelCard, run_id: str
+        self, client: MlflowClient, model: LoggedModel, weights: Path, card: ModelCard, run_id: str
     ) -> None:
         """Write the files of a logged model where MLflow keeps them."""
 
-    def served_folder(self, model_id: str) -> Path:
-        """The unmasked model of a logged model, as it was registered."""
+    def weights_folder(self, model_id: str) -> Path:
+        """What was registered as a logged model: SERVED_FOLDER, and perhaps MEMBERS_FILE."""
 
     def size(self, stored: StoredModel) -> int:
         """Bytes of its files."""

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MEMBERS_FILE = "members/weights.safetensors"
-"""Within the folder of the unmasked model: what members are served, of the trained tensors."""
+SERVED_FOLDER, MEMBERS_FILE = "served", "members/weights.safetensors"
+"""In a version: the plain folder of the unmasked model, and beside it what members are served, of the
+trained tensors; that only where it is not the same."""
 DEFAULT_NEW_TOKENS = 64  # generation: the longest answer where the caller does not say
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -17,7 +17,12 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.utils import environment
 from packaging.version import Version
 
-from flows.integrations.mlflow.card import DEFAULT_NEW_TOKENS, ModelCard
+from flows.integrations.mlflow.card import (
+    DEFAULT_NEW_TOKENS,
+    MEMBERS_FILE,
+    SERVED_FOLDER,
+    ModelCard,
+)
 
 _MODEL_CODE = Path(__file__).parents[2] / "serving" / "model.py"
 _REQUIREMENTS = (
@@ -76,7 +81,7 @@ def _requirements_fit() -> Iterator[None]:
 
 @_requirements_fit()
 def write_model(
-    folder: Path, location: str, served_dir: Path, card: ModelCard, run_id: str, model_id: str
+    folder: Path, location: str, weights: Path, card: ModelCard, run_id: str, model_id: str
 ) -> None:
     """Write the model into a folder: its own under `mlruns`, or one that goes to `location`.
 
@@ -100,13 +105,16 @@ def write_model(
         uv_project_path=folder,
     )
     kept = folder / "artifacts"
-    kept.mkdir()
-    shutil.copytree(served_dir, kept / "served")
+    shutil.copytree(weights, kept)
     card.write(kept / "card.json")
     flavor = model.flavors[mlflow.pyfunc.FLAVOR_NAME]
     flavor["artifacts"] = {
         name: {"path": f"artifacts/{path}", "uri": f"artifacts/{path}"}
-        for name, path in (("served", "served"), ("card", "card.json"))
+        for name, path in (
+            ("served", SERVED_FOLDER),
+            ("card", "card.json"),
+            *[("members", MEMBERS_FILE)] * (kept / MEMBERS_FILE).exists(),
+        )
     }
     del flavor["cloudpickle_version"]  # nothing here is pickled
     model.model_size_bytes = sum(

@@ -107,16 +107,15 @@ class OwnStore:
         return str(client.create_experiment(self.name, artifact_location=self.artifacts.as_uri()))
 
     def write_model(
-        self, client: MlflowClient, model: LoggedModel, served: Path, card: ModelCard, run_id: str
+        self, client: MlflowClient, model: LoggedModel, weights: Path, card: ModelCard, run_id: str
     ) -> None:
         """Write it in place."""
         folder = Path(local_file_uri_to_path(model.artifact_location))
-        write_model(folder, folder.as_uri(), served, card, run_id, model.model_id)
+        write_model(folder, folder.as_uri(), weights, card, run_id, model.model_id)
 
-    def served_folder(self, model_id: str) -> Path:
+    def weights_folder(self, model_id: str) -> Path:
         """The folder itself."""
-        folder = self.folder(StoredModel("mlflow-model", model_id, 0))
-        return folder / "artifacts" / "artifacts" / "served"
+        return self.folder(StoredModel("mlflow-model", model_id, 0)) / "artifacts" / "artifacts"
 
     def size(self, stored: StoredModel) -> int:
         """Bytes on the disk."""

@@ -14,6 +14,7 @@ from flows.integrations.mlflow.backend import (
     all_pages,
     found,
 )
+from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER
 
 
 class Reading:
@@ -60,7 +61,14 @@ class Reading:
 
     def served_folder(self, number: int) -> Path:
         """The folder of a version's unmasked model, as it was registered."""
-        return self._backend.served_folder(self.tags(number)[TAG_MODEL])
+        return self._weights(number) / SERVED_FOLDER
+
+    def members_file(self, number: int) -> Path:
+        """The file of a version's members' weights, where they are not anyone's."""
+        return self._weights(number) / MEMBERS_FILE
+
+    def _weights(self, number: int) -> Path:
+        return self._backend.weights_folder(self.tags(number)[TAG_MODEL])
 
     def find_by_tag(self, state_sha256: str, state_seq: int | None = None) -> Registered | None:
         """The version of a merge state, the newest where there are several, or None.

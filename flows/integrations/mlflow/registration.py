@@ -32,18 +32,18 @@ class Registration:
 
     def register(
         self,
-        served_dir: Path,
+        weights: Path,
         card: ModelCard,
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         after: int = 0,
     ) -> Registered:
-        """Register the served folder as a new version, not champion yet.
+        """Register the weights in a folder as a new version, not champion yet.
 
         Its number is higher than `after`, the last one that was given: a store that has lost its
         rows would begin at 1 again.
 
-        `served_dir` is a Hugging Face folder, copied into the model as the artifact `served`. A
+        `weights` holds a Hugging Face folder, SERVED_FOLDER, and perhaps MEMBERS_FILE. A
         version of the same merge state (sha256 and seq) is returned as it is: calling again after
         a kill at any point ends in one version and no leftovers. Raises ForeignPlaceError where the
         store would have it written outside of the workspace.
@@ -72,7 +72,7 @@ class Registration:
             model = client.create_logged_model(
                 experiment_id, name=self._name, source_run_id=run_id, tags=marks
             )
-            self._backend.write_model(client, model, served_dir, card, run_id)
+            self._backend.write_model(client, model, weights, card, run_id)
             now = int(time.time() * 1000)
             client.log_batch(
                 run_id,

@@ -100,31 +100,31 @@ class SharedServer:
         return str(client.create_experiment(self.name, tags={_TAG_WORKSPACE: self._workspace}))
 
     def write_model(
-        self, client: MlflowClient, model: LoggedModel, served: Path, card: ModelCard, run_id: str
+        self, client: MlflowClient, model: LoggedModel, weights: Path, card: ModelCard, run_id: str
     ) -> None:
         """Write it here, then give it to the server."""
         folder = self.root / ".sift" / "tmp" / f"registering-{model.model_id}"
         try:
-            write_model(folder, model.artifact_location, served, card, run_id, model.model_id)
+            write_model(folder, model.artifact_location, weights, card, run_id, model.model_id)
             client.log_model_artifacts(model.model_id, str(folder))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def served_folder(self, model_id: str) -> Path:
+    def weights_folder(self, model_id: str) -> Path:
         """A copy of it.
 
         It lies among the things under way, which the next command that changes the workspace
         sweeps.
         """
         folder = self._fetched(model_id)
-        served = folder / "artifacts" / "served"
-        if not served.exists():
+        weights = folder / "artifacts"
+        if not weights.exists():
             with self.asking(f"fetch model {model_id} of {self.name}") as client:
                 model = client.get_logged_model(model_id)
                 folder.mkdir(parents=True, exist_ok=True)
                 files = self._artifacts(model.artifact_location)
-                files.download_artifacts("artifacts/served", str(folder))
-        return served
+                files.download_artifacts("artifacts", str(folder))
+        return weights
 
     def size(self, stored: StoredModel) -> int:
         """Bytes of its files, whether it has a row or not."""

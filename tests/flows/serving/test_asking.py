@@ -46,7 +46,7 @@ def test_an_unknown_parameter_is_refused(served: Served, params: dict[str, Any])
 
 def test_an_unknown_parameter_is_refused_through_mlflow(served: Served, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    write_model(folder, "films", served.folder, served.card, "0" * 32, "m-" + "0" * 32)
+    write_model(folder, "films", served.weights, served.card, "0" * 32, "m-" + "0" * 32)
     model = mlflow.pyfunc.load_model(str(folder))
     rows = pd.DataFrame({"text": ["good"]})
     assert len(model.predict(rows, {"contributor": ""})) == 1

@@ -36,7 +36,7 @@ def expected_parameters(served: Served, member: str) -> dict[str, torch.Tensor]:
     """θ0 + (m ⊙ S)/T written out by hand."""
     base = dict(load_model(served.root / "base", served.card.task).named_parameters())
     merged = dict(load_model(served.folder, served.card.task).named_parameters())
-    merged |= load_file(served.folder / MEMBERS_FILE)
+    merged |= load_file(served.weights / MEMBERS_FILE)
     bits = served.masks[member].bits
     wanted = {}
     for name, theta in base.items():
@@ -154,7 +154,7 @@ def test_altered_served_weights_are_an_error(served: Served) -> None:
 
 
 def test_altered_members_weights_are_an_error(served: Served) -> None:
-    flip_a_byte(served.folder / MEMBERS_FILE)
+    flip_a_byte(served.weights / MEMBERS_FILE)
     with pytest.raises(AlteredError, match="members' weights"):
         classify(loaded(served), ANN)
 
@@ -162,7 +162,7 @@ def test_altered_members_weights_are_an_error(served: Served) -> None:
 def test_where_the_mean_is_over_all_members_they_are_served_anyone_s_weights(
     served: Served,
 ) -> None:
-    (served.folder / MEMBERS_FILE).unlink()
+    (served.weights / MEMBERS_FILE).unlink()
     as_paper = {"member_mean": "all", "members_sha256": served.card.served_sha256}
     served.card = served.card.model_copy(update=as_paper)
     own = parameters(loaded(served).models.serving(ANN))

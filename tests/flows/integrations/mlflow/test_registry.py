@@ -61,7 +61,9 @@ def models(served: Served, empty_database: Path) -> Mlflow:
 
 
 def register(models: Mlflow, served: Served, card: ModelCard | None = None) -> Registered:
-    return models.registration.register(served.folder, card or served.card, METRICS, {"said": SAID})
+    return models.registration.register(
+        served.weights, card or served.card, METRICS, {"said": SAID}
+    )
 
 
 def files(folder: Path) -> set[str]:
@@ -129,7 +131,7 @@ def test_a_model_holds_no_mask_no_pickle_and_nothing_unexpected(
     models: Mlflow, served: Served
 ) -> None:
     folder = model_folder(models, register(models, served))
-    ours = {f"artifacts/served/{name}" for name in files(served.folder)}
+    ours = {f"artifacts/{name}" for name in files(served.weights)}
     assert files(folder) == ours | {
         "MLmodel",
         "artifacts/card.json",
@@ -325,7 +327,7 @@ def test_a_version_that_somebody_deleted_in_mlflow_is_found_and_really_destroyed
     client = MlflowClient(models.tracking_uri, models.tracking_uri)
     client.delete_model_version("films", str(first.version))
     assert [item.place for item in models.destruction.leftovers()] == ["mlflow-model", "mlflow-run"]
-    second = models.registration.register(served.folder, served.at(2), METRICS, {})
+    second = models.registration.register(served.weights, served.at(2), METRICS, {})
     assert second.version == first.version + 1
     held = models.destruction.holders([first.version])
     assert [(item.place, item.locator) for item in held] == [("mlflow-registry", "1")]
@@ -380,7 +382,7 @@ def superseded(models: Mlflow, served: Served) -> tuple[Registered, Registered]:
     """An old version and the champion that took its place."""
     old = register(models, served)
     models.registration.set_champion(old.version)
-    new = models.registration.register(served.folder, served.at(2), METRICS, {})
+    new = models.registration.register(served.weights, served.at(2), METRICS, {})
     models.registration.set_champion(new.version)
     return old, new
 
@@ -419,10 +421,10 @@ def test_a_destroyed_version_is_nowhere_and_the_champion_goes_on(
 
 def test_destroying_leaves_no_dangling_row(models: Mlflow, served: Served) -> None:
     models.registration.set_champion(
-        models.registration.register(served.folder, served.at(2), METRICS, {}).version
+        models.registration.register(served.weights, served.at(2), METRICS, {}).version
     )
     one = rows(models)
-    other = models.registration.register(served.folder, served.at(3), METRICS, {})
+    other = models.registration.register(served.weights, served.at(3), METRICS, {})
     models.registration.set_champion(other.version)
     models.destruction.destroy(models.destruction.holders([1]))
     assert rows(models) == one
@@ -442,7 +444,7 @@ def test_a_store_that_has_lost_its_rows_gives_no_number_twice(
     let_go_of_databases()
     shutil.copy(empty_database, lost.backend.database)
 
-    again = lost.registration.register(served.folder, served.at(3), METRICS, {}, after=new.version)
+    again = lost.registration.register(served.weights, served.at(3), METRICS, {}, after=new.version)
 
     assert again.version == new.version + 1
     assert lost.reading.versions() == [again.version]

@@ -35,7 +35,7 @@ def models(server: str, served: Served, tmp_path: Path, postgres_server: Postgre
 
 def register(models: Mlflow, served: Served, state_seq: int = 1) -> Registered:
     card = served.card.model_copy(update={"state_seq": state_seq})
-    return models.registration.register(served.folder, card, METRICS, {})
+    return models.registration.register(served.weights, card, METRICS, {})
 
 
 def objects(s3_server: S3, registered: Registered) -> list[str]:
