@@ -2,7 +2,7 @@
 
 Each archive in `tests/support/releases/` was written by the code of its release
 (`tests/support/releases/make.py`) and is never written again. `before-counts` is older than the
-first release, and than its merge states: of it, the lineage store is what is upgraded.
+first release, its merge states and results of steps: of it, the lineage store is what is upgraded.
 """
 
 import tarfile
@@ -89,7 +89,6 @@ def test_a_store_of_an_older_release_is_upgraded_by_whoever_changes_it(
         assert [row.request_id for row in reader.requests()] == ["opt-out-0001", "opt-out-0002"]
     assert report_of(oldest, "opt-out-0001")["contributor_key"] == oldest.key_of(make.LEAVER)
     assert len(check_certificates(oldest)) == 1
-    assert sift("opt-out", "status", "-w", oldest.root).code == 0
 
 
 @pytest.mark.slow

@@ -240,8 +240,9 @@ def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_no
 ) -> None:
     really_copy = tryout.masked_copy
 
-    def copy(unmasked: Any, live: Any, mask: Any) -> Any:
-        return really_copy(unmasked, {name: own * (1 + change) for name, own in live.items()}, mask)
+    def copy(unmasked: Any, shared: Any, base: Any, mask: Any) -> Any:
+        changed = {name: own * (1 + change) for name, own in shared.items()}
+        return really_copy(unmasked, changed, base, mask)
 
     monkeypatch.setattr(tryout, "masked_copy", copy)
     monkeypatch.setattr(

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SERVED_FOLDER, MEMBERS_FILE = "served", "members/weights.safetensors"
-"""In a version: the plain folder of the unmasked model, and beside it what members are served, of the
-trained tensors; that only where it is not the same."""
+"""In a version: the plain folder of the unmasked model; beside it, where it is not the same, what
+members are served, of the trained tensors."""
 DEFAULT_NEW_TOKENS = 64  # generation: the longest answer where the caller does not say
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
