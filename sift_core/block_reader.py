@@ -133,9 +133,7 @@ class StateReader:
         with self._file.explained():
             found = self._file.head()
             self.widths = widths_in(found)
-            expected = kind.head_of_state(self.widths)
-            if found != expected:
-                raise unexpected(stored.path, found, expected)
+            _require_head(stored.path, found, kind.head_of_state(self.widths))
         self._needed = Widths()
 
     def take(self, block: Block) -> Totals:
@@ -164,7 +162,7 @@ class MaskReader:
     def __init__(self, stored: StoredMask, kind: Kind) -> None:
         self._file = PieceReader(stored.path, stored.sha256)
         with self._file.explained():
-            _require_head(self._file, kind.head_of_mask())
+            _require_head(stored.path, self._file.head(), kind.head_of_mask())
 
     def take(self, block: Block) -> NDArray[np.bool_]:
         """The bits of the next block, bool of shape (entries,)."""
@@ -187,12 +185,11 @@ class VectorReader:
         self._mask = PieceReader(stored.mask, stored.mask_sha256)
         self._vector = PieceReader(stored.vector, stored.vector_sha256)
         with self._mask.explained(), self._vector.explained():
-            _require_head(self._mask, kind.head_of_mask())
+            _require_head(stored.mask, self._mask.head(), kind.head_of_mask())
             found = self._vector.head()
             counts = kind.set_bits(stored.vector, found)
             expected = kind.head_of_vector(counts, stored.mask_sha256)
-            if found != expected:
-                raise unexpected(stored.vector, found, expected)
+            _require_head(stored.vector, found, expected)
         self._counts = np.array([counts[name] for name in sorted(counts)], np.int64)
         self._parameter = 0
         self._left = 0
@@ -272,10 +269,9 @@ def _bits(packed: NDArray[np.uint8], count: int, path: Path) -> NDArray[np.bool_
     return np.unpackbits(packed, count=count, bitorder="little").view(np.bool_)
 
 
-def _require_head(file: PieceReader, expected: bytes) -> None:
-    found = file.head()
+def _require_head(path: Path, found: bytes, expected: bytes) -> None:
     if found != expected:
-        raise unexpected(file.path, found, expected)
+        raise unexpected(path, found, expected)
 
 
 def shapes_in(path: Path, sha256: str) -> dict[str, tuple[int, ...]]:

@@ -237,6 +237,8 @@ class _Update:
                 try:
                     require_totals(block, totals, self.members)
                 except (GridOverflowError, MiscountError):
+                    if state is not None:
+                        state.require_recorded()
                     for reader, _ in readers:
                         reader.require_recorded()
                     raise

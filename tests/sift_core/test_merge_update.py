@@ -189,6 +189,18 @@ def test_an_altered_file_is_named_and_nothing_is_written(
     assert list((tmp_path / "merge").glob("*")) == []
 
 
+def test_an_altered_sum_that_could_be_one_is_named_rather_than_what_it_leads_to(
+    tmp_path: Path,
+) -> None:
+    kind, _, one = full(0)
+    before = stored_state(tmp_path, MergeState.rebuild([one], kind.shapes, GRID, SEED), 1)
+    data = bytearray(before.path.read_bytes())
+    data[8 + int.from_bytes(data[:8], "little")] ^= 1
+    before.path.write_bytes(data)
+    with pytest.raises(AlteredError, match=before.path.name):
+        update_state(kind, before, [], [stored(tmp_path, one)], 0, tmp_path / "merge")
+
+
 def test_a_vector_of_another_workspace_is_refused(tmp_path: Path) -> None:
     shapes = {**SHAPES, "layer.0.bias": (8,)}
     for match, kind, stranger in (
