@@ -57,6 +57,8 @@ def _in_order(records: Any) -> Any:
 Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
 ContributorKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+MemberMean = Literal["counted", "all"]
+"""A member's entries are the mean over the members who moved them, or over all members."""
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sequence32 = Annotated[int, Field(ge=1, le=2**31 - 1)]

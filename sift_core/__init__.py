@@ -37,7 +37,8 @@ from sift_core.removal_audit import (
     audit_removal,
 )
 from sift_core.serving import Mean, weights_sha256
-from sift_core.serving_blocks import members_file, served_folder, served_from, served_sha256
+from sift_core.serving_blocks import serve, served_from, served_sha256
+from sift_core.serving_files import WeightsWriter, model_folder, weights_file
 from sift_core.serving_offload import LazilyServed
 from sift_core.signs import SignVector
 from sift_core.task_vector import TaskVector
@@ -74,6 +75,7 @@ __all__ = [
     "TaskVector",
     "UpdatedState",
     "WarmStart",
+    "WeightsWriter",
     "audit_removal",
     "encode_examples",
     "evaluate",
@@ -83,15 +85,15 @@ __all__ = [
     "linear_digest",
     "load_base",
     "masked_weights",
-    "members_file",
     "members_weights",
+    "model_folder",
     "prepare_base",
     "read_mask",
     "read_state",
     "read_vector",
     "rebuilt_sha256",
     "require_mask",
-    "served_folder",
+    "serve",
     "served_from",
     "served_sha256",
     "served_weights",
@@ -100,5 +102,6 @@ __all__ = [
     "stream_base",
     "try_out",
     "update_state",
+    "weights_file",
     "weights_sha256",
 ]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.blocks import Block, Piece, blocks
+from sift_core.blocks import Block, Piece, blocks, joined
 from sift_core.canonical import altered, broken
 from sift_core.errors import CodecError, GridOverflowError, MiscountError, MismatchError
 from sift_core.file_header import Kind, shapes_of, unexpected, widths_in
@@ -171,7 +171,7 @@ class MaskReader:
                 _bits(self._file.take(-(-len(piece) // 8)), len(piece), self._file.path)
                 for piece in block.pieces
             ]
-        return np.concatenate(found)
+        return joined(found)
 
     def finish(self) -> None:
         """Raise AlteredError or CodecError unless all of the file is what it should be."""
@@ -214,7 +214,7 @@ class VectorReader:
             self._count(piece, len(where))
             found.append(where + span.start if span.start else where)
             at = stop
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        return joined(found)
 
     def _count(self, piece: Piece, set_bits: int) -> None:
         """Raise CodecError where the vector has not as many magnitudes as the mask has bits."""

@@ -4,10 +4,14 @@ A large parameter is cut into pieces; small ones go together in one block. So ne
 costs much memory nor a thousand tiny ones much time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 _ENTRIES = 1 << 18
 """Most entries of a block: 2 MiB of sums. A multiple of 64: a piece begins with a sign word."""
@@ -53,6 +57,11 @@ class Block:
         for piece in self.pieces:
             yield piece, slice(start, start + len(piece))
             start += len(piece)
+
+
+def joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """An array over a block from those of its pieces; not copied where there is one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def blocks(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Block]:

@@ -21,7 +21,7 @@ from sift_core.file_header import Kind
 from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
 from sift_core.merge_file import MOST_MEMBERS, Widths, as_arrays, pack
-from sift_core.serving import Mean, Weights, served_entries
+from sift_core.serving import Divisor, Weights, served_entries
 from sift_core.task_vector import TaskVector
 from sift_core.totals import Totals, require_totals
 
@@ -82,7 +82,7 @@ class MergeState:
         """The linear digest of S and C: LANES integers in [0, 2^64)."""
         return linear_digest(
             (
-                (name, Totals(sums, self.counts[name].astype(np.int64)).digested())
+                (name, Totals(sums, self.counts[name].astype(np.int64)).digest_input())
                 for name, sums in self.sums.items()
             ),
             seed,
@@ -181,26 +181,22 @@ def served_weights(base: Mapping[str, torch.Tensor], state: MergeState, members:
 
     `members` is T. Raises MismatchError where the base has other parameters than the merge.
     """
-    _require_same_names(base, state.sums)
-    return _served(base, state, members, "all")
+    return _served(base, state, dict.fromkeys(state.sums, members))
 
 
 def members_weights(base: Mapping[str, torch.Tensor], state: MergeState) -> Weights:
     """θ0 + S/C, θ0 where C = 0, likewise: what all members are served, each under their mask."""
-    _require_same_names(base, state.sums)
-    return _served(base, state, MOST_MEMBERS, "counted")
+    return _served(base, state, state.counts)
 
 
 def _served(
-    base: Mapping[str, torch.Tensor], state: MergeState, members: int, mean: Mean
+    base: Mapping[str, torch.Tensor], state: MergeState, divisors: Mapping[str, Divisor]
 ) -> Weights:
-    totals = {
-        name: Totals(sums, state.counts[name].astype(np.int64)) for name, sums in state.sums.items()
-    }
-    return {
-        name: served_entries(base[name].cpu(), totals[name], state.grid, members, mean)
-        for name in sorted(base)
-    }
+    _require_same_names(base, state.sums)
+    weights = {}
+    for name, sums in state.sums.items():
+        [weights[name]] = served_entries(base[name].cpu(), sums, state.grid, [divisors[name]])
+    return weights
 
 
 def masked_weights(

@@ -10,6 +10,7 @@ small learning rates take more bits.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ Looking up is exact and two to three times as fast as computing.
 """
 
 
-def require_in_range(name: str, sums: NDArray[np.int64]) -> None:
+def require_in_range(name: str, sums: NDArray[np.integer[Any]]) -> None:
     """Raise GridOverflowError unless every sum of a parameter is within ±2^62."""
     if sums.size and (sums.max() > LARGEST_SUM or sums.min() < -LARGEST_SUM):
         raise GridOverflowError(

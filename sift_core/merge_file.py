@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_core.blocks import Block, Piece, blocks
+from sift_core.blocks import Block, Piece, blocks, joined
 from sift_core.canonical import DTYPES, broken
 from sift_core.totals import Totals
 
@@ -39,13 +39,9 @@ class Widths:
     @classmethod
     def of(cls, totals: Totals) -> "Widths":
         """The narrowest that have room for these totals, which are in range."""
-        if not totals.sums.size:
-            return cls()
-        largest = max(int(totals.sums.max()), -int(totals.sums.min()))
-        most = int(totals.counts.max())
         return cls(
-            next(dtype for dtype in _SUMS if largest <= np.iinfo(dtype).max),
-            next(dtype for dtype in _COUNTS if most <= np.iinfo(dtype).max),
+            next(dtype for dtype in _SUMS if totals.largest <= np.iinfo(dtype).max),
+            next(dtype for dtype in _COUNTS if totals.most <= np.iinfo(dtype).max),
         )
 
     def __or__(self, other: "Widths") -> "Widths":
@@ -112,16 +108,14 @@ def pack(block: Block, totals: Totals, widths: Widths) -> NDArray[np.uint8]:
 
 
 def unpack(block: Block, data: NDArray[np.uint8], widths: Widths, path: Path) -> Totals:
-    """The totals of a block. Raises CodecError where anything stands behind them."""
-    sums, counts = np.empty((2, block.entries), np.int64)
-    for (own_sums, own_counts, rest), (_, span) in zip(
-        _parts(block, data, widths), block.spans(), strict=True
-    ):
-        sums[span] = own_sums
-        counts[span] = own_counts
-        if rest.any():
-            raise broken(str(path), "a byte between its tensors is not zero")
-    return Totals(sums, counts)
+    """The totals of a block, in these widths: views of `data` where it is one piece.
+
+    Raises CodecError where anything stands behind them.
+    """
+    sums, counts, rests = zip(*_parts(block, data, widths), strict=True)
+    if any(rest.any() for rest in rests):
+        raise broken(str(path), "a byte between its tensors is not zero")
+    return Totals(joined(sums), joined(counts))
 
 
 def _parts(

@@ -36,7 +36,7 @@ from sift_core.block_reader import (
     VectorReader,
     state_blocks,
 )
-from sift_core.blocks import Block, blocks
+from sift_core.blocks import Block, blocks, joined
 from sift_core.digest import LANES, as_integers, digest_of_rows
 from sift_core.errors import GridOverflowError, MiscountError
 from sift_core.file_header import Kind
@@ -52,6 +52,8 @@ _COUNTED = 52
 """In one integer, magnitudes take the bits below this one, and counts those from it on."""
 _AT_ONCE = 2**11 - 1
 """Of so many vectors, neither sums nor counts leave their bits."""
+_COUNT = np.int32
+"""Counts of a change: as many vectors as may change at once are fewer than 2^31."""
 
 Watch = Callable[[list[Block]], Iterable[Block]]
 """Passes blocks on, and sees thereby how far the work is."""
@@ -266,26 +268,22 @@ def _group(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
     counts = both + (1 << _COUNTED - 1)  # a sum below zero borrows from the count
     counts >>= _COUNTED
     both -= counts << _COUNTED
-    return Totals(both, counts)
+    return Totals(both, counts.astype(_COUNT))
 
 
 def _sum(parts: Iterable[Totals]) -> Totals:
-    """The sum of some totals, made in the first where there are several."""
+    """The sum of some totals. NumPy makes it in dtypes that have room for what both can hold."""
     first, *others = parts
-    if not others:
-        return first
-    sums, counts = first.sums.copy(), first.counts.copy()
     for other in others:
-        sums += other.sums
-        counts += other.counts
-    return Totals(sums, counts)
+        first = Totals(first.sums + other.sums, first.counts + other.counts)
+    return first
 
 
 def _signs(block: Block, seed: int) -> NDArray[np.int8]:
     """v for one block: +1 or −1, int8 of shape (entries,)."""
     signs = SignVector(seed)
     positive = [signs.between(piece.name, piece.start, piece.stop) for piece in block.pieces]
-    return np.concatenate(positive).view(np.int8) * np.int8(2) - np.int8(1)
+    return joined(positive).view(np.int8) * np.int8(2) - np.int8(1)
 
 
 class _Digests:
@@ -297,6 +295,8 @@ class _Digests:
 
     def take(self, block: Block, totals: Sequence[Totals]) -> None:
         """Add one block."""
-        rows = np.stack([each.digested() for each in totals])
+        rows = np.empty((len(totals), block.entries), np.uint64)
+        for row, each in zip(rows, totals, strict=True):
+            each.digest_input(into=row)
         for piece, span in block.spans():
             self.lanes += digest_of_rows(piece.name, piece.start, rows[:, span], self._seed)

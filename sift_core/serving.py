@@ -13,7 +13,7 @@ disjoint mean of TIES (arXiv 2306.01708), which signs that all agree make exact.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,27 +31,39 @@ SERVED = (torch.float32, torch.bfloat16)
 """The dtypes that θ0 may have; what is served has the same."""
 
 
+Divisor = int | NDArray[np.integer[Any]]
+"""Over how many members the mean is taken: one number for all entries, or one for each."""
+
+
+def divisor(mean: Mean, totals: Totals, members: int) -> Divisor:
+    """What S is divided by: the count of each entry, or `members`, which is T."""
+    return totals.counts if mean == "counted" else members
+
+
 def served_entries(
-    base: torch.Tensor, totals: Totals, grid: Grid, members: int, mean: Mean
-) -> torch.Tensor:
-    """The formula, entry by entry: of the shape and dtype of `base`, on the CPU."""
-    if mean == "counted":
-        moved = torch.from_numpy(np.asarray(totals.counts > 0))  # of one 0-d entry, a scalar
-        counts = np.maximum(totals.counts, 1)
-        return torch.where(moved, _mean(base, totals.sums, grid, counts), base)
-    return _mean(base, totals.sums, grid, members) if members else base.clone()
+    base: torch.Tensor, sums: NDArray[np.integer[Any]], grid: Grid, divisors: Sequence[Divisor]
+) -> list[torch.Tensor]:
+    """The formula, entry by entry, for each divisor: of the shape and dtype of `base`, on the CPU.
+
+    θ0, bit for bit, where a divisor is 0.
+    """
+    # A few arrays, changed in place: a new one for each operation takes longer than it. NumPy's,
+    # because torch would wake its threads for every piece, and they spin in between.
+    start = base.detach().float().numpy()
+    change = sums.astype(np.float64)
+    change *= grid.scale()
+    served = [_moved(start, change, divisor) for divisor in divisors]
+    return [torch.from_numpy(weights).to(base.dtype) for weights in served]
 
 
-def _mean(
-    base: torch.Tensor, sums: NDArray[np.int64], grid: Grid, divisor: int | NDArray[np.int64]
-) -> torch.Tensor:
-    # One array of float64, changed in place: a new one for each operation takes longer than it.
-    # NumPy's, because torch would wake its threads for every piece, and they spin in between.
-    served = sums.astype(np.float64)
-    served *= grid.scale()
-    served /= divisor
-    served += base.detach().float().numpy()
-    return torch.from_numpy(served.astype(np.float32)).to(base.dtype)
+def _moved(
+    start: NDArray[np.float32], change: NDArray[np.float64], divisor: Divisor
+) -> NDArray[np.float32]:
+    moved = np.divide(change, np.maximum(divisor, 1), out=np.empty_like(change))
+    moved += start
+    weights = moved.astype(np.float32)
+    np.copyto(weights, start, where=np.equal(divisor, 0))
+    return weights
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:

@@ -1,137 +1,78 @@
 """Served weights from a merge-state file, block by block: what `serving` says, for any size."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 import torch
 
-from sift_bytes import draft
 from sift_core.block_reader import MaskReader, StoredMask, StoredState, state_blocks
 from sift_core.blocks import Piece
-from sift_core.canonical import head_in_order
-from sift_core.errors import MismatchError
 from sift_core.file_header import Kind
-from sift_core.serving import SERVED, Mean, Weights, bytes_of, served_entries, weights_line
-from sift_core.weights_folder import FORMAT_DTYPES, StoredWeights
+from sift_core.serving import Mean, Weights, bytes_of, divisor, served_entries, weights_line
+
+
+class Recipient(Protocol):
+    """Takes served weights as they are made: piece by piece, in the order of names."""
+
+    def take(self, piece: Piece, weights: torch.Tensor) -> None:
+        """Take one piece, flat, on the CPU."""
+
+
+def serve(
+    kind: Kind,
+    state: StoredState,
+    base: Mapping[str, torch.Tensor],
+    recipients: Mapping[Mean, Recipient],
+    mask: StoredMask | None = None,
+) -> None:
+    """Hand θ0 + S/T, θ0 + S/C or both to who takes them; with a mask, θ0 where it is not set.
+
+    The state is read once, with no more of it in memory than a block. What was taken counts only
+    when this returns: then all files were as recorded. Raises AlteredError, CodecError,
+    MismatchError, GridOverflowError, MiscountError.
+    """
+    reader = None if mask is None else MaskReader(mask, kind)
+    for block, totals in state_blocks(kind, state):
+        chosen = None if reader is None else torch.from_numpy(reader.take(block))
+        for piece, span in block.spans():
+            entries, own = entries_of(base, piece), totals[span]
+            divisors = [divisor(mean, own, state.members) for mean in recipients]
+            served = served_entries(entries, own.sums, kind.grid, divisors)
+            for recipient, weights in zip(recipients.values(), served, strict=True):
+                recipient.take(
+                    piece,
+                    weights if chosen is None else torch.where(chosen[span], weights, entries),
+                )
+    if reader is not None:
+        reader.finish()
 
 
 def served_from(
     kind: Kind, state: StoredState, base: Mapping[str, torch.Tensor], mean: Mean = "all"
 ) -> Weights:
-    """θ0 + S/T as `served_weights` gives it, with no more of the state in memory than a block.
-
-    Or θ0 + S/C as `members_weights` does. Raises AlteredError, CodecError, MismatchError where the
-    state is not of the base's parameters.
+    """θ0 + S/T as `served_weights` gives it, or θ0 + S/C as `members_weights` does; raises as
+    `serve`.
     """
-    weights = {name: torch.empty_like(base[name], device="cpu") for name in sorted(base)}
-    for piece, served in served_pieces(kind, state, base, mean=mean):
-        weights[piece.name].view(-1)[piece.start : piece.stop] = served
-    return weights
-
-
-def served_pieces(
-    kind: Kind,
-    state: StoredState,
-    base: Mapping[str, torch.Tensor],
-    mask: StoredMask | None = None,
-    mean: Mean = "all",
-) -> Iterator[tuple[Piece, torch.Tensor]]:
-    """θ0 + S/T, or S/C, piece by piece, in the order of names; with a mask, θ0 where it is not set.
-
-    They count only when the iterator has come to its end: then all files were as recorded. Raises
-    AlteredError, CodecError, MismatchError.
-    """
-    reader = None if mask is None else MaskReader(mask, kind)
-    for block, totals in state_blocks(kind, state):
-        moved = None if reader is None else torch.from_numpy(reader.take(block))
-        for piece, span in block.spans():
-            entries = entries_of(base, piece)
-            served = served_entries(entries, totals[span], kind.grid, state.members, mean)
-            yield piece, served if moved is None else torch.where(moved[span], served, entries)
-    if reader is not None:
-        reader.finish()
+    weights = _InMemory(base)
+    serve(kind, state, base, {mean: weights})
+    return weights.whole
 
 
 def served_sha256(
     kind: Kind,
     state: StoredState,
     base: Mapping[str, torch.Tensor],
+    means: Collection[Mean],
     mask: StoredMask | None = None,
-    mean: Mean = "all",
-) -> str:
-    """`weights_sha256` of the served weights, which are never in memory as a whole.
+) -> dict[Mean, str]:
+    """`weights_sha256` of the served weights by each mean, which are never in memory as a whole.
 
-    Raises AlteredError, CodecError, MismatchError.
+    Raises as `serve`.
     """
-    digest = WeightsDigest(kind.shapes)
-    for piece, served in served_pieces(kind, state, base, mask, mean):
-        digest.take(piece, served)
-    return digest.sha256
-
-
-def served_folder(
-    folder: Path,
-    base: StoredWeights,
-    kind: Kind,
-    state: StoredState,
-    mask: StoredMask | None = None,
-    mean: Mean = "all",
-) -> str:
-    """Write the base's files of weights to `folder` with the served weights in them.
-
-    The same files, heads and frozen tensors, whatever their number; only the bytes of the trained
-    tensors are others. No file has its name before all are written. Returns `weights_sha256` of
-    the trained ones. Raises AlteredError, CodecError, MismatchError, OSError.
-    """
-    require_same_shapes(base, kind)
-    trained = [base.places[name] for name in kind.shapes]
-    digest = WeightsDigest(kind.shapes)
-    with ExitStack() as stack:
-        drafts = {path: stack.enter_context(draft(folder)) for path in base.files}
-        for path, file in drafts.items():
-            file.copy(path, [place.span for place in trained if place.path == path])
-        for piece, served in served_pieces(kind, state, base, mask, mean):
-            digest.take(piece, served)
-            place = base.places[piece.name]
-            start = place.offset + piece.start * place.dtype.itemsize
-            drafts[place.path].overwrite(start, bytes_of(served))
-        for path, file in drafts.items():
-            file.keep(folder / path.name)
-    return digest.sha256
-
-
-def members_file(path: Path, base: StoredWeights, kind: Kind, state: StoredState) -> str:
-    """Write the members' weights θ0 + S/C of the trained tensors as one file of safetensors.
-
-    It has its name once all is written. Returns its `weights_sha256`. Raises AlteredError,
-    CodecError, MismatchError, OSError.
-    """
-    require_same_shapes(base, kind)
-    tensors = ((name, base.places[name]) for name in sorted(kind.shapes))
-    head = head_in_order(
-        ((name, FORMAT_DTYPES[place.dtype], place.shape, place.size) for name, place in tensors), {}
-    )
-    digest = WeightsDigest(kind.shapes)
-    with draft(path.parent) as file:
-        file.write(head)
-        for piece, weights in served_pieces(kind, state, base, mean="counted"):
-            digest.take(piece, weights)
-            file.write(bytes_of(weights))
-        file.keep(path)
-    return digest.sha256
-
-
-def require_same_shapes(base: StoredWeights, kind: Kind) -> None:
-    """Raise MismatchError unless the base has all parameters of the merge, in a dtype we serve."""
-    for name, shape in kind.shapes.items():
-        place = base.places.get(name)
-        if place is None or place.shape != tuple(shape) or place.dtype not in SERVED:
-            raise MismatchError(
-                f"{base.folder} has no {name!r} of shape {list(shape)} in float32 or bfloat16.",
-                remedy="use the base model that the workspace was built on.",
-            )
+    digests = {mean: WeightsDigest(kind.shapes) for mean in means}
+    serve(kind, state, base, digests, mask)
+    return {mean: digest.sha256 for mean, digest in digests.items()}
 
 
 class WeightsDigest:
@@ -151,6 +92,17 @@ class WeightsDigest:
     def sha256(self) -> str:
         """Of what was taken so far."""
         return self._hash.hexdigest()
+
+
+class _InMemory:
+    """Whole tensors, filled piece by piece."""
+
+    def __init__(self, base: Mapping[str, torch.Tensor]) -> None:
+        self.whole = {name: torch.empty_like(base[name], device="cpu") for name in sorted(base)}
+
+    def take(self, piece: Piece, weights: torch.Tensor) -> None:
+        """Fill in one piece."""
+        self.whole[piece.name].view(-1)[piece.start : piece.stop] = weights
 
 
 def entries_of(weights: Mapping[str, torch.Tensor], piece: Piece) -> torch.Tensor:

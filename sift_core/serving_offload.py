@@ -14,7 +14,7 @@ from sift_core.blocks import Piece, blocks
 from sift_core.canonical import altered
 from sift_core.file_header import Kind
 from sift_core.merge_file import names_of_piece
-from sift_core.serving import Mean, served_entries
+from sift_core.serving import Mean, divisor, served_entries
 from sift_core.serving_blocks import entries_of
 from sift_core.totals import Totals
 from sift_core.weights_folder import LazyWeights, StoredWeights, fresh
@@ -24,7 +24,7 @@ class LazilyServed(LazyWeights):
     """θ0 + S/T, or S/C, for the parameters of a merge: the bits of `served_from`, made when asked.
 
     The files are hashed here and read again for each tensor, so they must stay as they are while
-    the weights are in use; what is registered is never made this way (`serve_files`). Raises
+    the weights are in use; what is registered is never made this way (`serve`). Raises
     AlteredError, CodecError, MismatchError.
     """
 
@@ -57,12 +57,14 @@ class LazilyServed(LazyWeights):
         return LazyWeights(self._kind.shapes, lambda name: self._whole(name, chosen))
 
     def _served(self, piece: Piece) -> torch.Tensor:
-        sums, counts = (
-            self._state[name].numpy()[: len(piece)].astype(np.int64)
-            for name in names_of_piece(piece)
+        totals = Totals(
+            *(self._state[name].numpy()[: len(piece)] for name in names_of_piece(piece))
         )
-        entries, totals = entries_of(self._base, piece), Totals(sums, counts)
-        return served_entries(entries, totals, self._kind.grid, self._members, self._mean)
+        over = divisor(self._mean, totals, self._members)
+        [weights] = served_entries(
+            entries_of(self._base, piece), totals.sums, self._kind.grid, [over]
+        )
+        return weights
 
     def _whole(self, name: str, part: Callable[[Piece], torch.Tensor]) -> torch.Tensor:
         """One tensor, made piece by piece: what one operation needs is never a tensor more."""

@@ -82,7 +82,7 @@ class TaskVector:
         """The linear digest of τ and m: LANES integers in [0, 2^64)."""
         return linear_digest(
             (
-                (name, Totals(integers, self.mask.bits[name].astype(np.int64)).digested())
+                (name, Totals(integers, self.mask.bits[name].astype(np.int64)).digest_input())
                 for name, integers in self.integers()
             ),
             seed,

@@ -7,30 +7,50 @@ same direction. So |S| ≥ C, and S = 0 exactly where C = 0; no set of members l
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sift_core.blocks import Block
 from sift_core.errors import MiscountError
-from sift_core.fixed_point import require_in_range
+from sift_core.fixed_point import LARGEST_SUM, require_in_range
 
 _COUNT_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio, odd: no sum and count of a merge make up for each other."""
 
 
+Integers = NDArray[np.integer[Any]]
+
+
 @dataclass(frozen=True)
 class Totals:
-    """S and C of some entries: int64, of one shape. Of a change, both may be negative."""
+    """S and C of some entries, of one shape. Of a change, both may be negative.
 
-    sums: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    Each in any dtype that has room: as narrow as they come out of a file, int64 where they are
+    added up.
+    """
 
-    def digested(self) -> NDArray[np.uint64]:
+    sums: Integers
+    counts: Integers
+
+    @cached_property
+    def largest(self) -> int:
+        """The largest |S|, 0 of no entries."""
+        return max(int(self.sums.max()), -int(self.sums.min())) if self.sums.size else 0
+
+    @cached_property
+    def most(self) -> int:
+        """The largest C, 0 of no entries."""
+        return int(self.counts.max()) if self.counts.size else 0
+
+    def digest_input(self, into: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
         """What the linear digest reads: S + k·C mod 2^64, linear in both, of the same shape."""
-        combined = self.counts.astype(np.uint64)  # a negative one wraps, as it should
+        combined = np.empty(self.counts.shape, np.uint64) if into is None else into
+        combined[...] = self.counts  # a negative one wraps, as it should
         combined *= _COUNT_FACTOR
-        combined += self.sums.view(np.uint64)
+        combined += self.sums.astype(np.int64, copy=False).view(np.uint64)
         return combined
 
     def __getitem__(self, span: slice) -> "Totals":
@@ -42,8 +62,9 @@ def require_totals(block: Block, totals: Totals, members: int) -> None:
 
     The error names the parameter.
     """
-    for piece, span in block.spans():
-        require_in_range(piece.name, totals.sums[span])
+    if totals.largest > LARGEST_SUM:
+        for piece, span in block.spans():
+            require_in_range(piece.name, totals.sums[span])
     if _possible(totals, members):
         return
     for piece, span in block.spans():
@@ -60,7 +81,7 @@ def _possible(totals: Totals, members: int) -> bool:
     sums, counts = totals.sums, totals.counts
     if not counts.size:
         return True
-    if counts.min() < 0 or counts.max() > members:
+    if totals.most > members or counts.min() < 0:
         return False
     # Where |S| ≥ C, an S of 0 has a C of 0; as many of both are 0, so it is the same entries.
     return bool((np.abs(sums) >= counts).all()) and (

@@ -11,9 +11,11 @@ from sift_core import (
     StoredState,
     StoredWeights,
     UpdatedState,
+    model_folder,
     read_state,
-    served_folder,
+    serve,
     update_state,
+    weights_file,
 )
 
 Lanes = tuple[int, ...]
@@ -31,7 +33,12 @@ def opt_out(stage: Stage, leaving: int, members: int, before: Lanes, target: Pat
     if list(new.digest) != expected:
         raise AssertionError("The digest of S − τ is not the difference of the digests.")
     state = StoredState(new.path, new.sha256, new.members)
-    served_folder(target, StoredWeights(stage.base), stage.kind, state)
+    base = StoredWeights(stage.base)
+    with (
+        model_folder(target, base, stage.kind) as anyone,
+        weights_file(target / "members.safetensors", base, stage.kind) as members_own,
+    ):
+        serve(stage.kind, state, base, {"all": anyone, "counted": members_own})
     return new
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.erasure.tombstones.places import require_nobody_back
 from flows.errors import FlowError, UsageError
-from flows.models.weights import save_model, served_sha256
+from flows.models.weights import export_sha256, save_export
 from flows.training.base_model import require_base
 from flows.workspace.texts import (
     MAX_NAME_LENGTH,
@@ -56,7 +56,7 @@ def export(
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
     require_nameless(names, recipient, purpose)
     require_base(workspace)
-    sha256 = served_sha256(workspace, state, len(members), member)
+    sha256 = export_sha256(workspace, state, len(members), member)
     with workspace.lineage.writer() as recorder:
         recorder.process.disclose(
             recipient=recipient,
@@ -67,5 +67,5 @@ def export(
             weights_sha256=sha256,
             at=datetime.now(UTC),
         )
-    save_model(workspace, folder, state, len(members), member)
+    save_export(workspace, folder, state, len(members), member)
     return folder, sha256

@@ -34,10 +34,10 @@ def check_served(content: Statement, path: Path, base: Path, folder: Path) -> st
         stored = StoredState(path, state.state_sha256, state.members)
         kind = _kind(state, stored)
         weights = _weights(base, kind.shapes)
-        found = sift_core.served_sha256(kind, stored, weights)
+        mean = model.member_mean if model else "all"
+        computed = sift_core.served_sha256(kind, stored, weights, {"all", mean})
         held = sift_core.weights_sha256(_weights(folder, kind.shapes))
-        counted = model is not None and model.member_mean == "counted"
-        own = sift_core.served_sha256(kind, stored, weights, mean="counted") if counted else found
+    found, own = computed["all"], computed[mean]
     if model is None or not found == held == model.served_sha256:
         raise _differs(f"θ0 + S/T is {found[:16]}…, the model folder holds {held[:16]}…")
     if own != model.members_sha256:

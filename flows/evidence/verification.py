@@ -6,7 +6,7 @@ from pathlib import Path
 import sift_core
 from flows.evidence.certificates import check_certificates
 from flows.models.verify import ExactnessError, Verification, checked, verify_state
-from flows.models.weights import kind_of, members_sha256, served_sha256
+from flows.models.weights import kind_of, served_digests
 from flows.training.base_model import require_base
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
@@ -37,17 +37,17 @@ def _champion(workspace: Workspace, state: MergeStateRecord) -> str:
             remedy="run `sift build` to register the current state.",
         )
     require_base(workspace)
-    found = []
+    found, digests = [], served_digests(workspace, state, members)
     for formula, computed, stored, known in (
         (
             "θ0 + S/T",
-            served_sha256(workspace, state, members),
+            digests.anyone,
             registered_sha256(workspace, recorded),
             recorded.served_sha256,
         ),
         (
             _MEMBERS_FORMULA[workspace.settings.exactness.member_mean],
-            members_sha256(workspace, state, members),
+            digests.members,
             registered_members_sha256(workspace, recorded),
             recorded.members_sha256,
         ),

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 
 from flows.errors import UsageError
-from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER, MaskRef, ModelCard
-from flows.models.weights import save_members, save_model
+from flows.integrations.mlflow.card import MaskRef, ModelCard
+from flows.models.weights import ServedDigests, save_version
 from flows.training.base_model import base_id, require_base
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord, ModelVersionRecord
@@ -29,10 +29,9 @@ def register(
         return known[-1]
     require_base(workspace)
     with workspace.scratch("version") as folder:
-        sha256 = own = save_model(workspace, folder / SERVED_FOLDER, state, len(members))
-        if workspace.settings.exactness.member_mean == "counted":
-            own = save_members(workspace, folder / MEMBERS_FILE, state, len(members))
-        card = _card(workspace, state, members, sha256, own)
+        card = _card(
+            workspace, state, members, save_version(workspace, folder, state, len(members))
+        )
         last = max((row.version for row in versions), default=0)
         registered = workspace.mlflow.registration.register(folder, card, metrics, {}, after=last)
     version = ModelVersionRecord(
@@ -76,8 +75,7 @@ def _card(
     workspace: Workspace,
     state: MergeStateRecord,
     members: list[Member],
-    served: str,
-    shared: str,
+    served: ServedDigests,
 ) -> ModelCard:
     settings = workspace.settings
     return ModelCard(
@@ -87,8 +85,8 @@ def _card(
         workspace=str(workspace.root),
         state_seq=state.state_seq,
         state_sha256=state.state_sha256,
-        served_sha256=served,
-        members_sha256=shared,
+        served_sha256=served.anyone,
+        members_sha256=served.members,
         member_mean=settings.exactness.member_mean,
         members={
             member.contributor_key: MaskRef(

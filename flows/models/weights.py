@@ -5,16 +5,28 @@ it. What is written or compared goes block by block in either case: its bits are
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 import sift_core
+from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER
 from flows.models.merge import read_mask, stored_state
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord
-from sift_core import Grid, Kind, LazilyServed, Mean, StoredMask, StoredState, StoredWeights
+from sift_core import (
+    Grid,
+    Kind,
+    LazilyServed,
+    Mean,
+    StoredMask,
+    StoredState,
+    StoredWeights,
+    WeightsWriter,
+)
 from sift_core.serving import Weights
 
 
@@ -58,68 +70,109 @@ def member_weights(
     return sift_core.masked_weights(base, shared, mask)
 
 
-def served_sha256(
-    workspace: Workspace, record: MergeStateRecord, members: int, member: Member | None = None
-) -> str:
-    """`weights_sha256` of what anyone is served, or one member, from the files alone.
+@dataclass(frozen=True)
+class ServedDigests:
+    """`weights_sha256` of what a merge state serves."""
+
+    anyone: str
+    """θ0 + S/T."""
+    members: str
+    """What members are served, before their masks: θ0 + S/C, or the same (`member_mean`)."""
+
+    @classmethod
+    def of(cls, found: Mapping[Mean, str]) -> "ServedDigests":
+        """From one digest for each mean that is in use."""
+        return cls(found["all"], found.get("counted", found["all"]))
+
+
+def served_digests(workspace: Workspace, record: MergeStateRecord, members: int) -> ServedDigests:
+    """What the weights of a state hash to, from its file and the base alone.
 
     Raises AlteredError, CodecError, MismatchError.
     """
-    return sift_core.served_sha256(
+    kind, state = kind_of(workspace, record), stored_state(workspace, record, members)
+    means = _means(workspace)
+    return ServedDigests.of(
+        sift_core.served_sha256(kind, state, StoredWeights(workspace.base), means)
+    )
+
+
+def save_version(
+    workspace: Workspace, folder: Path, record: MergeStateRecord, members: int
+) -> ServedDigests:
+    """Write what a model version holds: the model for anyone, and beside it the members' weights.
+
+    The latter only where they are others (`exactness.member_mean`). The state is read once. Raises
+    AlteredError, CodecError, MismatchError: then no file of weights is there.
+    """
+    base, kind = StoredWeights(workspace.base), kind_of(workspace, record)
+    own_files = {
+        "all": lambda: _model_folder(workspace, folder / SERVED_FOLDER, base, kind),
+        "counted": lambda: sift_core.weights_file(folder / MEMBERS_FILE, base, kind),
+    }
+    with ExitStack() as stack:
+        writers = {mean: stack.enter_context(own_files[mean]()) for mean in _means(workspace)}
+        sift_core.serve(kind, stored_state(workspace, record, members), base, writers)
+    return ServedDigests.of({mean: writer.sha256 for mean, writer in writers.items()})
+
+
+def export_sha256(
+    workspace: Workspace, record: MergeStateRecord, members: int, member: Member | None
+) -> str:
+    """`weights_sha256` of what one member is served, None: anyone, from the files alone.
+
+    Raises AlteredError, CodecError, MismatchError.
+    """
+    mean = _mean_for(workspace, member)
+    found = sift_core.served_sha256(
         kind_of(workspace, record),
         stored_state(workspace, record, members),
         StoredWeights(workspace.base),
+        [mean],
         None if member is None else stored_mask(workspace, member),
-        "all" if member is None else workspace.settings.exactness.member_mean,
     )
+    return found[mean]
 
 
-def members_sha256(workspace: Workspace, record: MergeStateRecord, members: int) -> str:
-    """`weights_sha256` of the members' weights, under nobody's mask; raises likewise."""
-    return sift_core.served_sha256(
-        kind_of(workspace, record),
-        stored_state(workspace, record, members),
-        StoredWeights(workspace.base),
-        mean=workspace.settings.exactness.member_mean,
-    )
-
-
-def save_model(
+def save_export(
     workspace: Workspace,
     folder: Path,
     record: MergeStateRecord,
     members: int,
-    member: Member | None = None,
-) -> str:
-    """Write what anyone is served, or one member, as a plain Hugging Face folder.
+    member: Member | None,
+) -> None:
+    """Write what one member is served, None: anyone, as a plain Hugging Face folder.
 
-    It is the base's own folder with other bytes in the trained tensors, so the same weights give
-    the same bytes; a certificate names each file. Returns `weights_sha256` of the trained ones.
     Raises AlteredError, CodecError, MismatchError: then no file of weights is there.
+    """
+    base, kind = StoredWeights(workspace.base), kind_of(workspace, record)
+    mask = None if member is None else stored_mask(workspace, member)
+    with _model_folder(workspace, folder, base, kind) as writer:
+        state = stored_state(workspace, record, members)
+        sift_core.serve(kind, state, base, {_mean_for(workspace, member): writer}, mask)
+
+
+@contextmanager
+def _model_folder(
+    workspace: Workspace, folder: Path, base: StoredWeights, kind: Kind
+) -> Iterator[WeightsWriter]:
+    """The base's own folder with other bytes in the trained tensors.
+
+    So the same weights give the same bytes; a certificate names each file.
     """
     weights = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(workspace.base, folder, ignore=weights, dirs_exist_ok=True)
-    return sift_core.served_folder(
-        folder,
-        StoredWeights(workspace.base),
-        kind_of(workspace, record),
-        stored_state(workspace, record, members),
-        None if member is None else stored_mask(workspace, member),
-        "all" if member is None else workspace.settings.exactness.member_mean,
-    )
+    with sift_core.model_folder(folder, base, kind) as writer:
+        yield writer
 
 
-def save_members(workspace: Workspace, path: Path, record: MergeStateRecord, members: int) -> str:
-    """Write the members' weights of the trained tensors as one file; their `weights_sha256`.
+def _means(workspace: Workspace) -> tuple[Mean, ...]:
+    """Those that a model version needs."""
+    return ("all", "counted") if workspace.settings.exactness.member_mean == "counted" else ("all",)
 
-    Only where they are not anyone's (`exactness.member_mean`). Raises as `save_model`.
-    """
-    return sift_core.members_file(
-        path,
-        StoredWeights(workspace.base),
-        kind_of(workspace, record),
-        stored_state(workspace, record, members),
-    )
+
+def _mean_for(workspace: Workspace, member: Member | None) -> Mean:
+    return "all" if member is None else workspace.settings.exactness.member_mean
 
 
 def _kind_of(workspace: Workspace, base: Mapping[str, torch.Tensor]) -> Kind:

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows.workspace.times import zone
+from lineage.records import MemberMean
 from lineage.times import Day
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -82,7 +83,7 @@ class ExactnessSettings(_Section):
     """Draws the sign vector."""
     digest_seed: Annotated[int, Field(ge=0, lt=2**63)]
     """Draws the coefficients of the linear digest."""
-    member_mean: Literal["counted", "all"] = "counted"
+    member_mean: MemberMean = "counted"
     """What a member is served in an entry that they moved: the mean over the members who moved it
     (counted), or over all members, as in the paper."""
 

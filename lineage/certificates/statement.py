@@ -22,7 +22,15 @@ from lineage.certificates.envelope import (
     parse,
     unsealed,
 )
-from lineage.records import ContributorKey, Count, DecimalDigest, Sequence32, Sha256, Text
+from lineage.records import (
+    ContributorKey,
+    Count,
+    DecimalDigest,
+    MemberMean,
+    Sequence32,
+    Sha256,
+    Text,
+)
 from lineage.times import Utc
 from sift_bytes import sha256_of
 
@@ -32,7 +40,6 @@ PREDICATE: Final = "urn:sift-masks:opt-out-certificate:1"
 
 REPORT, PAGE, LINEAGE = "report.json", "report.html", "lineage.jsonl"
 STATE, SERVED, MEMBERS = "merge-state.safetensors", "served-weights", "members-weights"
-MemberMean = Literal["counted", "all"]
 MODEL = "model/"
 """What stands before the name of each file of the model folder."""
 

@@ -22,7 +22,8 @@ from sift_core import (
     TaskVector,
     masked_weights,
     members_weights,
-    served_folder,
+    model_folder,
+    serve,
     served_weights,
     update_state,
     weights_sha256,
@@ -143,12 +144,13 @@ def test_an_opt_out_on_yesterdays_files(golden_json: GoldenJson, tmp_path: Path)
     base = StoredWeights(GOLDENS / "base.safetensors")
     written = update_state(kind, before, [], [leaving], 0, tmp_path)
     state = StoredState(written.path, written.sha256, written.members)
-    served = served_folder(tmp_path / "served", base, kind, state)
+    with model_folder(tmp_path / "served", base, kind) as writer:
+        serve(kind, state, base, {"all": writer})
     found = {
         "state": written.sha256,
         "digest": [str(lane) for lane in written.digest],
         "change": [str(lane) for lane in written.change],
-        "served weights": served,
+        "served weights": writer.sha256,
         "served file": file_sha256(tmp_path / "served" / "base.safetensors"),
     }
     golden_json("opt-out", found)

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lineage.records import MemberMean
+
 SERVED_FOLDER, MEMBERS_FILE = "served", "members/weights.safetensors"
 """In a version: the plain folder of the unmasked model; beside it, where it is not the same, what
 members are served, of the trained tensors."""
@@ -43,7 +45,7 @@ class ModelCard(BaseModel):
     state_sha256: Sha256
     served_sha256: Sha256  # of the unmasked model, for anyone
     members_sha256: Sha256  # of what all members are served, each under their mask
-    member_mean: Literal["counted", "all"]
+    member_mean: MemberMean
     members: dict[ContributorKey, MaskRef]
     sign_seed: int
     grid_bits: int
