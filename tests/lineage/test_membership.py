@@ -47,7 +47,7 @@ def all_finetuned(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> C
     return engine.kept(finetune_all, tmp_path_factory.mktemp("finetuned"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(history=histories)
 def test_any_history_of_joining_leaving_and_replacing_is_remembered(
     all_finetuned: Copies, history: list[dict[str, str]]

@@ -52,8 +52,7 @@ made = finetune(base, examples, SignVector(1), Grid(24), FinetuneSettings(steps=
 print(base.base_id, sha256_of(made.vector.to_bytes()), examples.rows[0]["input_ids"])
 """
 SURROUNDINGS = [
-    ("2026-11-28", {"TZ": "UTC", "LC_ALL": "C", "PYTHONHASHSEED": "0"}),
-    ("2031-05-02", {"TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "7"}),
+    ("2026-11-28", {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "0"}),
     ("1999-12-31", {"TZ": "America/New_York", "LANG": "de_DE.UTF-8", "LANGUAGE": "tr"}),
 ]
 """A day, and what of the environment could be read."""

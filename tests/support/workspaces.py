@@ -111,8 +111,9 @@ def make_workspace(
 ) -> Workspace:
     """Make a workspace at `root` with these contributors' rows, nothing built yet."""
     workspace = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
-    for own in rows:
-        add(workspace, own)
+    with workspace.lineage.unit_of_work():
+        for own in rows:
+            add(workspace, own)
     return workspace
 
 
@@ -123,7 +124,8 @@ def add(
     path = workspace.root.parent / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     try:
-        add_contributors(workspace, [path], replace=replace, rejoin=rejoin)
+        with workspace.lineage.unit_of_work():
+            add_contributors(workspace, [path], replace=replace, rejoin=rejoin)
     finally:
         path.unlink()
 
@@ -142,11 +144,12 @@ def another(source: Path, target: Path) -> Workspace:
 
 def finetune_and_merge(workspace: Workspace) -> MergeStateRecord:
     """The first half of a build, by plain functions: everything up to the current merge state."""
-    ensure_base(workspace)
-    settle_vectors(workspace)
-    finetune_jobs(workspace, pending(workspace))
-    restore(workspace, lost(workspace))
-    return merge_members(workspace, jobs(workspace))
+    with workspace.lineage.unit_of_work():
+        ensure_base(workspace)
+        settle_vectors(workspace)
+        finetune_jobs(workspace, pending(workspace))
+        restore(workspace, lost(workspace))
+        return merge_members(workspace, jobs(workspace))
 
 
 def build_plainly(root: Path) -> None:
@@ -209,8 +212,9 @@ def request(
     workspace: Workspace, contributor: str, basis: str = BASIS, records: list[str] | None = None
 ) -> Request:
     """File and approve an opt-out request, of the contributor or of some records."""
-    filed = receive(workspace, contributor, basis, records, filed_by=CLERK)
-    approve(workspace, filed.request_id, OFFICER, "identity proven")
+    with workspace.lineage.unit_of_work():
+        filed = receive(workspace, contributor, basis, records, filed_by=CLERK)
+        approve(workspace, filed.request_id, OFFICER, "identity proven")
     return Request(workspace, filed.request_id)
 
 

@@ -209,6 +209,7 @@ def test_a_disk_that_fills_up_while_the_state_is_written_keeps_the_old_state(
         assert len(reader.members(state.state_seq)) == 13
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full_keeps_the_old_state(built: Workspace, sift: Sift) -> None:
     with_a_newcomer(built, sift)
     before = tree(built.root)
@@ -218,6 +219,7 @@ def test_a_disk_that_is_really_full_keeps_the_old_state(built: Workspace, sift: 
     assert tree(built.root) == before
 
 
+@pytest.mark.slow
 def test_a_workspace_that_is_read_only_can_be_looked_at_and_not_changed(
     built: Workspace, tmp_path: Path
 ) -> None:

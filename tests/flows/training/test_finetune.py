@@ -59,7 +59,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[o
     return calls
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_vector_is_the_same_alone_in_any_shard_and_in_any_order(
     workspace: Workspace, alone: dict[str, bytes], data: st.DataObject
