@@ -28,6 +28,7 @@ from sift_core import (
     Encoded,
     Example,
     FinetuneSettings,
+    FullWeights,
     Grid,
     MergeState,
     Relearning,
@@ -92,7 +93,7 @@ def measure(data: Path, cache: Path) -> list[Case]:
     folder = cache / "audit-base"
     if not folder.is_dir():
         prepare_base(str(smollm2(cache)), folder, (), seed=0, max_length=192)
-    base = load_base(folder, (), TRAIN_ONLY)
+    base = load_base(folder, (), FullWeights(TRAIN_ONLY))
     authors = _authors(data)
     vectors = [
         finetune(

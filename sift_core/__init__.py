@@ -6,6 +6,7 @@ gives the bits of a model that never had them. Read in this order: `signs`, `fin
 same for models of any size is held against it.
 """
 
+from sift_core.adapter_folder import adapter_folder, frozen_projections
 from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
 from sift_core.base_tryout import try_out
 from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
@@ -28,6 +29,7 @@ from sift_core.merge_update import (
     update_state,
 )
 from sift_core.offload import stream_base
+from sift_core.parameterization import Adapter, FullWeights, Parameterization, start
 from sift_core.removal_audit import (
     AuditRows,
     LeftOut,
@@ -46,6 +48,7 @@ from sift_core.weights_folder import StoredWeights
 
 __all__ = [
     "LANES",
+    "Adapter",
     "AuditRows",
     "BaseModel",
     "Classification",
@@ -53,6 +56,7 @@ __all__ = [
     "Example",
     "FinetuneSettings",
     "Finetuned",
+    "FullWeights",
     "Generation",
     "Grid",
     "InspectedVector",
@@ -62,6 +66,7 @@ __all__ = [
     "Mask",
     "Mean",
     "MergeState",
+    "Parameterization",
     "Probe",
     "Relearning",
     "RemovalAudit",
@@ -76,11 +81,13 @@ __all__ = [
     "UpdatedState",
     "WarmStart",
     "WeightsWriter",
+    "adapter_folder",
     "audit_removal",
     "encode_examples",
     "evaluate",
     "finetune",
     "folder_sha256",
+    "frozen_projections",
     "inspect_vector",
     "linear_digest",
     "load_base",
@@ -98,6 +105,7 @@ __all__ = [
     "served_sha256",
     "served_weights",
     "shapes_in",
+    "start",
     "stored_digest",
     "stream_base",
     "try_out",

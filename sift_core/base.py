@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
 from sift_core.foreign_errors import border
 from sift_core.module_state import ModuleState
-from sift_core.serving import SERVED
+from sift_core.parameterization import Parameterization, start
 from sift_core.trainer import train
 from sift_core.weights_folder import StoredWeights
 
@@ -67,7 +66,12 @@ class BaseModel:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
+    parameterization: Parameterization
     trainable: Mapping[str, torch.Tensor]
+    live: Mapping[str, nn.Parameter]
+    """The parameters of `model` under `trainable`, by the same names."""
+    entries: int
+    """Parameters of the whole base model."""
     scored_at_once: int = 32
     """Rows of a batch where nothing trains. Logits take rows × tokens × vocabulary × 4 bytes."""
     state: ModuleState = field(init=False, repr=False)
@@ -75,11 +79,6 @@ class BaseModel:
 
     def __post_init__(self) -> None:
         self.state = ModuleState(self.model)
-
-    @property
-    def entries(self) -> int:
-        """Parameters of the whole model."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
 
     @property
     def trainable_entries(self) -> int:
@@ -91,10 +90,9 @@ class BaseModel:
         """The shape of every trainable parameter."""
         return {name: tuple(tensor.shape) for name, tensor in self.trainable.items()}
 
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """The live parameters under `trainable`, by name."""
-        named = dict(self.model.named_parameters())
-        return {name: named[name] for name in self.trainable}
+    def parameters(self) -> Mapping[str, nn.Parameter]:
+        """What trains. Raises ModelError where nothing can."""
+        return self.live
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -103,7 +101,7 @@ class BaseModel:
         Whatever was finetuned or scored with it before is gone: `sift_core.module_state`.
         """
         self.state.put_back()
-        for name, parameter in self.parameters().items():
+        for name, parameter in self.live.items():
             parameter.copy_(weights[name])
 
     @contextmanager
@@ -155,59 +153,32 @@ def prepare_base(
 def load_base(
     folder: Path,
     labels: Sequence[str],
-    train_only: Sequence[str],
+    parameterization: Parameterization,
     device: str = "cpu",
     base_id: str | None = None,
 ) -> BaseModel:
     """Load a folder that `prepare_base` made and choose what finetuning may move.
 
-    Embeddings and the output head are frozen, as in the paper; of the rest, the parameters whose
-    names match a pattern of `train_only` (shell style, `*` for all) train. Who has just read the
-    folder gives its `folder_sha256` as `base_id`, so that it is not read twice. Raises ModelError
-    where nothing is left.
+    Who has just read the folder gives its `folder_sha256` as `base_id`, so that it is not read
+    twice. Raises ModelError where nothing is left to train.
     """
     model, tokenizer = _fetch(str(folder), labels, new_head=False)
     model.to(device)
-    names, live = choose_trainable(model, train_only), dict(model.named_parameters())
-    dtypes = _stored_dtypes(folder, names)
+    entries = sum(parameter.numel() for parameter in model.parameters())
+    live = parameterization.attach(model).trained
     # Widening to the live model's float32 was exact, so this is θ0 as it is stored.
-    trainable = {name: live[name].detach().clone().to(dtypes[name]) for name in names}
-    found = base_id or folder_sha256(folder)
-    return BaseModel(folder, found, model, tokenizer, tuple(labels), trainable)
-
-
-def choose_trainable(model: PreTrainedModel, train_only: Sequence[str]) -> list[str]:
-    """Let the chosen parameters train and no others; their names. Raises ModelError for none."""
-    frozen = _embeddings_and_head(model)
-    names = []
-    for name, parameter in model.named_parameters():
-        chosen = any(fnmatch(name, pattern) for pattern in train_only)
-        parameter.requires_grad = chosen and id(parameter) not in frozen
-        if parameter.requires_grad:
-            names.append(name)
-    if not names:
-        raise ModelError(
-            f"No parameter outside embeddings and head matches {list(train_only)}.",
-            remedy="set finetune.train_only in params.yaml to patterns such as '*.layer.5.*'.",
-        )
-    return names
-
-
-def _stored_dtypes(folder: Path, names: Sequence[str]) -> dict[str, torch.dtype]:
-    """The dtype that θ0 of each parameter has on disk; what is served has it too."""
-    places = StoredWeights(folder).places
-    for name in names:
-        if name not in places:
-            raise ModelError(
-                f"{folder} stores {name!r} under another name, so it could not be served.",
-                remedy="leave it out of finetune.train_only.",
-            )
-        if places[name].dtype not in SERVED:
-            raise ModelError(
-                f"{folder} has {name!r} in {places[name].dtype}, not float32 or bfloat16.",
-                remedy="make the base again with base.dtype float32 or bfloat16.",
-            )
-    return {name: places[name].dtype for name in names}
+    at_first = start(StoredWeights(folder), {name: tuple(p.shape) for name, p in live.items()})
+    return BaseModel(
+        folder=folder,
+        base_id=base_id or folder_sha256(folder),
+        model=model,
+        tokenizer=tokenizer,
+        labels=tuple(labels),
+        parameterization=parameterization,
+        trainable={name: at_first[name].clone().to(device) for name in live},
+        live=live,
+        entries=entries,
+    )
 
 
 def folder_sha256(folder: Path) -> str:
@@ -289,12 +260,3 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     if model.can_generate():
         plain.generation_config = model.generation_config
     return plain
-
-
-def _embeddings_and_head(model: PreTrainedModel) -> set[int]:
-    """The ids of all embedding parameters and of the language model's output head."""
-    modules = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    head = model.get_output_embeddings()
-    if head is not None:
-        modules.append(head)
-    return {id(parameter) for module in modules for parameter in module.parameters()}

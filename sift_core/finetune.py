@@ -20,6 +20,7 @@ from sift_core.base import BaseModel, load_base
 from sift_core.distributed import in_processes, require_same_everywhere
 from sift_core.examples import Encoded
 from sift_core.fixed_point import Grid
+from sift_core.parameterization import Parameterization
 from sift_core.signs import SignVector
 from sift_core.task_vector import TaskVector
 from sift_core.trainer import Precision, train
@@ -133,7 +134,7 @@ def finetune(
     if settings.processes == 1:
         return _finetune(base, examples, signs, grid, settings)
     place = _Place(
-        base.folder, base.labels, tuple(base.trainable), base.model.device.type, base.base_id
+        base.folder, base.labels, base.parameterization, base.model.device.type, base.base_id
     )
     found: Finetuned = in_processes(
         settings.processes, place.device, _share, place, examples, signs, grid, settings
@@ -155,13 +156,13 @@ class _Place:
 
     folder: Path
     labels: tuple[str, ...]
-    trainable: tuple[str, ...]
+    parameterization: Parameterization
     device: str
     base_id: str
 
     def load(self) -> BaseModel:
         device = "cpu" if self.device == "cpu" else f"{self.device}:{os.environ['LOCAL_RANK']}"
-        return load_base(self.folder, self.labels, self.trainable, device, self.base_id)
+        return load_base(self.folder, self.labels, self.parameterization, device, self.base_id)
 
 
 def _share(

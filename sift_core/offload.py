@@ -4,8 +4,9 @@ For scoring a model that is larger than memory. It does not train: what trains h
 optimizer's moments beside the weights. Accelerate's hooks do the work; they take any mapping.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,9 +20,11 @@ from transformers import (
     PreTrainedModel,
 )
 
-from sift_core.base import BaseModel, choose_trainable, folder_sha256, load_tokenizer
+from sift_core.base import BaseModel, folder_sha256, load_tokenizer
 from sift_core.errors import ModelError
 from sift_core.foreign_errors import border
+from sift_core.lora import plain_name
+from sift_core.parameterization import Attached, Parameterization, start
 from sift_core.weights_folder import StoredWeights, fresh
 
 
@@ -29,10 +32,10 @@ from sift_core.weights_folder import StoredWeights, fresh
 class StreamedBase(BaseModel):
     """A base model as `load_base` gives it, for scoring only. Raises ModelError where it trains."""
 
-    live: "_Live" = field(kw_only=True)
+    source: "_Source" = field(kw_only=True)
     """What the modules ask for their tensors."""
 
-    def parameters(self) -> dict[str, nn.Parameter]:
+    def parameters(self) -> Mapping[str, nn.Parameter]:
         """There are none to train: the weights are on disk."""
         raise ModelError(
             "The weights of the base model stay on disk, so it cannot be trained.",
@@ -43,13 +46,13 @@ class StreamedBase(BaseModel):
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Let modules ask these weights for their tensors, θ0 for others; all else is put back."""
         self.state.put_back()
-        self.live.weights = weights
+        self.source.weights = weights
 
 
 def stream_base(
     folder: Path,
     labels: Sequence[str],
-    train_only: Sequence[str],
+    parameterization: Parameterization,
     device: str = "cpu",
     base_id: str | None = None,
 ) -> StreamedBase:
@@ -59,23 +62,34 @@ def stream_base(
     `load_base`.
     """
     stored = StoredWeights(folder)
-    model = _outline(folder, labels)
+    model = outline(folder, labels)
     with border(f"The tokenizer of {folder} does not load", "restore it with `dvc checkout base`."):
         tokenizer = load_tokenizer(str(folder))
     model.config.pad_token_id = tokenizer.pad_token_id
-    names = choose_trainable(model, train_only)
-    live = _Live(model, stored)
+    names_in_files = _names_in_files(model, stored)
+    entries = sum(parameter.numel() for parameter in model.parameters())
+    attached = parameterization.attach(model)
+    trainable = start(stored, {name: tuple(live.shape) for name, live in attached.trained.items()})
+    source = _Source(model, stored, names_in_files, trainable, attached)
     _fill_buffers(model, stored)
     attach_align_device_hook(
-        model, execution_device=torch.device(device), offload=True, weights_map=live
+        model, execution_device=torch.device(device), offload=True, weights_map=source
     )
-    found = base_id or folder_sha256(folder)
     return StreamedBase(
-        folder, found, model.eval(), tokenizer, tuple(labels), stored.only(names), live=live
+        folder=folder,
+        base_id=base_id or folder_sha256(folder),
+        model=model.eval(),
+        tokenizer=tokenizer,
+        labels=tuple(labels),
+        parameterization=parameterization,
+        trainable=trainable,
+        live=attached.trained,
+        entries=entries,
+        source=source,
     )
 
 
-def _outline(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
+def outline(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
     """The model without weights: its parameters have shapes, and no memory."""
     with border(f"{folder} does not load", "restore it with `dvc checkout base`."):
         config = AutoConfig.from_pretrained(folder)
@@ -95,26 +109,44 @@ def _fill_buffers(model: PreTrainedModel, stored: StoredWeights) -> None:
             buffer.copy_(stored[name])
 
 
-class _Live(Mapping[str, torch.Tensor]):
-    """What modules ask for their tensors; `weights` first, then θ0."""
+class _Source(Mapping[str, torch.Tensor]):
+    """What modules ask for their tensors: `weights` first, then θ0, then what is frozen."""
 
-    def __init__(self, model: PreTrainedModel, stored: StoredWeights) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        stored: StoredWeights,
+        names_in_files: Mapping[str, str],
+        trainable: Mapping[str, torch.Tensor],
+        attached: Attached,
+    ) -> None:
         self.weights: Mapping[str, torch.Tensor] = {}
-        self._stored = stored
-        self._stored_as = _names_in_files(model, stored)
+        self._trainable = trainable
+        trained = {id(live): name for name, live in attached.trained.items()}
+        self._finds: dict[str, Callable[[], torch.Tensor]] = {}
+        for name, live in model.named_parameters(remove_duplicate=False):
+            if id(live) in trained:
+                self._finds[name] = partial(self._current, trained[id(live)])
+            elif name in attached.added:
+                self._finds[name] = partial(attached.added.__getitem__, name)
+            else:
+                kept = names_in_files[plain_name(name)]
+                self._finds[name] = partial(stored.__getitem__, kept)
+
+    def _current(self, name: str) -> torch.Tensor:
+        return (self.weights if name in self.weights else self._trainable)[name]
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        name = self._stored_as[name]
-        found = self.weights[name] if name in self.weights else self._stored[name]
+        found = self._finds[name]()
         if found.dtype == torch.float32:
             return found
         return fresh(found.shape, torch.float32).copy_(found)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._stored_as)
+        return iter(self._finds)
 
     def __len__(self) -> int:
-        return len(self._stored_as)
+        return len(self._finds)
 
 
 def _names_in_files(model: PreTrainedModel, stored: StoredWeights) -> dict[str, str]:

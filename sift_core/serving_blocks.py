@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 
 from sift_core.block_reader import MaskReader, StoredMask, StoredState, state_blocks
-from sift_core.blocks import Piece
+from sift_core.blocks import Piece, blocks
 from sift_core.file_header import Kind
 from sift_core.serving import Mean, Weights, bytes_of, divisor, served_entries, weights_line
 
@@ -46,6 +46,13 @@ def serve(
                 )
     if reader is not None:
         reader.finish()
+
+
+def hand_over(kind: Kind, weights: Weights, recipient: Recipient) -> None:
+    """Hand weights to who takes them, as `serve` does what it makes."""
+    for block in blocks(kind.shapes):
+        for piece in block.pieces:
+            recipient.take(piece, entries_of(weights, piece))
 
 
 def served_from(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from math import prod
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from sift_core.blocks import Piece
 from sift_core.canonical import head_in_order
 from sift_core.errors import MismatchError
 from sift_core.file_header import Kind
-from sift_core.serving import SERVED, bytes_of
+from sift_core.serving import SERVED, Weights, bytes_of
 from sift_core.serving_blocks import WeightsDigest
 from sift_core.weights_folder import FORMAT_DTYPES, StoredWeights
 
@@ -62,12 +63,20 @@ def model_folder(folder: Path, base: StoredWeights, kind: Kind) -> Iterator[Weig
 
 
 @contextmanager
-def weights_file(path: Path, base: StoredWeights, kind: Kind) -> Iterator[WeightsWriter]:
-    """One file of the trained tensors alone, in the base's dtypes; likewise."""
-    require_same_shapes(base, kind)
-    tensors = ((name, base.places[name]) for name in sorted(kind.shapes))
+def weights_file(path: Path, base: Weights, kind: Kind) -> Iterator[WeightsWriter]:
+    """One file of the trained tensors alone, in the dtypes that θ0 has in `base`; likewise."""
+    dtypes = {name: base[name].dtype for name in sorted(kind.shapes)}
     head = head_in_order(
-        ((name, FORMAT_DTYPES[place.dtype], place.shape, place.size) for name, place in tensors), {}
+        (
+            (
+                name,
+                FORMAT_DTYPES[dtype],
+                kind.shapes[name],
+                prod(kind.shapes[name]) * dtype.itemsize,
+            )
+            for name, dtype in dtypes.items()
+        ),
+        {},
     )
     with draft(path.parent) as file:
         file.write(head)

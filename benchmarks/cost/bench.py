@@ -17,6 +17,7 @@ from sift_core import (
     Classification,
     Encoded,
     FinetuneSettings,
+    FullWeights,
     SignVector,
     TaskVector,
     encode_examples,
@@ -92,7 +93,7 @@ def real_bench(cache: Path, *, quick: bool) -> Iterator[Bench]:
     folder.mkdir(parents=True)
     try:
         prepare_base(str(minilm(cache)), folder / "base", LABELS, seed=0, max_length=_MAX_LENGTH)
-        base = load_base(folder / "base", LABELS, ["*"])
+        base = load_base(folder / "base", LABELS, FullWeights())
         films = sorted(film_reviews(cache).values(), key=len)
         fit = [rows for rows in films if len(rows) >= _FEWEST_REVIEWS]
         contributors = [

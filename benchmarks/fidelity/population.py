@@ -49,7 +49,7 @@ def load_population(experiment: Experiment, data: Path, cache: Path) -> Populati
     if not folder.is_dir():
         _prepare(experiment, datasets[:public], folder, cache)
     base = sift_core.load_base(
-        folder, experiment.labels, experiment.finetuning.train_only, experiment.device
+        folder, experiment.labels, experiment.finetuning.parameterization, experiment.device
     )
     chosen = datasets[public:wanted]
 

@@ -12,16 +12,35 @@ from flows.errors import UsageError
 SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
 
 
+class Adapter(BaseModel):
+    """A LoRA adapter, as `finetune.adapter` of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: Annotated[int, Field(ge=1)]
+    alpha: Annotated[int, Field(ge=1)]
+    targets: tuple[str, ...] = ("all-linear",)
+
+
 class Finetuning(BaseModel):
     """The budget of every finetuning, whatever the method."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     train_only: tuple[str, ...] = ("*",)
+    adapter: Adapter | None = None
     learning_rate: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 20
     seed: int = 0
+
+    @property
+    def parameterization(self) -> sift_core.Parameterization:
+        """What of the base model trains, for every method alike."""
+        own = self.adapter
+        if own is None:
+            return sift_core.FullWeights(self.train_only)
+        return sift_core.Adapter(own.rank, own.alpha, own.targets, self.seed, self.train_only)
 
     def of(self, contributors: int) -> sift_core.FinetuneSettings:
         """The settings of one finetuning on the rows of so many contributors.

@@ -11,6 +11,7 @@ from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.statement import State, Statement
 from lineage.state_export import read_export
 from sift_core import Grid, Kind, SiftCoreError, StoredState, StoredVector, StoredWeights
+from sift_core.parameterization import start
 from sift_core.serving import Weights
 
 
@@ -33,7 +34,7 @@ def check_served(content: Statement, path: Path, base: Path, folder: Path) -> st
             raise _differs(f"{base} is not the base model the merge was made on")
         stored = StoredState(path, state.state_sha256, state.members)
         kind = _kind(state, stored)
-        weights = _weights(base, kind.shapes)
+        weights = start(StoredWeights(base), kind.shapes)
         mean = model.member_mean if model else "all"
         computed = sift_core.served_sha256(kind, stored, weights, {"all", mean})
         held = sift_core.weights_sha256(_weights(folder, kind.shapes))

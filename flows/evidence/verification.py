@@ -6,7 +6,7 @@ from pathlib import Path
 import sift_core
 from flows.evidence.certificates import check_certificates
 from flows.models.verify import ExactnessError, Verification, checked, verify_state
-from flows.models.weights import kind_of, served_digests
+from flows.models.weights import adapters_as_drawn, kind_of, served_digests
 from flows.training.base_model import require_base
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
@@ -37,6 +37,12 @@ def _champion(workspace: Workspace, state: MergeStateRecord) -> str:
             remedy="run `sift build` to register the current state.",
         )
     require_base(workspace)
+    folder = workspace.mlflow.reading.served_folder(recorded.version)
+    if not adapters_as_drawn(workspace, state, folder):
+        raise ExactnessError(
+            f"The frozen projections in {folder} are not those that exactness.sign_seed draws.",
+            remedy="restore the version's folder under mlruns/ from a backup.",
+        )
     found, digests = [], served_digests(workspace, state, members)
     for formula, computed, stored, known in (
         (

@@ -15,6 +15,8 @@ import torch
 import sift_core
 from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER
 from flows.models.merge import read_mask, stored_state
+from flows.training.base_model import hub_id
+from flows.training.method import parameterization
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord
 from sift_core import (
@@ -27,6 +29,7 @@ from sift_core import (
     StoredWeights,
     WeightsWriter,
 )
+from sift_core.parameterization import Adapter, start
 from sift_core.serving import Weights
 
 
@@ -92,9 +95,7 @@ def served_digests(workspace: Workspace, record: MergeStateRecord, members: int)
     """
     kind, state = kind_of(workspace, record), stored_state(workspace, record, members)
     means = _means(workspace)
-    return ServedDigests.of(
-        sift_core.served_sha256(kind, state, StoredWeights(workspace.base), means)
-    )
+    return ServedDigests.of(sift_core.served_sha256(kind, state, _start(workspace, kind), means))
 
 
 def save_version(
@@ -105,9 +106,10 @@ def save_version(
     The latter only where they are others (`exactness.member_mean`). The state is read once. Raises
     AlteredError, CodecError, MismatchError: then no file of weights is there.
     """
-    base, kind = StoredWeights(workspace.base), kind_of(workspace, record)
+    kind = kind_of(workspace, record)
+    base = _start(workspace, kind)
     own_files = {
-        "all": lambda: _model_folder(workspace, folder / SERVED_FOLDER, base, kind),
+        "all": lambda: _model_folder(workspace, folder / SERVED_FOLDER, kind),
         "counted": lambda: sift_core.weights_file(folder / MEMBERS_FILE, base, kind),
     }
     with ExitStack() as stack:
@@ -124,10 +126,11 @@ def export_sha256(
     Raises AlteredError, CodecError, MismatchError.
     """
     mean = _mean_for(workspace, member)
+    kind = kind_of(workspace, record)
     found = sift_core.served_sha256(
-        kind_of(workspace, record),
+        kind,
         stored_state(workspace, record, members),
-        StoredWeights(workspace.base),
+        _start(workspace, kind),
         [mean],
         None if member is None else stored_mask(workspace, member),
     )
@@ -141,29 +144,51 @@ def save_export(
     members: int,
     member: Member | None,
 ) -> None:
-    """Write what one member is served, None: anyone, as a plain Hugging Face folder.
+    """Write what one member is served, None: anyone, as a folder that others load.
 
-    Raises AlteredError, CodecError, MismatchError: then no file of weights is there.
+    A plain Hugging Face folder, or PEFT's of an adapter. Raises AlteredError, CodecError,
+    MismatchError: then no file of weights is there.
     """
-    base, kind = StoredWeights(workspace.base), kind_of(workspace, record)
+    kind = kind_of(workspace, record)
     mask = None if member is None else stored_mask(workspace, member)
-    with _model_folder(workspace, folder, base, kind) as writer:
-        state = stored_state(workspace, record, members)
+    with _model_folder(workspace, folder, kind) as writer:
+        state, base = stored_state(workspace, record, members), _start(workspace, kind)
         sift_core.serve(kind, state, base, {_mean_for(workspace, member): writer}, mask)
 
 
+def adapters_as_drawn(workspace: Workspace, record: MergeStateRecord, folder: Path) -> bool:
+    """Whether every frozen A in a folder of adapters is the drawn one; True of full weights."""
+    kind, found = kind_of(workspace, record), StoredWeights(folder)
+    if workspace.settings.finetune.adapter is None:
+        return True
+    drawn = sift_core.frozen_projections(
+        StoredWeights(workspace.base), kind, workspace.settings.exactness.sign_seed
+    )
+    return all(name in found and torch.equal(found[name], a) for name, a in drawn.items())
+
+
 @contextmanager
-def _model_folder(
-    workspace: Workspace, folder: Path, base: StoredWeights, kind: Kind
-) -> Iterator[WeightsWriter]:
-    """The base's own folder with other bytes in the trained tensors.
+def _model_folder(workspace: Workspace, folder: Path, kind: Kind) -> Iterator[WeightsWriter]:
+    """The base's own folder with other bytes in the trained tensors; of adapters, PEFT's.
 
     So the same weights give the same bytes; a certificate names each file.
     """
+    settings, chosen = workspace.settings, parameterization(workspace.settings)
+    if isinstance(chosen, Adapter):
+        with sift_core.adapter_folder(
+            folder, workspace.base, settings.base.labels, chosen, kind, hub_id(settings.base)
+        ) as writer:
+            yield writer
+        return
     weights = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(workspace.base, folder, ignore=weights, dirs_exist_ok=True)
-    with sift_core.model_folder(folder, base, kind) as writer:
+    with sift_core.model_folder(folder, StoredWeights(workspace.base), kind) as writer:
         yield writer
+
+
+def _start(workspace: Workspace, kind: Kind) -> Weights:
+    """θ0 of what is merged."""
+    return start(StoredWeights(workspace.base), kind.shapes)
 
 
 def _means(workspace: Workspace) -> tuple[Mean, ...]:

@@ -1,7 +1,10 @@
-"""Load a Hugging Face folder for serving: safetensors only, nothing from the network."""
+"""Load a model version for serving: safetensors only, nothing from the network."""
 
+import os
 from pathlib import Path
 
+import torch
+from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -9,10 +12,71 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sift_core import base
+from flows.integrations.mlflow.card import ModelCard
+from flows.serving.errors import AlteredError
+from flows.workspace.here import WORKSPACE_VARIABLE
+from sift_core import base, lora
+from sift_core.base import folder_sha256
 from sift_core.foreign_errors import border
 
+BASE_VARIABLE = "SIFT_BASE"
+"""Of the environment: where the base model lies that adapters are served on."""
+
+Served = PreTrainedModel | PeftModel
+"""A model with all weights in it, or a base model with an adapter on it."""
+
 _RESTORE = "restore the folder, with `dvc checkout` or from a backup, and load it again."
+
+
+def load_version(served: Path, card: ModelCard) -> Served:
+    """What a version serves to anyone, ready to predict.
+
+    A folder of adapters is put onto the base model, which is where the card or SIFT_BASE says.
+    Raises ModelError, and AlteredError where the base is not the one it was made on.
+    """
+    if not is_adapter(served):
+        return load_model(served, card.task)
+    model = load_model(base_folder(card), card.task)
+    with border(f"The adapter in {served} does not load", _RESTORE):
+        adapted = PeftModel.from_pretrained(model, served, autocast_adapter_dtype=False)
+    return adapted.eval().requires_grad_(False)
+
+
+def load_version_tokenizer(served: Path, card: ModelCard) -> PreTrainedTokenizerBase:
+    """The tokenizer of a version. Raises as `load_version`."""
+    return load_tokenizer(base_folder(card) if is_adapter(served) else served)
+
+
+def is_adapter(served: Path) -> bool:
+    """Whether a version's folder holds adapters and no whole model."""
+    return (served / lora.CONFIG_FILE).is_file()
+
+
+def base_folder(card: ModelCard) -> Path:
+    """The folder of the base model that a version was made on. Raises AlteredError."""
+    named = os.environ.get(BASE_VARIABLE)
+    workspace = Path(os.environ.get(WORKSPACE_VARIABLE) or card.workspace)
+    folder = Path(named) if named else workspace / card.base_folder
+    if not folder.is_dir() or folder_sha256(folder) != card.base_id:
+        raise AlteredError(
+            f"{folder} is not the base model that {card.name} was built on, SHA-256 "
+            f"{card.base_id[:16]}….",
+            remedy="restore it with `dvc checkout base` in the workspace, or set "
+            f"{BASE_VARIABLE} to a copy of it.",
+        )
+    return folder
+
+
+def trained_names(model: Served) -> dict[str, str]:
+    """What masks and weights call each parameter of a loaded version, by its name in the model."""
+    rename = lora.peft_name if isinstance(model, PeftModel) else str
+    return {name: rename(name) for name, _ in model.named_parameters()}
+
+
+def trained_parameters(model: Served) -> dict[str, torch.Tensor]:
+    """The parameters of a loaded version by the names that masks and weights have."""
+    names = trained_names(model)
+    return {names[name]: value.detach() for name, value in model.named_parameters()}
 
 
 def load_model(folder: Path, task: str) -> PreTrainedModel:

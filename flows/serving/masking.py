@@ -15,17 +15,15 @@ from threading import RLock
 
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedModel
 
 from flows.hashing import artifact_name
 from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.serving.errors import AlteredError, MaskMissingError, WorkspaceMissingError
-from flows.serving.loading import load_model
+from flows.serving.loading import Served, base_folder, trained_names, trained_parameters
 from flows.workspace.here import WORKSPACE_VARIABLE
 from flows.workspace.identity import contributor_key, read_secret
 from sift_bytes import sha256_of
-from sift_core import Mask, masked_weights, weights_sha256
-from sift_core.base import folder_sha256
+from sift_core import Mask, StoredWeights, masked_weights, start, weights_sha256
 from sift_core.foreign_errors import border
 from sift_core.module_state import ModuleState
 from sift_core.serving import Weights
@@ -45,7 +43,7 @@ class MaskedModels:
     def __init__(
         self,
         card: ModelCard,
-        unmasked: PreTrainedModel,
+        unmasked: Served,
         shared: Path | None = None,
         kept: int = KEPT_MODELS,
     ) -> None:
@@ -56,12 +54,12 @@ class MaskedModels:
         self.unmasked = unmasked
         self._untouched = ModuleState(unmasked)
         self._kept = kept
-        self._masked: OrderedDict[str, tuple[PreTrainedModel, ModuleState]] = OrderedDict()
-        self._base: dict[str, torch.Tensor] | None = None
+        self._masked: OrderedDict[str, tuple[Served, ModuleState]] = OrderedDict()
+        self._base: StoredWeights | None = None
         self._lock = RLock()
 
     @contextmanager
-    def asking(self, external_id: str) -> Iterator[Callable[[], PreTrainedModel]]:
+    def asking(self, external_id: str) -> Iterator[Callable[[], Served]]:
         """Ask the model that serves a contributor; nobody else asks meanwhile.
 
         Each call of what this gives is the model as it was loaded: an answer does not depend on
@@ -73,7 +71,7 @@ class MaskedModels:
                 (own for masked, own in self._masked.values() if masked is model), self._untouched
             )
 
-            def fresh() -> PreTrainedModel:
+            def fresh() -> Served:
                 state.put_back()
                 return model
 
@@ -82,7 +80,7 @@ class MaskedModels:
             finally:
                 state.put_back()
 
-    def serving(self, external_id: str) -> PreTrainedModel:
+    def serving(self, external_id: str) -> Served:
         """Return the model that serves a contributor; the empty id is nobody.
 
         Raises UsageError for an id outside the grammar, and the errors of `flows.serving.errors`.
@@ -113,17 +111,15 @@ class MaskedModels:
             )
         return folder
 
-    def _build(self, key: str, reference: MaskRef) -> PreTrainedModel:
+    def _build(self, key: str, reference: MaskRef) -> Served:
         mask = find_mask(self._workspace(), key, reference)
-        return masked_copy(
-            self.unmasked, self._members_weights(mask), self._base_parameters(), mask
-        )
+        return masked_copy(self.unmasked, self._members_weights(mask), self._start(mask), mask)
 
     def _members_weights(self, mask: Mask) -> Weights:
         """What all members are served, each under their mask."""
         if self._shared is None:
-            live = dict(self.unmasked.named_parameters())
-            anyones = {name: live[name].detach() for name in mask.bits if name in live}
+            live = trained_parameters(self.unmasked)
+            anyones = {name: live[name] for name in mask.bits if name in live}
             self._require_registered("served weights", anyones, self.card.served_sha256)
             shared = anyones if self.card.member_mean == "all" else self._counted()
             self._require_registered("members' weights", shared, self.card.members_sha256)
@@ -147,36 +143,32 @@ class MaskedModels:
                 remedy="register the merge state again with `sift build`.",
             )
 
-    def _base_parameters(self) -> dict[str, torch.Tensor]:
+    def _start(self, mask: Mask) -> Weights:
+        """θ0 of what the mask covers."""
+        self._workspace()
         if self._base is None:
-            folder = self._workspace() / self.card.base_folder
-            if not folder.is_dir() or folder_sha256(folder) != self.card.base_id:
-                raise AlteredError(
-                    f"{folder} is not the base model that {self.card.name} was built on.",
-                    remedy="restore it with `dvc checkout base` in the workspace.",
-                )
-            model = load_model(folder, self.card.task)
-            self._base = {name: value.detach() for name, value in model.named_parameters()}
-        return self._base
+            self._base = StoredWeights(base_folder(self.card))
+        return start(self._base, mask.shapes)
 
 
-def masked_copy(
-    unmasked: PreTrainedModel, shared: Weights, base: dict[str, torch.Tensor], mask: Mask
-) -> PreTrainedModel:
+def masked_copy(unmasked: Served, shared: Weights, base: Weights, mask: Mask) -> Served:
     """The model with the members' weights where the mask is set and θ0, in `base`, elsewhere.
 
     All that no mask covers it shares with `unmasked`. Raises what a module of an architecture
     raises that cannot be copied.
     """
-    live = dict(unmasked.named_parameters())
     weights = masked_weights({name: base[name] for name in mask.bits}, shared, mask)
+    live = dict(unmasked.named_parameters())
+    names = {
+        id(live[own]): name for own, name in trained_names(unmasked).items() if name in weights
+    }
     # deepcopy takes what its memo holds instead of copying: new tensors under the mask, the
     # unmasked model's own everywhere else.
     taken: dict[int, object] = {
-        id(tensor): torch.nn.Parameter(weights[name], requires_grad=False)
-        if name in weights
+        id(tensor): torch.nn.Parameter(weights[names[id(tensor)]], requires_grad=False)
+        if id(tensor) in names
         else tensor
-        for name, tensor in [*live.items(), *unmasked.named_buffers()]
+        for tensor in [*live.values(), *unmasked.buffers()]
     }
     return copy.deepcopy(unmasked, taken)
 

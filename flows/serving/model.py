@@ -12,12 +12,11 @@ import mlflow
 import pandas as pd
 import torch
 from mlflow.pyfunc import PythonModel, PythonModelContext
-from transformers import PreTrainedModel
 
 from flows.errors import UsageError
 from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import PromptTooLongError
-from flows.serving.loading import load_model, load_tokenizer
+from flows.serving.loading import Served, load_version, load_version_tokenizer
 from flows.serving.masking import MaskedModels
 from flows.serving.parameters import CONTRIBUTOR, new_tokens, refuse_unknown, require_known
 from sift_core.base_requirements import positions
@@ -28,7 +27,7 @@ BATCH = 32
 COLUMNS = {"classification": "text", "generation": "prompt"}
 """What a row is asked in, by task."""
 
-Fresh = Callable[[], PreTrainedModel]
+Fresh = Callable[[], Served]
 """Gives the model as it was loaded, whatever it was asked before."""
 
 _SHORTER = "ask for fewer or shorter rows, where the cause speaks of memory."
@@ -43,14 +42,13 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         self.load(paths["served"], ModelCard.read(paths["card"]), paths.get("members"))
 
     def load(self, served: Path, card: ModelCard, members: Path | None = None) -> None:
-        """Load a folder of weights as the version of this card. Raises ModelError.
+        """Load a folder of weights or adapters as the version of this card. Raises ModelError.
 
         `members` is the file of the members' weights, where they are not anyone's.
         """
         self.card = card
-        self.tokenizer = load_tokenizer(served)
-        unmasked = load_model(served, self.card.task)
-        self.models = MaskedModels(self.card, unmasked, members)
+        self.tokenizer = load_version_tokenizer(served, card)
+        self.models = MaskedModels(card, load_version(served, card), members)
         refuse_unknown()
 
     def predict(

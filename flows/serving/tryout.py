@@ -1,28 +1,29 @@
 """A base model asked once as a champion made from it will be: a champion must answer somebody."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import torch
-from transformers import PreTrainedModel
 
 from flows.integrations.mlflow.card import ModelCard
+from flows.serving.loading import Served, trained_parameters
 from flows.serving.masking import MaskedModels, masked_copy
 from flows.serving.model import COLUMNS, SiftModel
 from flows.workspace.settings import Settings
-from sift_core import Mask
-from sift_core.base import choose_trainable, folder_sha256
+from sift_core import Adapter, BaseModel, Grid, Kind, Mask, adapter_folder
 from sift_core.errors import ModelError
 from sift_core.foreign_errors import border
+from sift_core.serving_blocks import hand_over
 
 _NOTHING = "0" * 64
 _ASKED_BY_ITSELF = "name a base model that transformers loads and asks by itself."
 _QUESTION = "What is this about?"
 
 
-def try_serving(settings: Settings, base: Path) -> None:
-    """Load a base folder as a registered version is loaded, and ask it for a made-up row.
+def try_serving(settings: Settings, base: BaseModel) -> None:
+    """Load θ0 as a registered version is loaded, and ask it for a made-up row.
 
     Then once more with a made-up mask, as a member is served: of θ0 both are the same answer, but
     for rounding. Raises ModelError where nobody could ever ask a model made from it.
@@ -31,8 +32,9 @@ def try_serving(settings: Settings, base: Path) -> None:
     card = ModelCard(
         name=settings.model.name,
         task=task,
-        base_id=folder_sha256(base),
-        workspace=str(base.parent),
+        base_id=base.base_id,
+        base_folder=str(base.folder.absolute()),
+        workspace=str(base.folder.parent),
         state_seq=1,
         state_sha256=_NOTHING,
         served_sha256=_NOTHING,
@@ -48,13 +50,14 @@ def try_serving(settings: Settings, base: Path) -> None:
     params = {} if settings.base.labels else {"max_new_tokens": 1}
     with (
         torch.random.fork_rng(),
+        TemporaryDirectory(prefix="sift-tryout-") as scratch,
         border("A model made from this base could not be asked", _ASKED_BY_ITSELF),
     ):
         model = SiftModel()
-        model.load(base, card)
+        model.load(_version(settings, base, Path(scratch)), card)
         model.predict(None, asked, params)
         anyone = _logits(model)
-        model.models = MaskedModels(card, _masked(model, settings))
+        model.models = MaskedModels(card, _masked(model, base))
         model.predict(None, asked, params)
         member = _logits(model)
     if not _alike(anyone, member):
@@ -84,12 +87,23 @@ def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.allclose(one.double(), other.double(), rtol=tolerance, atol=tolerance * largest)
 
 
-def _masked(model: SiftModel, settings: Settings) -> PreTrainedModel:
+def _version(settings: Settings, base: BaseModel, scratch: Path) -> Path:
+    """The folder that a version of θ0 would have."""
+    if not isinstance(base.parameterization, Adapter):
+        return base.folder
+    exactness = settings.exactness
+    kind = Kind(base.shapes, Grid(exactness.grid_bits), exactness.sign_seed)
+    with adapter_folder(scratch, base.folder, base.labels, base.parameterization, kind) as writer:
+        hand_over(kind, base.trainable, writer)
+    return scratch
+
+
+def _masked(model: SiftModel, base: BaseModel) -> Served:
     """The model as it serves a member who moved every other entry."""
     unmasked = model.models.unmasked
-    live = {name: value.detach() for name, value in unmasked.named_parameters()}
-    names = choose_trainable(unmasked, settings.finetune.train_only)
+    live = trained_parameters(unmasked)
     bits = {
-        name: (np.arange(live[name].numel()) % 2 == 0).reshape(live[name].shape) for name in names
+        name: (np.arange(live[name].numel()) % 2 == 0).reshape(live[name].shape)
+        for name in base.shapes
     }
-    return masked_copy(unmasked, live, live, Mask(bits, settings.exactness.sign_seed))
+    return masked_copy(unmasked, live, live, Mask(bits, 0))

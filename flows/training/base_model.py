@@ -1,6 +1,7 @@
 """The base model of a workspace: made once from params.yaml, before any contributor."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from flows.data.readers import read_rows
 from flows.data.rows import PUBLIC, parse_row, to_example
 from flows.errors import FlowError, UsageError
 from flows.progress import tracked
-from flows.training.method import method_settings
-from flows.workspace.settings import MethodSettings, WarmStartSettings
+from flows.training.method import method_settings, parameterization
+from flows.workspace.settings import BaseSettings, MethodSettings, WarmStartSettings
 from flows.workspace.workspace import Workspace
 from lineage import BaseModelRecord
 from sift_core import WarmStart
@@ -29,6 +30,7 @@ _ID = "base_id"
 _CLOCK = "chat_template_clock"
 """In `base.json` where the chat template prints a date: the one that it prints, always."""
 
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _WITHOUT_CHOICE = {"dtype": "float32", "shard_size": None}
 _ORIGIN = "base.json"
 """Beside `base/`: what it was made from, so that it is made again only when that changes. Not in
@@ -93,13 +95,13 @@ def _try_out(workspace: Workspace, folder: Path) -> PreTrainedTokenizerBase:
     trains = settings.build.pool is None and not settings.base.streamed
     device = settings.finetune.device if trains else "cpu"
     load = sift_core.stream_base if settings.base.streamed else sift_core.load_base
-    base = load(folder, settings.base.labels, settings.finetune.train_only, device)
+    base = load(folder, settings.base.labels, parameterization(settings), device)
     if (tried := (base.base_id, settings.method, trains)) not in _TRIED:
         wanted = method_settings(settings.finetune) if trains else None
         sift_core.try_out(base, settings.base.max_length, wanted)
         from flows.serving.tryout import try_serving  # MLflow takes seconds to import
 
-        try_serving(settings, folder)
+        try_serving(settings, base)
         _TRIED.add(tried)
     return base.tokenizer
 
@@ -192,7 +194,7 @@ class KeptBase:
     def model(self, workspace: Workspace, *, streamed: bool) -> sift_core.BaseModel:
         """The base model as it is on disk now."""
         settings = workspace.settings
-        choices = (settings.base.labels, settings.finetune.train_only, settings.finetune.device)
+        choices = (settings.base.labels, parameterization(settings), settings.finetune.device)
         identity = (self.id(workspace), choices, streamed)
         if self._model is None or self._model[0] != identity:
             self._model = None  # two at a time may not fit
@@ -224,6 +226,12 @@ def base_record(workspace: Workspace, base: sift_core.BaseModel) -> BaseModelRec
         warm_start=origin["warm_start"],
         created_at=datetime.now(UTC),
     )
+
+
+def hub_id(settings: BaseSettings) -> str | None:
+    """The Hugging Face id of the base model; None where it was made from files."""
+    is_file = settings.source.endswith(".gguf") or Path(settings.source).exists()
+    return settings.source if _HUB_ID.fullmatch(settings.source) and not is_file else None
 
 
 def _origin(workspace: Workspace) -> dict[str, Any]:

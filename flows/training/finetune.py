@@ -24,7 +24,12 @@ from lineage.records import Row
 from sift_core import Grid, SignVector
 from sift_core.errors import DataError, NonFiniteError
 
-UNSAID = {"precision": "float32", "gradient_checkpointing": False, "processes": 1}
+UNSAID = {
+    "precision": "float32",
+    "gradient_checkpointing": False,
+    "processes": 1,
+    "adapter": None,
+}
 """What holds where a run's parameters do not say it."""
 
 
@@ -192,6 +197,7 @@ def parameters(settings: Settings) -> dict[str, Any]:
     every = {
         **asdict(method_settings(settings.finetune)),
         "train_only": list(settings.finetune.train_only),
+        "adapter": settings.finetune.adapter and settings.finetune.adapter.model_dump(mode="json"),
         "threads": settings.finetune.threads,
         "device": settings.finetune.device,
         "max_length": settings.base.max_length,

@@ -1,7 +1,8 @@
-"""How this package calls the method: its settings."""
+"""How this package calls the method: its settings, and what of a model trains."""
 
 import sift_core
-from flows.workspace.settings import FinetuneSettings
+from flows.workspace.settings import FinetuneSettings, MethodSettings, Settings
+from sift_core.parameterization import Adapter, FullWeights, Parameterization
 
 
 def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
@@ -16,4 +17,18 @@ def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
         precision=ours.precision,
         gradient_checkpointing=ours.gradient_checkpointing,
         processes=ours.processes,
+    )
+
+
+def parameterization(settings: Settings | MethodSettings) -> Parameterization:
+    """What of the base model trains: its own weights, or adapters."""
+    ours = settings.finetune
+    if ours.adapter is None:
+        return FullWeights(ours.train_only)
+    return Adapter(
+        rank=ours.adapter.rank,
+        alpha=ours.adapter.alpha,
+        targets=ours.adapter.targets,
+        seed=settings.exactness.sign_seed,
+        train_only=ours.train_only,
     )

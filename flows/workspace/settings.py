@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from flows.workspace.times import zone
 from lineage.records import MemberMean
@@ -18,6 +18,10 @@ def _no_or_several(labels: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(labels)) < len(labels):
         raise ValueError("a label is there twice")
     return labels
+
+
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 class _Section(BaseModel):
@@ -97,9 +101,24 @@ class DataSettings(_Section):
     """Contributors with fewer rows are refused: one trains, one is held out."""
 
 
+class AdapterSettings(_Section):
+    """A LoRA adapter in PEFT's words. Its A is drawn from `exactness.sign_seed`, its B trains."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rows of A, columns of B."""
+    alpha: Annotated[int, Field(ge=1, le=65536)] = 32
+    """The change of a layer is alpha/rank · B·A."""
+    targets: Annotated[tuple[Name, ...], Field(min_length=1), BeforeValidator(_one_or_several)] = (
+        "all-linear",
+    )
+    """Linear layers that get one: all-linear, or names such as q_proj, or patterns of names."""
+
+
 class FinetuneSettings(_Section):
     """How every contributor is finetuned."""
 
+    adapter: AdapterSettings | None = None
+    """Train a LoRA adapter, not the weights: docs/how-to/adapters.md; null: the weights."""
     train_only: Annotated[tuple[Name, ...], Field(min_length=1)] = ("*",)
     """Name patterns of what trains; embeddings and output head are always frozen."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from sift_core import BaseModel, Classification, Encoded, encode_examples, load_base, prepare_base
+from sift_core import (
+    BaseModel,
+    Classification,
+    Encoded,
+    FullWeights,
+    encode_examples,
+    load_base,
+    prepare_base,
+)
 from tests.support import tiny
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -28,12 +36,12 @@ def causal_folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def classifier(classifier_folder: Path) -> BaseModel:
-    return load_base(classifier_folder, tiny.LABELS, ["*"])
+    return load_base(classifier_folder, tiny.LABELS, FullWeights())
 
 
 @pytest.fixture
 def causal(causal_folder: Path) -> BaseModel:
-    return load_base(causal_folder, (), ["*"])
+    return load_base(causal_folder, (), FullWeights())
 
 
 @pytest.fixture

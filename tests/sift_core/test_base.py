@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from sift_core import (
     BaseModel,
     Classification,
+    FullWeights,
     WarmStart,
     encode_examples,
     evaluate,
@@ -57,7 +58,11 @@ def test_a_prepared_base_keeps_the_weights_it_was_made_from(
 def test_the_id_sees_every_byte_and_name(classifier_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(classifier_folder, tmp_path / "base")
     one = folder_sha256(folder)
-    assert one == folder_sha256(classifier_folder) == load_base(folder, tiny.LABELS, ["*"]).base_id
+    assert (
+        one
+        == folder_sha256(classifier_folder)
+        == load_base(folder, tiny.LABELS, FullWeights()).base_id
+    )
     weights = bytearray((folder / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (folder / "model.safetensors").write_bytes(weights)
@@ -84,13 +89,13 @@ def test_embeddings_and_the_language_models_head_are_frozen(
     untied.lm_head.weight = torch.nn.Parameter(untied.lm_head.weight.detach().clone())
     untied.save_pretrained(tmp_path)
     causal.tokenizer.save_pretrained(tmp_path)
-    base = load_base(tmp_path, (), ["*"])
+    base = load_base(tmp_path, (), FullWeights())
     assert "lm_head.weight" in dict(base.model.named_parameters())
     assert set(base.trainable) == set(causal.trainable)
 
 
 def test_patterns_choose_what_trains(classifier_folder: Path, classifier: BaseModel) -> None:
-    base = load_base(classifier_folder, tiny.LABELS, ["*.layer.1.*", "classifier.*"])
+    base = load_base(classifier_folder, tiny.LABELS, FullWeights(["*.layer.1.*", "classifier.*"]))
     assert set(base.trainable) == {
         name for name in classifier.trainable if ".layer.1." in name or "classifier." in name
     }
@@ -99,7 +104,7 @@ def test_patterns_choose_what_trains(classifier_folder: Path, classifier: BaseMo
 @pytest.mark.parametrize("patterns", [[], ["nothing.like.it"], ["*word_embeddings*"]])
 def test_nothing_to_train_is_an_error(classifier_folder: Path, patterns: list[str]) -> None:
     with pytest.raises(ModelError, match=r"No parameter outside.*finetune\.train_only"):
-        load_base(classifier_folder, tiny.LABELS, patterns)
+        load_base(classifier_folder, tiny.LABELS, FullWeights(patterns))
 
 
 def test_a_warm_start_changes_the_base_the_same_way_each_time(
@@ -110,7 +115,7 @@ def test_a_warm_start_changes_the_base_the_same_way_each_time(
         prepare_base(str(tiny_classifier), tmp_path / name, tiny.LABELS, 3, 32, start)
     assert folder_sha256(tmp_path / "a") == folder_sha256(tmp_path / "b")
     assert folder_sha256(tmp_path / "a") != folder_sha256(classifier_folder)
-    warm = load_base(tmp_path / "a", tiny.LABELS, ["*"])
+    warm = load_base(tmp_path / "a", tiny.LABELS, FullWeights())
     examples = encode_examples(PUBLIC, warm.tokenizer, tiny.LABELS, 32)
     assert evaluate(warm.model, examples).value == 1.0
 
@@ -155,7 +160,7 @@ def test_a_damaged_folder_is_one_clear_error(
 ) -> None:
     folder = shutil.copytree(classifier_folder, tmp_path / "base")
     with pytest.raises(ModelError, match=r"does not load: .* Remedy: name a Hugging Face id"):
-        load_base(damaged(folder, name, data), tiny.LABELS, ["*"])
+        load_base(damaged(folder, name, data), tiny.LABELS, FullWeights())
 
 
 def test_missing_weights_are_never_made_up(
@@ -166,9 +171,9 @@ def test_missing_weights_are_never_made_up(
     del weights["classifier.bias"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 parameters, first 'classifier\.bias'"):
-        load_base(folder, tiny.LABELS, ["*"])
+        load_base(folder, tiny.LABELS, FullWeights())
     with pytest.raises(ModelError, match="lacks"):
-        load_base(classifier_folder, (), ["*"])  # a classifier has no language model's head
+        load_base(classifier_folder, (), FullWeights())  # a classifier has no language model's head
     with pytest.raises(ModelError, match="lacks"):
         prepare_base(str(tiny_classifier), tmp_path / "out", (), 0, 32)
 
@@ -183,4 +188,4 @@ def test_what_is_not_a_model_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_another_number_of_labels_is_an_error(classifier_folder: Path) -> None:
     with pytest.raises(ModelError):
-        load_base(classifier_folder, ("a", "b", "c"), ["*"])
+        load_base(classifier_folder, ("a", "b", "c"), FullWeights())

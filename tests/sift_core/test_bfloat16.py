@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from sift_core import (
     BaseModel,
     FinetuneSettings,
+    FullWeights,
     Generation,
     Grid,
     SignVector,
@@ -39,7 +40,7 @@ def folder(tiny_causal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def base(folder: Path) -> BaseModel:
-    return load_base(folder, (), ["*"])
+    return load_base(folder, (), FullWeights())
 
 
 def nearest_even(single: np.float32) -> float:
@@ -115,5 +116,5 @@ def test_served_bits_are_pinned(golden_json: GoldenJson) -> None:
 
 
 def test_another_dtype_is_another_base(folder: Path, causal_folder: Path) -> None:
-    one, other = load_base(folder, (), ["*"]), load_base(causal_folder, (), ["*"])
+    one, other = load_base(folder, (), FullWeights()), load_base(causal_folder, (), FullWeights())
     assert one.base_id != other.base_id

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from sift_core import BaseModel, Classification, Encoded, Generation, encode_examples, load_base
+from sift_core import (
+    BaseModel,
+    Classification,
+    Encoded,
+    FullWeights,
+    Generation,
+    encode_examples,
+    load_base,
+)
 from sift_core.errors import DataError
 from sift_core.examples import IGNORED, answer_log_probabilities, prompt_tokens
 from tests.support import tiny
@@ -41,7 +49,7 @@ def test_padding_of_a_batch_carries_no_loss_and_no_attention(causal: BaseModel) 
 
 
 def test_the_models_own_chat_template_is_used_where_it_has_one(tmp_path: Path) -> None:
-    base = load_base(tiny.tiny_causal(tmp_path, TEMPLATE), (), ["*"])
+    base = load_base(tiny.tiny_causal(tmp_path, TEMPLATE), (), FullWeights())
     assert base.tokenizer.chat_template == TEMPLATE
     turns = (("user", "who ?"), ("i", "blue"), ("user", "why ?"))
     found = prompt_tokens(turns, base.tokenizer)

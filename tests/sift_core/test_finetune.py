@@ -14,6 +14,7 @@ from sift_core import (
     Classification,
     Encoded,
     FinetuneSettings,
+    FullWeights,
     Generation,
     Grid,
     SignVector,
@@ -233,7 +234,7 @@ def test_a_single_row_is_enough(classifier: BaseModel) -> None:
 
 
 def test_a_smaller_choice_trains_only_that(classifier_folder: Path, reviews: Encoded) -> None:
-    base = load_base(classifier_folder, tiny.LABELS, ["*.layer.1.*"])
+    base = load_base(classifier_folder, tiny.LABELS, FullWeights(["*.layer.1.*"]))
     vector = finetune(base, reviews, SIGNS, GRID, SETTINGS).vector
     assert set(vector.mask.bits) == set(base.trainable)
     assert all(".layer.1." in name for name in vector.mask.bits)

@@ -13,6 +13,7 @@ from sift_core import (
     BaseModel,
     Classification,
     Encoded,
+    FullWeights,
     Generation,
     encode_examples,
     evaluate,
@@ -48,7 +49,9 @@ def folder(
 
 def both(folder: Path) -> tuple[BaseModel, BaseModel]:
     labels = SOURCES[folder.name]
-    return load_base(folder, labels, ["*.layer*"]), stream_base(folder, labels, ["*.layer*"])
+    return load_base(folder, labels, FullWeights(["*.layer*"])), stream_base(
+        folder, labels, FullWeights(["*.layer*"])
+    )
 
 
 def rows(base: BaseModel) -> Encoded:
@@ -91,7 +94,7 @@ def test_after_an_answer_no_weights_are_left_in_memory(folder: Path) -> None:
 
 def test_it_cannot_be_trained(causal_folder: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot be trained.*base\.streamed"):
-        stream_base(causal_folder, (), ["*"]).parameters()
+        stream_base(causal_folder, (), FullWeights()).parameters()
 
 
 def test_a_missing_tensor_is_never_made_up(causal_folder: Path, tmp_path: Path) -> None:
@@ -101,23 +104,23 @@ def test_a_missing_tensor_is_never_made_up(causal_folder: Path, tmp_path: Path) 
     del weights["model.norm.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks 1 parameters, first 'model\.norm\.weight'"):
-        stream_base(tmp_path, (), ["*"])
+        stream_base(tmp_path, (), FullWeights())
 
 
 _SCORING = """
 import resource, sys
 from pathlib import Path
 import torch
-from sift_core import Generation, encode_examples, stream_base
+from sift_core import FullWeights, Generation, encode_examples, stream_base
 from sift_core.losses import row_losses
 
 torch.set_num_threads(1)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-small = stream_base(Path(sys.argv[1]), (), ["*"])
+small = stream_base(Path(sys.argv[1]), (), FullWeights())
 rows = encode_examples([Generation((("user", "what is the"),), "red")], small.tokenizer, (), 32)
 row_losses(small.model, rows)  # what is imported at the first use counts for neither
 before = peak()
-row_losses(stream_base(Path(sys.argv[2]), (), ["*"]).model, rows)
+row_losses(stream_base(Path(sys.argv[2]), (), FullWeights()).model, rows)
 print(peak() - before)
 """
 

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sift_core import (
     Classification,
     FinetuneSettings,
+    FullWeights,
     Generation,
     Grid,
     MergeState,
@@ -43,7 +44,7 @@ def real(variable: str) -> Path:
 def test_a_gguf_becomes_a_plain_folder_with_equal_logits(tmp_path: Path) -> None:
     gguf = real("SIFT_TEST_SMOLLM2")
     prepare_base(str(gguf), tmp_path / "base", (), seed=0, max_length=128)
-    base = load_base(tmp_path / "base", (), ["model.layers.29.*"])
+    base = load_base(tmp_path / "base", (), FullWeights(["model.layers.29.*"]))
     workspace = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     source = AutoModelForCausalLM.from_pretrained(**workspace, dtype=torch.float32).eval()
     prompt = AutoTokenizer.from_pretrained(**workspace)(
@@ -74,7 +75,7 @@ def test_an_encoder_without_a_head_becomes_a_classifier(tmp_path: Path) -> None:
     for name in "ab":
         prepare_base(str(source), tmp_path / name, tiny.LABELS, seed=0, max_length=64)
     assert folder_sha256(tmp_path / "a") == folder_sha256(tmp_path / "b")
-    base = load_base(tmp_path / "a", tiny.LABELS, ["*.layer.5.*", "classifier.*"])
+    base = load_base(tmp_path / "a", tiny.LABELS, FullWeights(["*.layer.5.*", "classifier.*"]))
     texts = [("a joy from start to end", "good"), ("dull and far too long", "bad")]
     rows = [Classification(text, label) for text, label in texts]
     examples = encode_examples(rows, base.tokenizer, tiny.LABELS, 64)

@@ -15,6 +15,7 @@ from sift_core import (
     Encoded,
     Example,
     FinetuneSettings,
+    FullWeights,
     Generation,
     Grid,
     LeftOut,
@@ -107,12 +108,12 @@ class World:
 
 @pytest.fixture(scope="module")
 def _classifying(classifier_folder: Path) -> World:
-    return World(load_base(classifier_folder, tiny.LABELS, ["*"]))
+    return World(load_base(classifier_folder, tiny.LABELS, FullWeights()))
 
 
 @pytest.fixture(scope="module")
 def _answering(causal_folder: Path) -> World:
-    return World(load_base(causal_folder, (), ["*"]))
+    return World(load_base(causal_folder, (), FullWeights()))
 
 
 @pytest.fixture(params=["_classifying", "_answering"])

@@ -21,7 +21,7 @@ from flows.integrations.mlflow.registry import Mlflow
 from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
 from sift_bytes import sha256_of
-from sift_core import Mask, load_base, prepare_base, weights_sha256
+from sift_core import FullWeights, Mask, load_base, prepare_base, weights_sha256
 from sift_core.base import folder_sha256
 from tests.support import tiny
 
@@ -65,7 +65,7 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
     """Make the workspace `root` from a tiny model; the merge is a random task vector."""
     labels = tiny.LABELS if task == "classification" else ()
     prepare_base(str(source), root / "base", labels, seed=3, max_length=32)
-    base = load_base(root / "base", labels, ["*"])
+    base = load_base(root / "base", labels, FullWeights())
     random = np.random.default_rng(5)
     served = {
         name: theta + torch.from_numpy(random.normal(0, 0.3, theta.shape)).to(theta.dtype)

@@ -21,6 +21,7 @@ from flows.errors import FlowError
 from flows.integrations.staging.staging import BASES, RemoteAddress, Staging
 from flows.progress import tracked
 from flows.training.finetune import finetune_rows
+from flows.training.method import parameterization
 from flows.training.workers.machines import this_machine
 from flows.training.workers.messages import Assignment, Failed, Finished, Stored, Task, coarse
 from flows.workspace.settings import MethodSettings
@@ -205,9 +206,13 @@ def _base(staging: Staging, given: Assignment, home: Path) -> BaseModel:
             f"The base model in the staging area is not {given.base_id[:16]}….",
             remedy="see who writes to the staging area; the build hands it out again.",
         )
-    finetune = given.method.finetune
+    method = given.method
     return sift_core.load_base(
-        folder, given.method.labels, finetune.train_only, finetune.device, base_id=given.base_id
+        folder,
+        method.labels,
+        parameterization(method),
+        method.finetune.device,
+        base_id=given.base_id,
     )
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cost.bench import Bench
-from sift_core import Classification, FinetuneSettings, encode_examples, load_base, prepare_base
+from sift_core import (
+    Classification,
+    FinetuneSettings,
+    FullWeights,
+    encode_examples,
+    load_base,
+    prepare_base,
+)
 from tests.support.tiny import LABELS, tiny_classifier
 
 
@@ -13,7 +20,7 @@ from tests.support.tiny import LABELS, tiny_classifier
 def bench(tmp_path: Path) -> Bench:
     source = tiny_classifier(tmp_path / "source")
     prepare_base(str(source), tmp_path / "base", LABELS, seed=0, max_length=16)
-    base = load_base(tmp_path / "base", LABELS, ["*"])
+    base = load_base(tmp_path / "base", LABELS, FullWeights())
     rows = [Classification("a good film", "good"), Classification("a bad film", "bad")]
     examples = encode_examples(rows, base.tokenizer, LABELS, 16)
     scratch = tmp_path / "scratch"

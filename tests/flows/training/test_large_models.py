@@ -14,7 +14,7 @@ from flows.training.finetune import UNSAID, differing, jobs, parameters
 from flows.training.rederive import different_parameters
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from sift_core import StoredWeights, stream_base
+from sift_core import FullWeights, StoredWeights, stream_base
 from tests.support.workspaces import (
     build_plainly,
     change,
@@ -91,7 +91,7 @@ def test_what_streams_is_for_scoring_and_what_trains_is_in_memory(
 ) -> None:
     workspace = unbuilt(tmp_path / "w", tiny_causal, (LEAVER,), "true")
     ensure_base(workspace)
-    assert isinstance(scoring_base(workspace), type(stream_base(workspace.base, (), ["*"])))
+    assert isinstance(scoring_base(workspace), type(stream_base(workspace.base, (), FullWeights())))
     base = load_base(workspace)
     assert all(parameter.device.type == "cpu" for parameter in base.parameters().values())
     assert {tensor.dtype for tensor in base.trainable.values()} == {torch.bfloat16}

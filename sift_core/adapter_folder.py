@@ -1,0 +1,77 @@
+"""What is served of adapters, as a folder that `PeftModel.from_pretrained` loads."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+
+from sift_bytes import draft, write_atomically
+from sift_core import lora
+from sift_core.blocks import Piece
+from sift_core.canonical import head_in_order
+from sift_core.file_header import Kind
+from sift_core.offload import outline
+from sift_core.parameterization import Adapter, start
+from sift_core.serving import bytes_of
+from sift_core.serving_files import WeightsWriter
+from sift_core.weights_folder import FORMAT_DTYPES, StoredWeights
+
+_PLAIN = {"format": "pt"}
+"""What PEFT and transformers write into the head of a file of weights."""
+
+
+def frozen_projections(base: StoredWeights, kind: Kind, seed: int) -> dict[str, torch.Tensor]:
+    """Every A of a merge of adapters, by its name in a file, in the dtype of its layer."""
+    factors = {name: shape for name, shape in kind.shapes.items() if lora.is_factor(name)}
+    drawn = lora.projections(
+        factors, {name: place.shape for name, place in base.places.items()}, seed
+    )
+    return {name: a.to(base.places[lora.stored_name(name)].dtype) for name, a in drawn.items()}
+
+
+@contextmanager
+def adapter_folder(
+    folder: Path,
+    base: Path,
+    labels: Sequence[str],
+    adapter: Adapter,
+    kind: Kind,
+    base_model: str | None = None,
+    revision: str | None = None,
+) -> Iterator[WeightsWriter]:
+    """A PEFT folder for the adapters of a base: its configuration, and A, B and a head.
+
+    `base_model` is the Hugging Face id of the base, with its revision, where it has one. No file
+    has its name before all is taken and nothing has failed. Raises ModelError, OSError.
+    """
+    stored = StoredWeights(base)
+    at_first, frozen = start(stored, kind.shapes), frozen_projections(stored, kind, adapter.seed)
+    about = {
+        **{name: (at_first[name].dtype, tuple(shape)) for name, shape in kind.shapes.items()},
+        **{name: (a.dtype, tuple(a.shape)) for name, a in frozen.items()},
+    }
+    names = sorted(about)
+    sizes = [torch.Size(about[name][1]).numel() * about[name][0].itemsize for name in names]
+    head = head_in_order(
+        (
+            (name, FORMAT_DTYPES[about[name][0]], about[name][1], size)
+            for name, size in zip(names, sizes, strict=True)
+        ),
+        _PLAIN,
+    )
+    places = dict(zip(names, accumulate(sizes, initial=len(head)), strict=False))
+    config = adapter.config(outline(base, labels))
+    with draft(folder) as file:
+        file.write(head)
+        for name, a in frozen.items():
+            file.overwrite(places[name], bytes_of(a))
+
+        def write(piece: Piece, data: memoryview) -> None:
+            file.overwrite(places[piece.name] + piece.start * about[piece.name][0].itemsize, data)
+
+        yield WeightsWriter(kind.shapes, write)
+        text = lora.config_text(config, base_model, revision)
+        write_atomically(folder / lora.CONFIG_FILE, text.encode())
+        file.keep(folder / lora.WEIGHTS_FILE)
