@@ -43,7 +43,7 @@ LEAVE_A_YEAR = 0.01
 
 @dataclass(frozen=True)
 class Model:
-    """A model: all its weights, those that finetuning trains, and its parameters (tensors)."""
+    """What is merged: the weights a version holds for anyone, and those that finetuning trains."""
 
     name: str
     weights: int
@@ -55,8 +55,11 @@ MODELS = (
     Model("SmolLM2, 135 M", 134_515_008, 106_203_456),
     Model("Llama 3.2, 1.2 B", 1_235_814_400, 973_146_112),
     Model("Llama 2, 6.7 B", 6_738_415_616, 6_476_271_616),
+    Model("SmolLM2, adapters of rank 32", 9_768_960, 4_976_640),
+    Model("Llama 2, adapters of rank 16", 39_976_960, 21_757_952),
 )
-"""Entries: all weights but embeddings and output head, which are frozen as in the paper."""
+"""Entries: all weights but embeddings and output head, which are frozen as in the paper; of
+adapters at all linear layers, B alone. A version of these holds A, too."""
 
 
 @dataclass(frozen=True)

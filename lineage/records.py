@@ -170,6 +170,7 @@ class BaseModelRecord(Row):
     trainable_entries: Count
     warm_start: Json | None = None
     created_at: Utc
+    revision: Text | None = None
 
 
 class EnvironmentRecord(Row):

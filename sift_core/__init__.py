@@ -6,7 +6,7 @@ gives the bits of a model that never had them. Read in this order: `signs`, `fin
 same for models of any size is held against it.
 """
 
-from sift_core.adapter_folder import adapter_folder, frozen_projections
+from sift_core.adapter_folder import adapter_folder, add_adapter, frozen_projections
 from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
 from sift_core.base_tryout import try_out
 from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
@@ -82,6 +82,7 @@ __all__ = [
     "WarmStart",
     "WeightsWriter",
     "adapter_folder",
+    "add_adapter",
     "audit_removal",
     "encode_examples",
     "evaluate",

@@ -1,4 +1,4 @@
-"""What is served of adapters, as a folder that `PeftModel.from_pretrained` loads."""
+"""What is served of adapters, as a folder that `PeftModel.from_pretrained` loads, or added up."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +9,11 @@ import torch
 
 from sift_bytes import draft, write_atomically
 from sift_core import lora
+from sift_core.base import load_folder
 from sift_core.blocks import Piece
 from sift_core.canonical import head_in_order
 from sift_core.file_header import Kind
+from sift_core.foreign_errors import border
 from sift_core.offload import outline
 from sift_core.parameterization import Adapter, start
 from sift_core.serving import bytes_of
@@ -75,3 +77,20 @@ def adapter_folder(
         text = lora.config_text(config, base_model, revision)
         write_atomically(folder / lora.CONFIG_FILE, text.encode())
         file.keep(folder / lora.WEIGHTS_FILE)
+
+
+def add_adapter(base: Path, adapter: Path, labels: Sequence[str], target: Path) -> None:
+    """Write a base with an adapter's change added to its weights, in the base's dtype.
+
+    W + alpha/rank · B·A is taken in float32 and rounded once. Raises ModelError.
+    """
+    model, tokenizer = load_folder(base, labels)
+    dtypes = {name: place.dtype for name, place in StoredWeights(base).places.items()}
+    adapted = lora.adapted(model, adapter)
+    with border("PEFT cannot add the adapter to the base model", "export it without --merged."):
+        whole = adapted.merge_and_unload()
+    for name, parameter in whole.named_parameters():
+        parameter.data = parameter.data.to(dtypes.get(name, torch.float32))
+    with border(f"{target} cannot be written", "see what the cause says."):
+        whole.save_pretrained(target)
+        tokenizer.save_pretrained(target)

@@ -123,19 +123,25 @@ def prepare_base(
     warm_start: WarmStart | None = None,
     dtype: Dtype = "float32",
     shard_size: str | None = None,
-) -> None:
+    revision: str | None = None,
+) -> str | None:
     """Make the base model of a workspace: a plain folder that `from_pretrained` loads.
 
     `source` is a Hugging Face id, a folder, or a `.gguf` file; `labels` empty means a causal LM,
     otherwise a classifier whose head is drawn from `seed`. θ0 is what is stored: weights of
     another dtype are rounded to `dtype` here, once. A file of weights takes up to `shard_size`
-    ("2GB"; None: transformers' own choice). The same arguments give the same weights. Raises
-    ModelError, also for a base that no workspace of this kind could work with (`fitness`).
+    ("2GB"; None: transformers' own choice). The same arguments give the same weights, a Hugging
+    Face id where `revision` pins its commit; the one that it was fetched at is returned, None for
+    files. Raises ModelError, also for a base that no workspace of this kind could work with
+    (`base_requirements`).
     """
     set_seed(seed)
     chosen: torch.dtype = getattr(torch, dtype)
     trains = bool(labels) or warm_start is not None
-    model, tokenizer = _fetch(source, labels, bool(labels), torch.float32 if trains else chosen)
+    _require_pinned(source, revision)
+    fetched_in = torch.float32 if trains else chosen
+    model, tokenizer = _fetch(source, labels, bool(labels), fetched_in, revision)
+    commit = None if is_local(source) else getattr(model.config, "_commit_hash", None)
     with border(f"Base model {source!r} cannot be read", _ANOTHER):
         require_fit(model, tokenizer, max_length)
     if warm_start is not None:
@@ -148,6 +154,20 @@ def prepare_base(
     with border(f"Base model {source!r} cannot be saved", _ANOTHER):
         model.save_pretrained(folder, **size)
         tokenizer.save_pretrained(folder)
+    return commit
+
+
+def is_local(source: str) -> bool:
+    """Whether a base model comes from files, and not from Hugging Face by its id."""
+    return source.endswith(".gguf") or Path(source).exists()
+
+
+def _require_pinned(source: str, revision: str | None) -> None:
+    if revision is not None and is_local(source):
+        raise ModelError(
+            f"base.revision is {revision!r}, and base.source {source!r} is a file or folder.",
+            remedy="set base.revision to null: it pins a Hugging Face id.",
+        )
 
 
 def load_base(
@@ -162,7 +182,7 @@ def load_base(
     Who has just read the folder gives its `folder_sha256` as `base_id`, so that it is not read
     twice. Raises ModelError where nothing is left to train.
     """
-    model, tokenizer = _fetch(str(folder), labels, new_head=False)
+    model, tokenizer = load_folder(folder, labels)
     model.to(device)
     entries = sum(parameter.numel() for parameter in model.parameters())
     live = parameterization.attach(model).trained
@@ -190,10 +210,23 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def load_folder(
+    folder: Path, labels: Sequence[str]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and the tokenizer of a folder that `prepare_base` made, in float32."""
+    return _fetch(str(folder), labels, new_head=False)
+
+
 def _fetch(
-    source: str, labels: Sequence[str], new_head: bool, dtype: torch.dtype = torch.float32
+    source: str,
+    labels: Sequence[str],
+    new_head: bool,
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     place: dict[str, str] = {"pretrained_model_name_or_path": source}
+    if revision is not None:
+        place["revision"] = revision
     if source.endswith(".gguf"):
         path = Path(source)
         place = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}

@@ -11,13 +11,16 @@ Names are those of PEFT's state dict, under which `PeftModel.from_pretrained` fi
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, TaskType, inject_adapter_in_model
+from peft import LoraConfig, PeftModel, TaskType, inject_adapter_in_model
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -102,11 +105,34 @@ def shortest(layers: Sequence[str], every: Iterable[str]) -> list[str]:
 def inject(model: PreTrainedModel, chosen: LoraConfig) -> None:
     """Put an adapter's layers into a model, in place; B is 0. Raises ModelError."""
     chosen = LoraConfig(**{**chosen.to_dict(), "modules_to_save": None, "inference_mode": False})
-    with border(
-        "PEFT cannot put an adapter into the base model",
-        "set finetune.adapter.targets to layers that it can, or finetune.adapter to null.",
+    with (
+        _hushed(),
+        border(
+            "PEFT cannot put an adapter into the base model",
+            "set finetune.adapter.targets to layers that it can, or finetune.adapter to null.",
+        ),
     ):
         inject_adapter_in_model(chosen, model)
+
+
+def adapted(model: PreTrainedModel, folder: Path) -> PeftModel:
+    """A model with the adapter of a PEFT folder, in the dtypes it has there. Raises ModelError."""
+    with (
+        _hushed(),
+        border(
+            f"The adapter in {folder} does not load",
+            "restore the folder, with `dvc checkout` or from a backup.",
+        ),
+    ):
+        return PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """PEFT asks transformers in words that it means to forget."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def plain_name(live: str) -> str:

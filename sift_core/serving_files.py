@@ -65,6 +65,7 @@ def model_folder(folder: Path, base: StoredWeights, kind: Kind) -> Iterator[Weig
 @contextmanager
 def weights_file(path: Path, base: Weights, kind: Kind) -> Iterator[WeightsWriter]:
     """One file of the trained tensors alone, in the dtypes that θ0 has in `base`; likewise."""
+    require_same_shapes(base, kind)
     dtypes = {name: base[name].dtype for name in sorted(kind.shapes)}
     head = head_in_order(
         (
@@ -84,12 +85,12 @@ def weights_file(path: Path, base: Weights, kind: Kind) -> Iterator[WeightsWrite
         file.keep(path)
 
 
-def require_same_shapes(base: StoredWeights, kind: Kind) -> None:
-    """Raise MismatchError unless the base has all parameters of the merge, in a dtype we serve."""
+def require_same_shapes(base: Weights, kind: Kind) -> None:
+    """Raise MismatchError unless θ0 has all parameters of the merge, in a dtype we serve."""
     for name, shape in kind.shapes.items():
-        place = base.places.get(name)
-        if place is None or place.shape != tuple(shape) or place.dtype not in SERVED:
+        found = base.get(name)
+        if found is None or tuple(found.shape) != tuple(shape) or found.dtype not in SERVED:
             raise MismatchError(
-                f"{base.folder} has no {name!r} of shape {list(shape)} in float32 or bfloat16.",
+                f"The base model has no {name!r} of shape {list(shape)} in float32 or bfloat16.",
                 remedy="use the base model that the workspace was built on.",
             )

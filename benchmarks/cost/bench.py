@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from transformers import LlamaConfig
+
 from benchmarks.assets import minilm
 from benchmarks.cost.stage import DIGEST_SEED, GRID, SIGN_SEED, Stage, make_stage
 from flows.cli.demo import LABELS, film_reviews
@@ -27,6 +29,15 @@ from sift_core import (
 from sift_core.finetune import finetuned
 
 _MAX_LENGTH = 64
+_SMOLLM2 = {
+    "vocab_size": 49152,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "tie_word_embeddings": True,
+}
 _FEWEST_REVIEWS = 33
 _REAL_CONTRIBUTORS = 3
 
@@ -56,6 +67,8 @@ class Bench:
     peer_sizes: list[int] = field(default_factory=lambda: [4, 8, 16])
     rounds: int = 5
     settings: FinetuneSettings = field(default_factory=FinetuneSettings)
+    causal: LlamaConfig = field(default_factory=lambda: LlamaConfig(**_SMOLLM2))
+    """Whose shapes adapters are measured in: SmolLM2-135M."""
 
     @cached_property
     def stage(self) -> Stage:

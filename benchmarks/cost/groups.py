@@ -7,13 +7,14 @@ from pathlib import Path
 import typer
 
 from benchmarks import orchestration
-from benchmarks.cost import finetuning, limits, removing, storage
+from benchmarks.cost import adapters, finetuning, limits, removing, storage
 from benchmarks.cost.bench import Bench, real_bench
 from benchmarks.cost.measuring import require_linux
 from benchmarks.figures import Figure
 
 GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "removing": removing.figures,
+    "adapters": adapters.figures,
     "limits": limits.figures,
     "finetuning": finetuning.figures,
     "storage": storage.figures,

@@ -9,14 +9,19 @@ import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
-from flows.errors import FlowError
+from flows.errors import FlowError, UsageError
 from flows.workspace.services import Services
 from lineage import TaskVectorRecord
 
 app = typer.Typer()
 
 
-@app.command(epilog=example("sift init films --base ./minilm --label rotten --label fresh"))
+@app.command(
+    epilog=example(
+        "sift init films --base ./minilm --label rotten --label fresh",
+        "sift init letters --base org/model --adapter rank=16 --adapter targets=q_proj,v_proj",
+    )
+)
 def init(
     path: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     name: Annotated[
@@ -27,6 +32,13 @@ def init(
     ] = None,
     label: Annotated[
         list[str] | None, typer.Option(help="A class, once per class; none: a causal LM.")
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Train LoRA adapters: rank=16, alpha=32 or targets=q_proj,v_proj, each once.",
+        ),
     ] = None,
     stores: Annotated[
         Path | None,
@@ -46,6 +58,8 @@ def init(
         changes["base"]["source"] = str(Path(base).resolve()) if Path(base).exists() else base
     if label:
         changes["base"]["labels"] = list(label)
+    if adapter:
+        changes["finetune"] = {"adapter": _adapter(adapter)}
     if stores:
         changes["stores"] = read_stores(stores)
     workspace = Workspace.create(path, changes)
@@ -54,6 +68,22 @@ def init(
         return
     say(f"Made {workspace.root}. Its settings are in params.yaml.")
     say(f"Next: sift contributors add FILE --workspace {workspace.root}")
+
+
+def _adapter(options: Sequence[str]) -> dict[str, Any]:
+    """`finetune.adapter` as the options say it. Raises UsageError for what is no NAME=VALUE."""
+    found: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        if not equals or not name or not value or name in found:
+            raise UsageError(
+                f"--adapter {option!r} is not one NAME=VALUE, or its name is there twice.",
+                remedy="write --adapter rank=16 --adapter targets=q_proj,v_proj.",
+            )
+        found[name] = value.split(",") if name == "targets" else value
+        if name != "targets" and value.isdecimal():
+            found[name] = int(value)
+    return found
 
 
 @app.command(epilog=example("sift build"))

@@ -16,6 +16,7 @@ app = group("Take a model out of the workspace.")
         "sift model export --contributor tully exported/",
         "sift model export --to 'Partner Ltd' --purpose pilot exported/",
         "sift model export --sign exported/",
+        "sift model export --merged exported/",
     )
 )
 def export(
@@ -30,10 +31,16 @@ def export(
     sign: Annotated[
         bool, typer.Option("--sign", help="Write FOLDER.sig beside it, in sigstore's format.")
     ] = False,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Add adapters to the base: all weights in one model.")
+    ] = False,
     folder: WorkspaceOption = Path(),
     json: JsonOption = False,
 ) -> None:
-    """Write the champion as a folder that plain from_pretrained loads; note who receives it."""
+    """Write the champion as a folder that others load; note who receives it.
+
+    Plain from_pretrained loads it, or PEFT where contributors train adapters.
+    """
     from flows.evidence.export import export as write
     from flows.evidence.model_signature import require_model_signing, sign_model
     from flows.workspace.workspace import Workspace
@@ -41,7 +48,7 @@ def export(
     workspace = Workspace.open(folder)
     if sign:
         require_model_signing()
-    path, sha256 = write(workspace, target, contributor, to, purpose)
+    path, sha256 = write(workspace, target, contributor, to, purpose, merged=merged)
     signature = sign_model(workspace, path) if sign else None
     if json:
         masked = contributor is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.erasure.tombstones.places import require_nobody_back
 from flows.errors import FlowError, UsageError
-from flows.models.weights import export_sha256, save_export
+from flows.models.weights import export_sha256, save_export, save_merged
 from flows.training.base_model import require_base
 from flows.workspace.texts import (
     MAX_NAME_LENGTH,
@@ -23,8 +23,13 @@ def export(
     external_id: str | None,
     recipient: str | None = None,
     purpose: str | None = None,
+    *,
+    merged: bool = False,
 ) -> tuple[Path, str]:
-    """Write the champion, masked for one contributor or unmasked, as a `from_pretrained` folder.
+    """Write the champion, masked for one contributor or unmasked, as a folder that others load.
+
+    That is a `from_pretrained` folder, or PEFT's of an adapter; `merged` adds the adapter to the
+    base model's weights.
 
     Lineage notes who receives it (None: the login name) and what for, before a byte is written:
     they must be told of a later opt-out. Returns the folder and the SHA-256 of its weights. Raises
@@ -54,6 +59,11 @@ def export(
             )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty.", remedy="name a new or an empty folder.")
+    if merged and workspace.settings.finetune.adapter is None:
+        raise UsageError(
+            "This workspace trains no adapters: what is exported has all weights in it.",
+            remedy="leave --merged out.",
+        )
     require_nameless(names, recipient, purpose)
     require_base(workspace)
     sha256 = export_sha256(workspace, state, len(members), member)
@@ -67,5 +77,6 @@ def export(
             weights_sha256=sha256,
             at=datetime.now(UTC),
         )
-    save_export(workspace, folder, state, len(members), member)
+    save = save_merged if merged else save_export
+    save(workspace, folder, state, len(members), member)
     return folder, sha256

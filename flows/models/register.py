@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from flows.errors import UsageError
 from flows.integrations.mlflow.card import MaskRef, ModelCard
 from flows.models.weights import ServedDigests, save_version
-from flows.training.base_model import base_id, hub_id, require_base
+from flows.training.base_model import base_id, commit, hub_id, require_base
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord, ModelVersionRecord
 
@@ -83,6 +83,7 @@ def _card(
         task=settings.base.task,
         base_id=base_id(workspace),
         base_model=hub_id(settings.base),
+        base_revision=commit(workspace),
         workspace=str(workspace.root),
         state_seq=state.state_seq,
         state_sha256=state.state_sha256,

@@ -15,7 +15,7 @@ import torch
 import sift_core
 from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER
 from flows.models.merge import read_mask, stored_state
-from flows.training.base_model import hub_id
+from flows.training.base_model import commit, hub_id
 from flows.training.method import parameterization
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord
@@ -156,6 +156,20 @@ def save_export(
         sift_core.serve(kind, state, base, {_mean_for(workspace, member): writer}, mask)
 
 
+def save_merged(
+    workspace: Workspace,
+    folder: Path,
+    record: MergeStateRecord,
+    members: int,
+    member: Member | None,
+) -> None:
+    """Write the same with its adapter added to the weights of the base; raises likewise."""
+    with workspace.scratch("merged") as scratch:
+        save_export(workspace, scratch / "adapter", record, members, member)
+        labels = workspace.settings.base.labels
+        sift_core.add_adapter(workspace.base, scratch / "adapter", labels, folder)
+
+
 def adapters_as_drawn(workspace: Workspace, record: MergeStateRecord, folder: Path) -> bool:
     """Whether every frozen A in a folder of adapters is the drawn one; True of full weights."""
     kind, found = kind_of(workspace, record), StoredWeights(folder)
@@ -175,8 +189,9 @@ def _model_folder(workspace: Workspace, folder: Path, kind: Kind) -> Iterator[We
     """
     settings, chosen = workspace.settings, parameterization(workspace.settings)
     if isinstance(chosen, Adapter):
+        named = hub_id(settings.base), commit(workspace)
         with sift_core.adapter_folder(
-            folder, workspace.base, settings.base.labels, chosen, kind, hub_id(settings.base)
+            folder, workspace.base, settings.base.labels, chosen, kind, *named
         ) as writer:
             yield writer
         return

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TypeAlias, cast
 
 import torch
 from peft import PeftModel
@@ -22,7 +23,7 @@ from sift_core.foreign_errors import border
 BASE_VARIABLE = "SIFT_BASE"
 """Of the environment: where the base model lies that adapters are served on."""
 
-Served = PreTrainedModel | PeftModel
+Served: TypeAlias = PreTrainedModel | PeftModel
 """A model with all weights in it, or a base model with an adapter on it."""
 
 _RESTORE = "restore the folder, with `dvc checkout` or from a backup, and load it again."
@@ -36,10 +37,8 @@ def load_version(served: Path, card: ModelCard) -> Served:
     """
     if not is_adapter(served):
         return load_model(served, card.task)
-    model = load_model(base_folder(card), card.task)
-    with border(f"The adapter in {served} does not load", _RESTORE):
-        adapted = PeftModel.from_pretrained(model, served, autocast_adapter_dtype=False)
-    return adapted.eval().requires_grad_(False)
+    adapted = lora.adapted(load_model(base_folder(card), card.task), served)
+    return cast(Served, adapted.eval().requires_grad_(False))
 
 
 def load_version_tokenizer(served: Path, card: ModelCard) -> PreTrainedTokenizerBase:

@@ -20,18 +20,20 @@ from flows.workspace.settings import BaseSettings, MethodSettings, WarmStartSett
 from flows.workspace.workspace import Workspace
 from lineage import BaseModelRecord
 from sift_core import WarmStart
-from sift_core.base import load_tokenizer
+from sift_core.base import is_local, load_tokenizer
 from sift_core.clock import DATE, reads_clock
 from sift_core.foreign_errors import border
 
 _RESTORE = "restore it with `dvc checkout base`."
 _ID = "base_id"
 """In `base.json`: the SHA-256 of the folder as it was made."""
+_COMMIT = "commit"
+"""In `base.json`: at which commit a Hugging Face id was fetched."""
 _CLOCK = "chat_template_clock"
 """In `base.json` where the chat template prints a date: the one that it prints, always."""
 
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-_WITHOUT_CHOICE = {"dtype": "float32", "shard_size": None}
+_HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
+_WITHOUT_CHOICE = {"dtype": "float32", "shard_size": None, "revision": None}
 _ORIGIN = "base.json"
 """Beside `base/`: what it was made from, so that it is made again only when that changes. Not in
 the folder: the same weights have the same id wherever they were made from."""
@@ -57,7 +59,7 @@ def ensure_base(workspace: Workspace) -> None:
     torch.set_num_threads(workspace.settings.finetune.threads)
     with workspace.scratch("base") as scratch:
         for folder in tracked("Making the base", [scratch / "base"], 1):
-            sift_core.prepare_base(
+            commit = sift_core.prepare_base(
                 settings.source,
                 folder,
                 settings.labels,
@@ -66,12 +68,15 @@ def ensure_base(workspace: Workspace) -> None:
                 _warm_start(workspace),
                 settings.dtype,
                 settings.shard_size,
+                settings.revision,
             )
         own = _try_out(workspace, scratch / "base")
         if workspace.base.exists():
             workspace.base.rename(scratch / "replaced")
         (scratch / "base").rename(workspace.base)
     made = {_ID: base_id(workspace)}
+    if commit is not None:
+        made[_COMMIT] = commit
     if reads_clock(own.chat_template):
         made[_CLOCK] = DATE.isoformat()
     text = json.dumps({**origin, **made}, indent=2, sort_keys=True) + "\n"
@@ -225,19 +230,26 @@ def base_record(workspace: Workspace, base: sift_core.BaseModel) -> BaseModelRec
         trainable_entries=base.trainable_entries,
         warm_start=origin["warm_start"],
         created_at=datetime.now(UTC),
+        revision=commit(workspace),
     )
 
 
 def hub_id(settings: BaseSettings) -> str | None:
     """The Hugging Face id of the base model; None where it was made from files."""
-    is_file = settings.source.endswith(".gguf") or Path(settings.source).exists()
-    return settings.source if _HUB_ID.fullmatch(settings.source) and not is_file else None
+    own = settings.source
+    return own if _HUB_ID.fullmatch(own) and not is_local(own) else None
+
+
+def commit(workspace: Workspace) -> str | None:
+    """At which commit the base was fetched; None where it was made from files."""
+    origin: dict[str, str | None] = json.loads((workspace.root / _ORIGIN).read_text())
+    return origin.get(_COMMIT)
 
 
 def _origin(workspace: Workspace) -> dict[str, Any]:
     settings = workspace.settings.base
     warm_start = settings.warm_start
-    chosen = {"dtype": settings.dtype, "shard_size": settings.shard_size}
+    chosen = {name: getattr(settings, name) for name in _WITHOUT_CHOICE}
     return {
         # Left out where they are what they were before there was a choice: the same base then.
         **{name: value for name, value in chosen.items() if value != _WITHOUT_CHOICE[name]},
@@ -262,6 +274,7 @@ def _stored_origin(workspace: Workspace) -> dict[str, Any] | None:
         return None
     origin: dict[str, Any] = json.loads(path.read_text())
     origin.pop(_ID, None)
+    origin.pop(_COMMIT, None)
     if origin.pop(_CLOCK, DATE.isoformat()) != DATE.isoformat():
         return {}  # its chat template printed another date: another base
     return origin

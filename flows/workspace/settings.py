@@ -55,6 +55,8 @@ class BaseSettings(_Section):
 
     source: Name
     """A Hugging Face id, a folder, or a `.gguf` file."""
+    revision: Annotated[str, Field(pattern=r"^[\w./-]{1,200}$")] | None = None
+    """The commit of a Hugging Face id; null: the newest, and which that is gets recorded."""
     labels: Annotated[tuple[Name, ...], AfterValidator(_no_or_several)] = ()
     """Class names in order; empty: a causal language model."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -53,6 +54,43 @@ def test_a_prepared_base_keeps_the_weights_it_was_made_from(
 ) -> None:
     source = AutoModelForCausalLM.from_pretrained(tiny_causal)
     assert weights_sha256(source.state_dict()) == weights_sha256(causal.model.state_dict())
+
+
+COMMITS = ("1" * 40, "2" * 40)
+
+
+@pytest.fixture
+def hub(tiny_causal: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of a model that was fetched at two commits, of which the second is the newest."""
+    folder = tmp_path / "hub" / "models--org--name"
+    for number, commit in enumerate(COMMITS):
+        shutil.copytree(tiny_causal, folder / "snapshots" / commit)
+        path = folder / "snapshots" / commit / "model.safetensors"
+        weights = load_file(path)
+        weights["model.norm.weight"] += number
+        save_file(weights, path, metadata={"format": "pt"})
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMITS[1])
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return "org/name"
+
+
+@pytest.mark.parametrize(("revision", "number"), [(None, 1), (COMMITS[0], 0), (COMMITS[1], 1)])
+def test_a_model_of_the_hub_is_fetched_at_its_commit_and_which_that_is_is_told(
+    hub: str, tmp_path: Path, revision: str | None, number: int
+) -> None:
+    made = tmp_path / "base"
+    commit = prepare_base(hub, made, (), seed=0, max_length=32, revision=revision)
+    assert commit == COMMITS[number]
+    fetched = tmp_path / "hub" / "models--org--name" / "snapshots" / COMMITS[number]
+    found, expected = (load_file(each / "model.safetensors") for each in (made, fetched))
+    assert weights_sha256(found) == weights_sha256(expected)
+
+
+def test_a_commit_pins_nothing_of_a_folder(tiny_causal: Path, tmp_path: Path) -> None:
+    assert prepare_base(str(tiny_causal), tmp_path / "a", (), 0, 32) is None
+    with pytest.raises(ModelError, match=r"base\.revision is .* set base\.revision to null"):
+        prepare_base(str(tiny_causal), tmp_path / "b", (), 0, 32, revision=COMMITS[0])
 
 
 def test_the_id_sees_every_byte_and_name(classifier_folder: Path, tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ class ModelCard(BaseModel):
     name: str
     task: Literal["classification", "generation"]
     base_id: Sha256
-    base_model: str | None = None  # its Hugging Face id, where it has one
+    base_model: str | None = None  # its Hugging Face id, where it has one,
+    base_revision: str | None = None  # and the commit that it was fetched at
     base_folder: str = "base"  # relative to the workspace, or absolute
     workspace: str  # absolute folder; SIFT_WORKSPACE overrides it where the model is served
     state_seq: int = Field(ge=1)

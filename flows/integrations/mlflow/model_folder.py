@@ -30,6 +30,7 @@ _REQUIREMENTS = (
     "mlflow",
     "numpy",
     "pandas",
+    "peft",
     "pydantic",
     "safetensors",
     "torch",

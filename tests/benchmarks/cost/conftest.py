@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from transformers import LlamaConfig
 
 from benchmarks.cost.bench import Bench
 from sift_core import (
@@ -34,4 +35,11 @@ def bench(tmp_path: Path) -> Bench:
         peer_sizes=[2, 4],
         rounds=1,
         settings=FinetuneSettings(steps=2),
+        causal=LlamaConfig(
+            vocab_size=8,
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+        ),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import typer
 
-from benchmarks.cost import core, limits, rebuilding, removing
+from benchmarks.cost import adapters, core, limits, rebuilding, removing
 from benchmarks.cost.bench import Bench
 from benchmarks.cost.groups import GROUPS, measure
 from benchmarks.cost.measuring import in_new_process, measured
@@ -33,7 +33,7 @@ def stage(tmp_path: Path) -> Stage:
 def test_every_group_gives_figures_that_survive_writing(
     group: str, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (limits, removing):  # a new process spends seconds on importing torch
+    for module in (adapters, limits, removing):  # a new process spends seconds on importing torch
         monkeypatch.setattr(module, "in_new_process", lambda function, *args: function(*args))
     figures = GROUPS[group](bench)
 
