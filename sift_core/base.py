@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import hf_hub_download
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -141,7 +142,7 @@ def prepare_base(
     _require_pinned(source, revision)
     fetched_in = torch.float32 if trains else chosen
     model, tokenizer = _fetch(source, labels, bool(labels), fetched_in, revision)
-    commit = None if is_local(source) else getattr(model.config, "_commit_hash", None)
+    commit = None if is_local(source) else _commit(source, revision)
     with border(f"Base model {source!r} cannot be read", _ANOTHER):
         require_fit(model, tokenizer, max_length)
     if warm_start is not None:
@@ -160,6 +161,13 @@ def prepare_base(
 def is_local(source: str) -> bool:
     """Whether a base model comes from files, and not from Hugging Face by its id."""
     return source.endswith(".gguf") or Path(source).exists()
+
+
+def _commit(source: str, revision: str | None) -> str:
+    """At which commit a Hugging Face id was fetched just now: its cache is laid out by commits."""
+    with border(f"The commit of base model {source!r} cannot be told", _ANOTHER):
+        fetched = hf_hub_download(source, "config.json", revision=revision, local_files_only=True)
+    return Path(fetched).parent.name
 
 
 def _require_pinned(source: str, revision: str | None) -> None:
