@@ -7,9 +7,10 @@ same for models of any size is held against it.
 """
 
 from sift_core.adapter_folder import adapter_folder, add_adapter, frozen_projections
-from sift_core.base import BaseModel, WarmStart, folder_sha256, load_base, prepare_base
+from sift_core.base import BaseModel, WarmStart, load_base, prepare_base
 from sift_core.base_tryout import try_out
 from sift_core.block_reader import StoredMask, StoredState, StoredVector, require_mask, shapes_in
+from sift_core.checkpoint import folder_sha256
 from sift_core.definitions import MergeState, masked_weights, members_weights, served_weights
 from sift_core.digest import LANES, linear_digest
 from sift_core.errors import SiftCoreError

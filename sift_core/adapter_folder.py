@@ -9,12 +9,11 @@ import torch
 
 from sift_bytes import draft, write_atomically
 from sift_core import lora
-from sift_core.base import load_folder
 from sift_core.blocks import Piece
 from sift_core.canonical import head_in_order
+from sift_core.checkpoint import load_model, load_tokenizer, outline
 from sift_core.file_header import Kind
 from sift_core.foreign_errors import border
-from sift_core.offload import outline
 from sift_core.parameterization import Adapter, start
 from sift_core.serving import bytes_of
 from sift_core.serving_files import WeightsWriter
@@ -64,7 +63,7 @@ def adapter_folder(
         _PLAIN,
     )
     places = dict(zip(names, accumulate(sizes, initial=len(head)), strict=False))
-    config = adapter.config(outline(base, labels))
+    config = adapter.config(outline(base, generates=not labels))
     with draft(folder) as file:
         file.write(head)
         for name, a in frozen.items():
@@ -84,7 +83,7 @@ def add_adapter(base: Path, adapter: Path, labels: Sequence[str], target: Path) 
 
     W + alpha/rank · B·A is taken in float32 and rounded once. Raises ModelError.
     """
-    model, tokenizer = load_folder(base, labels)
+    model = load_model(base, generates=not labels, dtype=torch.float32)
     dtypes = {name: place.dtype for name, place in StoredWeights(base).places.items()}
     adapted = lora.adapted(model, adapter)
     with border("PEFT cannot add the adapter to the base model", "export it without --merged."):
@@ -93,4 +92,4 @@ def add_adapter(base: Path, adapter: Path, labels: Sequence[str], target: Path) 
         parameter.data = parameter.data.to(dtypes.get(name, torch.float32))
     with border(f"{target} cannot be written", "see what the cause says."):
         whole.save_pretrained(target)
-        tokenizer.save_pretrained(target)
+        load_tokenizer(base).save_pretrained(target)

@@ -10,19 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from accelerate import init_empty_weights
 from accelerate.hooks import attach_align_device_hook
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-)
+from transformers import PreTrainedModel
 
-from sift_core.base import BaseModel, folder_sha256, load_tokenizer
+from sift_core.base import BaseModel, require_classes
+from sift_core.checkpoint import folder_sha256, load_tokenizer, outline
 from sift_core.errors import ModelError
-from sift_core.foreign_errors import border
 from sift_core.lora import plain_name
 from sift_core.parameterization import Attached, Parameterization, start
 from sift_core.weights_folder import StoredWeights, fresh
@@ -62,9 +56,8 @@ def stream_base(
     `load_base`.
     """
     stored = StoredWeights(folder)
-    model = outline(folder, labels)
-    with border(f"The tokenizer of {folder} does not load", "restore it with `dvc checkout base`."):
-        tokenizer = load_tokenizer(str(folder))
+    model, tokenizer = outline(folder, generates=not labels), load_tokenizer(folder)
+    require_classes(model.config, labels)
     model.config.pad_token_id = tokenizer.pad_token_id
     names_in_files = _names_in_files(model, stored)
     entries = sum(parameter.numel() for parameter in model.parameters())
@@ -87,20 +80,6 @@ def stream_base(
         entries=entries,
         source=source,
     )
-
-
-def outline(folder: Path, labels: Sequence[str]) -> PreTrainedModel:
-    """The model without weights: its parameters have shapes, and no memory."""
-    with border(f"{folder} does not load", "restore it with `dvc checkout base`."):
-        config = AutoConfig.from_pretrained(folder)
-        if labels:
-            config.id2label = dict(enumerate(labels))
-            config.label2id = {label: index for index, label in enumerate(labels)}
-        kind = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
-        with init_empty_weights(include_buffers=False):
-            model = kind.from_config(config, dtype=torch.float32)
-        model.tie_weights()
-    return model
 
 
 def _fill_buffers(model: PreTrainedModel, stored: StoredWeights) -> None:

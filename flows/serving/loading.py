@@ -6,27 +6,19 @@ from typing import TypeAlias, cast
 
 import torch
 from peft import PeftModel
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import AlteredError
 from flows.workspace.here import WORKSPACE_VARIABLE
-from sift_core import base, lora
-from sift_core.base import folder_sha256
-from sift_core.foreign_errors import border
+from sift_core import checkpoint, lora
+from sift_core.checkpoint import folder_sha256
 
 BASE_VARIABLE = "SIFT_BASE"
 """Of the environment: where the base model lies that adapters are served on."""
 
 Served: TypeAlias = PreTrainedModel | PeftModel
 """A model with all weights in it, or a base model with an adapter on it."""
-
-_RESTORE = "restore the folder, with `dvc checkout` or from a backup, and load it again."
 
 
 def load_version(served: Path, card: ModelCard) -> Served:
@@ -43,7 +35,7 @@ def load_version(served: Path, card: ModelCard) -> Served:
 
 def load_version_tokenizer(served: Path, card: ModelCard) -> PreTrainedTokenizerBase:
     """The tokenizer of a version. Raises as `load_version`."""
-    return load_tokenizer(base_folder(card) if is_adapter(served) else served)
+    return checkpoint.load_tokenizer(base_folder(card) if is_adapter(served) else served)
 
 
 def is_adapter(served: Path) -> bool:
@@ -79,19 +71,6 @@ def trained_parameters(model: Served) -> dict[str, torch.Tensor]:
 
 
 def load_model(folder: Path, task: str) -> PreTrainedModel:
-    """Return the model of a folder, in the dtype it was saved in, ready to predict.
-
-    Raises ModelError.
-    """
-    kind = AutoModelForSequenceClassification if task == "classification" else AutoModelForCausalLM
-    with border(f"The model in {folder} does not load", _RESTORE):
-        model = kind.from_pretrained(
-            folder, dtype="auto", use_safetensors=True, local_files_only=True
-        )
+    """The model of a folder, in the dtype it was saved in, ready to predict. Raises ModelError."""
+    model = checkpoint.load_model(folder, generates=task == "generation")
     return model.eval().requires_grad_(False)
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a folder, with a pad token. Raises ModelError."""
-    with border(f"The tokenizer in {folder} does not load", _RESTORE):
-        return base.load_tokenizer(str(folder), local_files_only=True)

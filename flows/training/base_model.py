@@ -20,11 +20,10 @@ from flows.workspace.settings import BaseSettings, MethodSettings, WarmStartSett
 from flows.workspace.workspace import Workspace
 from lineage import BaseModelRecord
 from sift_core import WarmStart
-from sift_core.base import is_local, load_tokenizer
+from sift_core.base_source import is_local
+from sift_core.checkpoint import load_tokenizer
 from sift_core.clock import DATE, reads_clock
-from sift_core.foreign_errors import border
 
-_RESTORE = "restore it with `dvc checkout base`."
 _ID = "base_id"
 """In `base.json`: the SHA-256 of the folder as it was made."""
 _COMMIT = "commit"
@@ -192,8 +191,7 @@ class KeptBase:
         """The tokenizer of the base model as it is on disk now."""
         identity = self.id(workspace)
         if self._tokenizer is None or self._tokenizer[0] != identity:
-            with border(f"The tokenizer of {workspace.base} does not load", _RESTORE):
-                self._tokenizer = (identity, load_tokenizer(str(workspace.base)))
+            self._tokenizer = (identity, load_tokenizer(workspace.base))
         return self._tokenizer[1]
 
     def model(self, workspace: Workspace, *, streamed: bool) -> sift_core.BaseModel:

@@ -18,11 +18,12 @@ from flows.evidence.verification import verify
 from flows.integrations.dvc.connection import Connection
 from flows.integrations.dvc.repository import Dvc
 from flows.logging import FILE
-from flows.serving.loading import load_model, load_tokenizer
+from flows.serving.loading import load_model
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import PurgeObjectRecord
 from lineage.opt_out import STEPS
+from sift_core.checkpoint import load_tokenizer
 from tests.support.departures import HOSTILE_BASIS, LEAVER, Departure, belongings
 from tests.support.guesses import Leftovers, named, spellings
 from tests.support.prefect_runs import opt_out_by_flow

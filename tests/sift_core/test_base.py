@@ -19,6 +19,7 @@ from sift_core import (
     folder_sha256,
     load_base,
     prepare_base,
+    stream_base,
     weights_sha256,
 )
 from sift_core.errors import DataError, ModelError
@@ -197,7 +198,7 @@ def test_a_damaged_folder_is_one_clear_error(
     classifier_folder: Path, tmp_path: Path, name: str, data: bytes | None
 ) -> None:
     folder = shutil.copytree(classifier_folder, tmp_path / "base")
-    with pytest.raises(ModelError, match=r"does not load: .* Remedy: name a Hugging Face id"):
+    with pytest.raises(ModelError, match=r"does not load: .* Remedy: restore the folder"):
         load_base(damaged(folder, name, data), tiny.LABELS, FullWeights())
 
 
@@ -224,6 +225,10 @@ def test_what_is_not_a_model_is_one_clear_error(tmp_path: Path) -> None:
             prepare_base(source, tmp_path / "out", (), 0, 32)
 
 
-def test_another_number_of_labels_is_an_error(classifier_folder: Path) -> None:
-    with pytest.raises(ModelError):
-        load_base(classifier_folder, ("a", "b", "c"), FullWeights())
+@pytest.mark.parametrize("labels", [("a", "b", "c"), tiny.LABELS[::-1]])
+def test_other_labels_or_another_order_are_an_error(
+    classifier_folder: Path, labels: tuple[str, ...]
+) -> None:
+    for load in (load_base, stream_base):
+        with pytest.raises(ModelError, match=r"has the classes \['bad', 'good'\]"):
+            load(classifier_folder, labels, FullWeights())
