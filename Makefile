@@ -11,7 +11,7 @@ demo: $(READY)  ## the main job on a real model and real reviews, then one opt-o
 
 # Three workers on two cores: servers take seconds to start, and nothing runs meanwhile.
 test: $(READY)  ## the default tests
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(READY)  ## the slow tests: minutes each
 	$(BIN)/python -m pytest -m slow

@@ -49,8 +49,14 @@ def linear_layers(model: PreTrainedModel) -> list[str]:
     head = model.get_output_embeddings()
     return [
         name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and name.startswith(body) and module is not head
+        for name in _every_linear_layer(model)
+        if name.startswith(body) and model.get_submodule(name) is not head
+    ]
+
+
+def _every_linear_layer(model: PreTrainedModel) -> list[str]:
+    return [
+        name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)
     ]
 
 
@@ -83,7 +89,7 @@ def config(
         task_type=TaskType.CAUSAL_LM if generates else TaskType.SEQ_CLS,
         r=rank,
         lora_alpha=alpha,
-        target_modules=shortest(layers, linear_layers(model)),
+        target_modules=shortest(layers, _every_linear_layer(model)),
         modules_to_save=sorted(head) or None,
         fan_in_fan_out=transposed,
         lora_dropout=0.0,

@@ -133,6 +133,7 @@ def test_what_was_destroyed_and_is_there_again_is_found(left: Workspace, built_r
     }
 
 
+@pytest.mark.slow
 def test_a_contributor_who_came_back_with_the_same_rows_is_no_finding(left: Workspace) -> None:
     add(left, reviews(LEAVER), rejoin="their letter of today")
     build_plainly(left.root)

@@ -31,8 +31,8 @@ from tests.support.workspaces import (
 @pytest.mark.parametrize(
     "leaver",
     [
-        # Two ordinary contributors and one of the twins by default, everybody in the slow tests.
-        pytest.param(name, marks=() if at in (0, 7, 11) else pytest.mark.slow)
+        # An ordinary contributor and one of the twins by default, everybody in the slow tests.
+        pytest.param(name, marks=() if at in (0, 11) else pytest.mark.slow)
         for at, name in enumerate(CONTRIBUTORS)
     ],
 )

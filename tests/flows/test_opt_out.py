@@ -246,6 +246,7 @@ def test_the_opt_out_commit_can_be_checked_out_again(left: Workspace) -> None:
     assert sorted(left.vectors.iterdir()) == files
 
 
+@pytest.mark.slow
 def test_identical_data_of_another_contributor_survives(built: Workspace) -> None:
     leaver, stayer = TWINS
     kept = files(built, stayer)
@@ -294,6 +295,7 @@ def test_content_that_somebody_brought_while_a_purge_was_interrupted_survives(
     assert verify(built).passed
 
 
+@pytest.mark.slow
 def test_replaced_data_goes_with_its_old_vector(built: Workspace) -> None:
     needles = belongings(built, LEAVER)
     add(built, reviews(LEAVER, edition=1), replace=True)

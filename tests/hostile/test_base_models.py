@@ -32,6 +32,7 @@ from sift_core.examples import Generation
 from sift_core.module_state import looks
 from tests.support import tiny
 from tests.support.bases import CAUSAL, CLASSIFIERS, edited, make
+from tests.support.paths import DOCS
 from tests.support.workspaces import settings
 
 LONGEST = 40
@@ -171,8 +172,17 @@ def root(tmp_path_factory: pytest.TempPathFactory, tiny_causal: Path) -> Path:
     return root
 
 
-def with_base(root: Path, source: Path, labels: Labels, *, streamed: bool = False) -> Workspace:
+def with_base(
+    root: Path,
+    source: Path,
+    labels: Labels,
+    *,
+    streamed: bool = False,
+    adapter: dict[str, int] | None = None,
+) -> Workspace:
     wanted = settings(source, labels)
+    if adapter is not None:
+        wanted["finetune"]["adapter"] = adapter
     wanted["base"].update(max_length=LONGEST, streamed=streamed)
     wanted["removal_audit"]["relearning_steps"] = 0 if streamed else 1
     write_settings(template_file("params.yaml"), root / "params.yaml", wanted)
@@ -203,18 +213,49 @@ def rows(labels: Labels, words: str, count: int) -> list[Example]:
 SHORT, LONG = "what is the", "the film was very good " * 6
 
 
-QUICK = ("bert", "llama, dynamic RoPE")
+QUICK = ("BERT", "GPT-2", "Llama, dynamic RoPE", "RoBERTa")
 """What the default tests run; the others are slow ones."""
 
 
+def shown() -> dict[tuple[str, str], str]:
+    """What docs/reference/architectures.md says: (architecture, what trains) → what comes of it."""
+    page = (DOCS / "reference" / "architectures.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")][1:]
+    return {
+        (cells[0].strip(), kind): cells[column].strip()
+        for cells in rows
+        for column, kind in ((2, "full weights"), (3, "adapters"))
+    }
+
+
+def test_the_docs_say_of_every_architecture_what_comes_of_it() -> None:
+    assert {name for name, _ in shown()} == WORKS.keys()
+    assert len(WORKS) >= 25
+
+
 @pytest.mark.parametrize(
-    "case", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WORKS]
+    ("name", "trains"),
+    [
+        pytest.param(name, trains, marks=() if name in QUICK else pytest.mark.slow)
+        for name in WORKS
+        for trains in ("full weights", "adapters")
+    ],
 )
 def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before(
-    case: str, root: Path, tmp_path: Path
+    name: str, trains: str, root: Path, tmp_path: Path
 ) -> None:
-    kind, own, labels = WORKS[case]
-    workspace = with_base(root, make(tmp_path / "source", kind, own, bool(labels)), labels)
+    kind, own, labels = WORKS[name]
+    workspace = with_base(
+        root,
+        make(tmp_path / "source", kind, own, bool(labels)),
+        labels,
+        adapter={"rank": 2, "alpha": 4} if trains == "adapters" else None,
+    )
+    said = shown()[name, trains]
+    if said != "works":
+        with pytest.raises(ModelError, match=re.escape(said)):
+            ensure_base(workspace)
+        return
     ensure_base(workspace)
     base = load_base(workspace)
     encoded = [

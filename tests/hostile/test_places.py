@@ -68,6 +68,7 @@ def diagnosis(workspace: Workspace, check: str) -> tuple[str, str]:
     return status, found
 
 
+@pytest.mark.slow
 def test_an_opt_out_in_a_copy_leaves_the_original_alone_to_the_byte(
     original: Workspace, tmp_path: Path
 ) -> None:

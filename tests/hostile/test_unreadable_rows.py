@@ -107,6 +107,7 @@ def refuse_rows_for_another_base(workspace: Workspace) -> None:
     assert folder_sha256(workspace.base) == before
 
 
+@pytest.mark.slow
 def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_was_left_out(
     tmp_path: Path, tiny_causal: Path
 ) -> None:

@@ -38,41 +38,82 @@ LONGROPE = {
     "long_factor": [1.0, 2.0, 3.0, 4.0],
 }
 
+GPT2 = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
+EXPERTS = {"num_local_experts": 2, "num_experts": 2, "num_experts_per_tok": 1}
+
 CAUSAL: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("llama", {}),
-    "llama, dynamic RoPE": (
+    "Bloom": ("bloom", {"n_layer": 2, "n_head": 2}),
+    "Cohere": ("cohere", {}),
+    "Falcon": ("falcon", {"multi_query": False}),
+    "Falcon, ALiBi": ("falcon", {"alibi": True, "multi_query": False}),
+    "Gemma": ("gemma", {}),
+    "Gemma 2": ("gemma2", {"query_pre_attn_scalar": 8, "sliding_window": 8}),
+    "Gemma 3": ("gemma3_text", {"query_pre_attn_scalar": 8, "sliding_window": 8}),
+    "GPT-2": ("gpt2", GPT2),
+    "GPT-BigCode": ("gpt_bigcode", GPT2),
+    "GPT-J": ("gptj", {**GPT2, "rotary_dim": 4}),
+    "GPT-Neo": (
+        "gpt_neo",
+        {"num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]]},
+    ),
+    "GPT-NeoX": ("gpt_neox", {}),
+    "Granite": ("granite", {}),
+    "Llama": ("llama", {}),
+    "Llama, dynamic RoPE": (
         "llama",
         {"rope_parameters": DYNAMIC, "max_position_embeddings": 16},
     ),
-    "phi-3, longrope": (
+    "Mamba": ("mamba", {"state_size": 4}),
+    "Mistral": ("mistral", {"sliding_window": 8}),
+    "Mixtral": ("mixtral", EXPERTS),
+    "MPT": ("mpt", {"d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 64}),
+    "OLMo 2": ("olmo2", {}),
+    "OLMoE": ("olmoe", EXPERTS),
+    "OPT": ("opt", {"ffn_dim": 32, "word_embed_proj_dim": 16}),
+    "Phi": ("phi", {}),
+    "Phi-3, longrope": (
         "phi3",
         {"rope_parameters": LONGROPE, "original_max_position_embeddings": 16},
     ),
-    "gpt-2": ("gpt2", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}),
-    "gpt-neox": ("gpt_neox", {}),
-    "bloom, no positions": ("bloom", {"n_layer": 2, "n_head": 2}),
-    "mamba, no attention": ("mamba", {"state_size": 4}),
-    "qwen-2": ("qwen2", {"vocab_size": 80}),
-    "gemma": ("gemma", {}),
-    "opt": ("opt", {"ffn_dim": 32, "word_embed_proj_dim": 16}),
+    "Qwen2": ("qwen2", {"vocab_size": 80}),
+    "Qwen3": ("qwen3", {}),
+    "RWKV": ("rwkv", {"attention_hidden_size": 16, "context_length": 64}),
+    "SmolLM3": ("smollm3", {}),
+    "StableLM": ("stablelm", {}),
+    "StarCoder2": ("starcoder2", {}),
+    "XGLM": ("xglm", {"d_model": 16, "ffn_dim": 32, "num_layers": 2, "attention_heads": 2}),
 }
 """Causal language models: name → model type, and what its configuration has besides SMALL."""
 
 CLASSIFIERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "bert": ("bert", {}),
-    "roberta": ("roberta", {}),
-    "distilbert": ("distilbert", {"dim": 16, "hidden_dim": 32, "n_layers": 2, "n_heads": 2}),
-    "deberta": ("deberta-v2", {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
-    "llama as a classifier": ("llama", {}),
+    "ALBERT": ("albert", {"embedding_size": 16}),
+    "BERT": ("bert", {}),
+    "DeBERTa": ("deberta", {}),
+    "DeBERTa-v2": ("deberta-v2", {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}),
+    "DistilBERT": ("distilbert", {"dim": 16, "hidden_dim": 32, "n_layers": 2, "n_heads": 2}),
+    "ELECTRA": ("electra", {"embedding_size": 16}),
+    "FNet": ("fnet", {}),
+    "GPT-2 as a classifier": ("gpt2", GPT2),
+    "Llama as a classifier": ("llama", {}),
+    "ModernBERT": ("modernbert", {"global_attn_every_n_layers": 2, "local_attention": 8}),
+    "MPNet": ("mpnet", {}),
+    "RoBERTa": ("roberta", {}),
+    "RoFormer": ("roformer", {"embedding_size": 16}),
+    "XLM-RoBERTa": ("xlm-roberta", {}),
 }
 """Classifiers, the same way."""
+
+
+_WITHOUT = {("falcon", "head_dim")}
+"""What a configuration derives and does not take."""
 
 
 def make(folder: Path, kind: str, own: dict[str, Any], classifier: bool = False) -> Path:
     """Save a model of a type with random weights and the tests' tokenizer."""
     source = tiny.tiny_classifier(folder) if classifier else tiny.tiny_causal(folder)
     (folder / "model.safetensors").unlink()
-    config = AutoConfig.for_model(kind, **{**SMALL, **own})
+    small = {name: value for name, value in SMALL.items() if (kind, name) not in _WITHOUT}
+    config = AutoConfig.for_model(kind, **{**small, **own})
     auto = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
     with torch.random.fork_rng():
         torch.manual_seed(0)

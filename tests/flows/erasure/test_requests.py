@@ -149,6 +149,7 @@ def test_the_clock_starts_at_receipt_and_alarms_in_time(fresh: Workspace) -> Non
     require_on_time(due(fresh))
 
 
+@pytest.mark.slow
 def test_who_opted_out_comes_back_by_new_consent_alone(fresh: Workspace) -> None:
     name = file(fresh)
     with pytest.raises(UsageError, match=f"not done: {name}"):

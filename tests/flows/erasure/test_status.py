@@ -57,7 +57,7 @@ LOOKS: list[Look] = [_status, _requests, _check, _doctor, _deadlines]
 
 
 @pytest.mark.parametrize(
-    "of", ["all data", pytest.param("some records", marks=pytest.mark.slow)], ids=str
+    "of", [pytest.param(name, marks=pytest.mark.slow) for name in ("all data", "some records")]
 )
 def test_a_champion_that_serves_who_was_removed_is_said_by_every_look_with_the_way_out(
     with_vectors: Workspace,

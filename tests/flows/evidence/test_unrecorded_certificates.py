@@ -32,7 +32,7 @@ HARM: dict[str, Harm] = {
 
 @pytest.mark.parametrize(
     "harm",
-    [pytest.param(name, marks=() if name == "altered" else pytest.mark.slow) for name in HARM],
+    [pytest.param(name, marks=pytest.mark.slow) for name in HARM],
 )
 def test_the_others_end_and_its_own_request_ends_once_it_is_gone(
     fresh: Workspace, harm: str

@@ -583,6 +583,7 @@ def test_old_objects_stay_untouched_by_a_destruction(workspace: Workspace) -> No
     assert len(traces(workspace, b"data of Bob")) == 2
 
 
+@pytest.mark.slow
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from flows.integrations.staging.staging import Staging
-from flows.training.finetune import jobs, pending
+from flows.training.base_model import load_base
+from flows.training.finetune import finetune_alone, jobs, pending
 from flows.training.workers import assignments, worker
 from flows.training.workers.errors import WorkersFailedError
 from flows.training.workers.pool import RunState
 from flows.workspace.workspace import Workspace
 from tests.support.pools import Act, Errand, LocalPool, SilentError, honest
 from tests.support.waiting import NAMES, finetune_by, staged, vectors_and_masks, with_build
-from tests.support.workspaces import marker
+from tests.support.workspaces import change, marker
 
 
 def crash_after(count: int) -> Act:
@@ -51,6 +52,19 @@ def test_workers_end_in_the_bytes_of_this_process_and_leave_nothing_staged(
     told = repr(pool.errands)  # all that Prefect hears
     named = [(job.dataset.contributor_key, job.dataset.sha256) for job in jobs(waiting)]
     assert not [word for words in [*named, NAMES] for word in words if word in told]
+
+
+def test_workers_that_train_adapters_end_in_the_bytes_of_this_process(waiting: Workspace) -> None:
+    workspace = change(waiting, "  adapter:", "  adapter: {rank: 2, alpha: 4}")
+    work = jobs(workspace)
+    finetune_by(workspace)
+
+    made = list(vectors_and_masks(workspace).values())
+    base = load_base(workspace)
+    for job in work:
+        vector = finetune_alone(workspace, base, job.dataset).vector
+        assert vector.to_bytes() in made and vector.mask.to_bytes() in made
+        assert all("lora_B" in name or "classifier" in name for name in vector.mask.bits)
 
 
 def test_what_a_crashed_worker_finished_counts_and_the_rest_is_done_by_another(
