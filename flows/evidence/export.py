@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows.erasure.tombstones.places import require_nobody_back
 from flows.errors import FlowError, UsageError
-from flows.models.weights import export_sha256, save_export, save_merged
+from flows.models.served_files import export_sha256, save_export, save_merged
 from flows.training.base_model import require_base
 from flows.workspace.texts import (
     MAX_NAME_LENGTH,

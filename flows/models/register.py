@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from flows.errors import UsageError
 from flows.integrations.mlflow.card import MaskRef, ModelCard
-from flows.models.weights import ServedDigests, save_version
+from flows.models.served_files import ServedDigests, save_version
 from flows.training.base_model import base_id, commit, hub_id, require_base
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord, ModelVersionRecord

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -12,7 +13,7 @@ from flows.workspace.settings import Settings
 
 
 def load_settings(path: Path) -> Settings:
-    """Read and check `params.yaml`. Raises UsageError naming the first wrong field."""
+    """Read and check `params.yaml`. Raises UsageError naming every wrong field."""
     try:
         raw = YAML(typ="safe").load(path)
     except (YAMLError, UnicodeDecodeError) as error:
@@ -21,7 +22,7 @@ def load_settings(path: Path) -> Settings:
             remedy="mend the line it names; `sift init --help` shows how to start afresh.",
         ) from error
     return _checked(
-        raw, f"{path}: ", "correct this field; the comments in params.yaml say what each one takes."
+        raw, f"{path}: ", "correct this; the comments in params.yaml say what each one takes."
     )
 
 
@@ -55,7 +56,7 @@ def write_settings(template: Path, target: Path, changes: dict[str, dict[str, An
     for section, values in changes.items():
         for field, value in values.items():
             document[section][field] = value
-    _checked(document, "", "correct this option; nothing was made.")
+    _checked(document, "", "correct this; nothing was made.")
     with target.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
 
@@ -64,10 +65,15 @@ def _checked(raw: Any, where: str, remedy: str) -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = _PLAIN.get(first["type"], first["msg"]).removeprefix("Value error, ")
-        raise UsageError(f"{where}{field}: {message}.", remedy=remedy) from error
+        wrong = "; ".join(map(_in_words, error.errors(include_input=False)))
+        raise UsageError(f"{where}{wrong}.", remedy=remedy) from error
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """Which setting is wrong, and why."""
+    field = ".".join(str(part) for part in error["loc"]) or "the file"
+    message = _PLAIN.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    return f"{field}: {message}"
 
 
 _PLAIN = {

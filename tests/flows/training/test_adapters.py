@@ -16,7 +16,7 @@ from flows.errors import UsageError
 from flows.evidence.export import export
 from flows.evidence.verification import verify
 from flows.integrations.mlflow.card import MEMBERS_FILE
-from flows.models.weights import served_digests
+from flows.models.served_files import served_digests
 from flows.serving.errors import AlteredError
 from flows.serving.loading import BASE_VARIABLE
 from flows.serving.model import SiftModel

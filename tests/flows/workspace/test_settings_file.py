@@ -78,6 +78,17 @@ def test_a_wrong_setting_is_refused_by_name(
     assert not (tmp_path / "new.yaml").exists()
 
 
+def test_all_that_is_wrong_is_named_at_once(tmp_path: Path) -> None:
+    changes = {"finetune": {"steps": -1, "adapter": {"rank": 0}}, "data": {"min_rows": 1}}
+    with pytest.raises(UsageError) as caught:
+        write_settings(TEMPLATE, tmp_path / "new.yaml", changes)
+    assert [part.partition(": ")[0] for part in caught.value.facts.split("; ")] == [
+        "data.min_rows",
+        "finetune.adapter.rank",
+        "finetune.steps",
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "7", "- a", "model:\n  name: films\n", "model: [", "a: 1\na: 2\n", "\t", "model: films"],
