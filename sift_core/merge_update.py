@@ -253,22 +253,28 @@ class _Update:
 
 def _total(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
     """Σ ±|τ| and Σ ±m over some vectors for one block."""
-    groups = [readers[first : first + _AT_ONCE] for first in range(0, len(readers), _AT_ONCE)]
-    return _sum(_group(group, block) for group in groups or [[]])
+    found: list[Totals] = []
+    for direction in (1, -1):
+        own = [reader for reader, theirs in readers if theirs == direction]
+        groups = (own[first : first + _AT_ONCE] for first in range(0, len(own), _AT_ONCE))
+        found += (_group(group, direction, block) for group in groups)
+    return _sum(found or [_group([], 1, block)])
 
 
-def _group(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
-    """The same over so few vectors that sum and count fit in one integer."""
+def _group(readers: Sequence[VectorReader], direction: int, block: Block) -> Totals:
+    """The same over so few vectors that sum and count fit in one integer, all of one direction."""
     both = np.zeros(block.entries, np.int64)
     total = torch.from_numpy(both)
-    for reader, direction in readers:
+    for reader in readers:
         where, integers = reader.take(block)
         integers |= 1 << _COUNTED
-        total.index_add_(0, torch.from_numpy(where), torch.from_numpy(integers), alpha=direction)
-    counts = both + (1 << _COUNTED - 1)  # a sum below zero borrows from the count
-    counts >>= _COUNTED
-    both -= counts << _COUNTED
-    return Totals(both, counts.astype(_COUNT))
+        total.index_add_(0, torch.from_numpy(where), torch.from_numpy(integers))
+    counts = (both >> _COUNTED).astype(_COUNT)
+    both &= (1 << _COUNTED) - 1
+    if direction < 0:
+        np.negative(both, out=both)
+        np.negative(counts, out=counts)
+    return Totals(both, counts)
 
 
 def _sum(parts: Iterable[Totals]) -> Totals:
@@ -292,10 +298,14 @@ class _Digests:
     def __init__(self, seed: int, rows: int = 2) -> None:
         self._seed = seed
         self.lanes = np.zeros((rows, LANES), np.uint64)
+        self._rows = np.empty((rows, 0), np.uint64)
+        """What is digested, in one place: to map new memory for each block takes longer."""
 
     def take(self, block: Block, totals: Sequence[Totals]) -> None:
         """Add one block."""
-        rows = np.empty((len(totals), block.entries), np.uint64)
+        if self._rows.shape[1] < block.entries:
+            self._rows = np.empty((len(totals), block.entries), np.uint64)
+        rows = self._rows[:, : block.entries]
         for row, each in zip(rows, totals, strict=True):
             each.digest_input(into=row)
         for piece, span in block.spans():

@@ -1,9 +1,10 @@
 """Served weights: one elementwise formula in a fixed precision, so one SHA-256 on every machine.
 
-    anyone's     w = float32( float64(θ0) + float64(S) · 2^−grid / T )      θ0 where T = 0
-    members'     w = float32( float64(θ0) + float64(S) · 2^−grid / C )      θ0 where C = 0
+    anyone's     w = float32( float64(θ0) + float64(S) · 2^−grid / T )
+    members'     w = float32( float64(θ0) + float64(S) · 2^−grid / C )
 
-each rounded once more to bfloat16 where θ0 is bfloat16. A member gets the members' weights where
+and θ0, bit for bit, where S = 0; each rounded once more to bfloat16 where θ0 is bfloat16. A member
+gets the members' weights where
 their mask is set and θ0 elsewhere; anyone else gets anyone's.
 
 The paper serves a member anyone's weights under the mask (arXiv 2504.04626, §3, "serving"): the
@@ -43,27 +44,23 @@ def divisor(mean: Mean, totals: Totals, members: int) -> Divisor:
 def served_entries(
     base: torch.Tensor, sums: NDArray[np.integer[Any]], grid: Grid, divisors: Sequence[Divisor]
 ) -> list[torch.Tensor]:
-    """The formula, entry by entry, for each divisor: of the shape and dtype of `base`, on the CPU.
-
-    θ0, bit for bit, where a divisor is 0.
-    """
+    """The formula, entry by entry, for each divisor; of the shape and dtype of `base`, on the CPU."""
     # A few arrays, changed in place: a new one for each operation takes longer than it. NumPy's,
     # because torch would wake its threads for every piece, and they spin in between.
     start = base.detach().float().numpy()
-    change = sums.astype(np.float64)
-    change *= grid.scale()
-    served = [_moved(start, change, divisor) for divisor in divisors]
+    # θ0 − (−S)/T: where S is 0, this takes +0 away, and even a θ0 of −0 keeps its sign.
+    against = np.negative(sums, out=np.empty(sums.shape, np.float64), casting="unsafe")
+    against *= grid.scale()
+    served = [_moved(start, against, divisor) for divisor in divisors]
     return [torch.from_numpy(weights).to(base.dtype) for weights in served]
 
 
 def _moved(
-    start: NDArray[np.float32], change: NDArray[np.float64], divisor: Divisor
+    start: NDArray[np.float32], against: NDArray[np.float64], divisor: Divisor
 ) -> NDArray[np.float32]:
-    moved = np.divide(change, np.maximum(divisor, 1), out=np.empty_like(change))
-    moved += start
-    weights = moved.astype(np.float32)
-    np.copyto(weights, start, where=np.equal(divisor, 0))
-    return weights
+    moved = np.divide(against, np.maximum(divisor, 1), out=np.empty_like(against))
+    np.subtract(start, moved, out=moved)
+    return moved.astype(np.float32)
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
