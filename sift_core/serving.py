@@ -44,7 +44,7 @@ def divisor(mean: Mean, totals: Totals, members: int) -> Divisor:
 def served_entries(
     base: torch.Tensor, sums: NDArray[np.integer[Any]], grid: Grid, divisors: Sequence[Divisor]
 ) -> list[torch.Tensor]:
-    """The formula, entry by entry, for each divisor; of the shape and dtype of `base`, on the CPU."""
+    """The formula for each divisor; of the shape and dtype of `base`, on the CPU."""
     # A few arrays, changed in place: a new one for each operation takes longer than it. NumPy's,
     # because torch would wake its threads for every piece, and they spin in between.
     start = base.detach().float().numpy()

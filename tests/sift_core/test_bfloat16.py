@@ -21,6 +21,7 @@ from sift_core import (
     finetune,
     load_base,
     masked_weights,
+    members_weights,
     prepare_base,
     served_weights,
     weights_sha256,
@@ -64,10 +65,11 @@ def test_a_served_weight_is_the_float32_one_rounded_once_more(
 
 
 def test_where_no_one_is_a_member_or_no_bit_is_set_theta_zero_is_served() -> None:
-    theta = {"p": torch.tensor([0.1, -3.0]).bfloat16()}
+    theta = {"p": torch.tensor([0.1, -0.0]).bfloat16()}
+    nobody = state_of({"p": np.zeros(2, np.int64)})
+    for served in (served_weights(theta, nobody, 0), members_weights(theta, nobody)):
+        assert torch.equal(served["p"].view(torch.int16), theta["p"].view(torch.int16))
     merge = state_of({"p": np.array([12345, -6789], np.int64)})
-    nobody = served_weights(theta, merge, 0)
-    assert torch.equal(nobody["p"], theta["p"])
     untouched = TaskVector.between(theta, theta, SignVector(SEED), GRID).mask
     served = served_weights(theta, merge, 1)
     assert torch.equal(masked_weights(theta, served, untouched)["p"], theta["p"])

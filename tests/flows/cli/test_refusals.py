@@ -323,7 +323,7 @@ def test_a_typo_in_params_yaml_is_named(
 def test_a_wrong_option_of_init_makes_nothing(
     arguments: list[str], phrase: str, sift: Sift, tmp_path: Path
 ) -> None:
-    sift("init", tmp_path / "new", *arguments).refused(2, phrase, "Correct this option")
+    sift("init", tmp_path / "new", *arguments).refused(2, phrase, "Correct this;")
     assert tree(tmp_path) == {}
 
 
