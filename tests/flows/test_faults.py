@@ -62,10 +62,10 @@ OPT_OUT = [
 OFTEN = [
     point
     for point in OPT_OUT
-    if (point.function == _RECORDED and point.of not in ("evaluated", "registered"))
+    if (point.function == _RECORDED and point.of in ("verified", "purged"))
     or point.function.endswith(":LineageStore.rewrite")
 ]
-"""A step's work is done and not recorded, and the narrowest gaps; slow tests die everywhere."""
+"""A step's work is done and not recorded, and the narrowest gap; slow tests die everywhere."""
 BUILD = [
     Point("sift_bytes:write_atomically", "after", "vectors/"),
     Point("sift_bytes.files:Path.replace", "before"),

@@ -58,6 +58,7 @@ SURROUNDINGS = [
 """A day, and what of the environment could be read."""
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bits_on_any_day_and_in_any_language(tmp_path: Path) -> None:
     source = tiny.tiny_causal(tmp_path / "source", chat_template=TEMPLATE)
     kept = {
