@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -10,14 +9,13 @@ import torch
 from sift_bytes import draft, write_atomically
 from sift_core import lora
 from sift_core.blocks import Piece
-from sift_core.canonical import head_in_order
 from sift_core.checkpoint import load_model, load_tokenizer, outline
 from sift_core.file_header import Kind
 from sift_core.foreign_errors import border
 from sift_core.parameterization import Adapter, start
 from sift_core.serving import bytes_of
-from sift_core.serving_files import WeightsWriter
-from sift_core.weights_folder import FORMAT_DTYPES, StoredWeights
+from sift_core.serving_files import WeightsWriter, lay_out
+from sift_core.weights_folder import StoredWeights
 
 _PLAIN = {"format": "pt"}
 """What PEFT and transformers write into the head of a file of weights."""
@@ -49,28 +47,23 @@ def adapter_folder(
     """
     stored = StoredWeights(base)
     at_first, frozen = start(stored, kind.shapes), frozen_projections(stored, kind, adapter.seed)
-    about = {
-        **{name: (at_first[name].dtype, tuple(shape)) for name, shape in kind.shapes.items()},
-        **{name: (a.dtype, tuple(a.shape)) for name, a in frozen.items()},
-    }
-    names = sorted(about)
-    sizes = [torch.Size(about[name][1]).numel() * about[name][0].itemsize for name in names]
-    head = head_in_order(
-        (
-            (name, FORMAT_DTYPES[about[name][0]], about[name][1], size)
-            for name, size in zip(names, sizes, strict=True)
-        ),
+    dtypes = {name: at_first[name].dtype for name in kind.shapes}
+    layout = lay_out(
+        {
+            **{name: (dtype, kind.shapes[name]) for name, dtype in dtypes.items()},
+            **{name: (a.dtype, tuple(a.shape)) for name, a in frozen.items()},
+        },
         _PLAIN,
     )
-    places = dict(zip(names, accumulate(sizes, initial=len(head)), strict=False))
     config = adapter.config(outline(base, generates=not labels))
     with draft(folder) as file:
-        file.write(head)
+        file.write(layout.head)
         for name, a in frozen.items():
-            file.overwrite(places[name], bytes_of(a))
+            file.overwrite(layout.starts[name], bytes_of(a))
 
         def write(piece: Piece, data: memoryview) -> None:
-            file.overwrite(places[piece.name] + piece.start * about[piece.name][0].itemsize, data)
+            start_of_piece = piece.start * dtypes[piece.name].itemsize
+            file.overwrite(layout.starts[piece.name] + start_of_piece, data)
 
         yield WeightsWriter(kind.shapes, write)
         text = lora.config_text(config, base_model, revision)

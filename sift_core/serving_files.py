@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from pathlib import Path
 
@@ -66,23 +68,38 @@ def model_folder(folder: Path, base: StoredWeights, kind: Kind) -> Iterator[Weig
 def weights_file(path: Path, base: Weights, kind: Kind) -> Iterator[WeightsWriter]:
     """One file of the trained tensors alone, in the dtypes that θ0 has in `base`; likewise."""
     require_same_shapes(base, kind)
-    dtypes = {name: base[name].dtype for name in sorted(kind.shapes)}
-    head = head_in_order(
-        (
-            (
-                name,
-                FORMAT_DTYPES[dtype],
-                kind.shapes[name],
-                prod(kind.shapes[name]) * dtype.itemsize,
-            )
-            for name, dtype in dtypes.items()
-        ),
-        {},
-    )
+    dtypes = {name: base[name].dtype for name in kind.shapes}
+    layout = lay_out({name: (dtype, kind.shapes[name]) for name, dtype in dtypes.items()}, {})
     with draft(path.parent) as file:
-        file.write(head)
+        file.write(layout.head)
         yield WeightsWriter(kind.shapes, lambda _, data: file.write(data))
         file.keep(path)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the tensors of a file of weights lie in it."""
+
+    head: bytes
+    starts: Mapping[str, int]
+    """The first byte of each."""
+
+
+def lay_out(
+    tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], metadata: dict[str, str]
+) -> Layout:
+    """Tensors of these dtypes and shapes, one after the other in the order of names."""
+    names = sorted(tensors)
+    sizes = [prod(tensors[name][1]) * tensors[name][0].itemsize for name in names]
+    head = head_in_order(
+        (
+            (name, FORMAT_DTYPES[tensors[name][0]], tensors[name][1], size)
+            for name, size in zip(names, sizes, strict=True)
+        ),
+        metadata,
+    )
+    starts = accumulate(sizes, initial=len(head))
+    return Layout(head, dict(zip(names, starts, strict=False)))
 
 
 def require_same_shapes(base: Weights, kind: Kind) -> None:

@@ -119,7 +119,8 @@ def save_merged(
     with workspace.scratch("merged") as scratch:
         save_export(workspace, scratch / "adapter", record, members, member)
         labels = workspace.settings.base.labels
-        sift_core.add_adapter(workspace.base, scratch / "adapter", labels, folder)
+        sift_core.add_adapter(workspace.base, scratch / "adapter", labels, scratch / "whole")
+        shutil.copytree(scratch / "whole", folder, dirs_exist_ok=True)
 
 
 def adapters_as_drawn(workspace: Workspace, record: MergeStateRecord, folder: Path) -> bool:
