@@ -17,7 +17,7 @@ from transformers import (
 
 from sift_core.base_requirements import require_fit
 from sift_core.base_source import ANOTHER, fetch
-from sift_core.checkpoint import folder_sha256, load_model, load_tokenizer
+from sift_core.checkpoint import classes_of, folder_sha256, load_model, load_tokenizer
 from sift_core.errors import ModelError
 from sift_core.examples import Example, encode_examples
 from sift_core.foreign_errors import border
@@ -180,7 +180,7 @@ def load_base(
 
 def require_classes(config: PreTrainedConfig, labels: Sequence[str]) -> None:
     """Raise ModelError unless the classes of a classifier are these, in their order."""
-    found = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
+    found = classes_of(config)
     if labels and found != tuple(labels):
         raise ModelError(
             f"The base model has the classes {list(found)}, and not {list(labels)}.",

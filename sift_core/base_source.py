@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from sift_core.checkpoint import auto_model, require_all, tokenizer_of
+from sift_core.checkpoint import auto_model, classes_of, require_all, tokenizer_of
 from sift_core.errors import ModelError
 from sift_core.foreign_errors import border
 
@@ -49,7 +49,7 @@ def fetch(
     with border(f"Base model {source!r} does not load", ANOTHER):
         tokenizer = tokenizer_of(**place)
         if labels:
-            own = names_of_classes(AutoConfig.from_pretrained(**place))
+            own = _given_names(AutoConfig.from_pretrained(**place))
             classes = {
                 "id2label": dict(enumerate(labels)),
                 "label2id": {label: index for index, label in enumerate(labels)},
@@ -91,9 +91,9 @@ def _require_pinned(source: str, revision: str | None) -> None:
         )
 
 
-def names_of_classes(config: PreTrainedConfig) -> tuple[str, ...]:
+def _given_names(config: PreTrainedConfig) -> tuple[str, ...]:
     """What a checkpoint calls the classes of its head, in order; empty where it does not say."""
-    names = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
+    names = classes_of(config)
     return () if all(name == f"LABEL_{index}" for index, name in enumerate(names)) else names
 
 

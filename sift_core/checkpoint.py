@@ -16,6 +16,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -69,6 +70,11 @@ def tokenizer_of(**place: Any) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def classes_of(config: PreTrainedConfig) -> tuple[str, ...]:
+    """The names of the classes of a classifier's head, in their order."""
+    return tuple(str(config.id2label[index]) for index in sorted(config.id2label))
 
 
 def auto_model(generates: bool) -> Any:

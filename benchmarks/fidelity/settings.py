@@ -8,18 +8,9 @@ from ruamel.yaml import YAML
 
 import sift_core
 from flows.errors import UsageError
+from flows.workspace.settings import AdapterSettings
 
 SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
-
-
-class Adapter(BaseModel):
-    """A LoRA adapter, as `finetune.adapter` of params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rank: Annotated[int, Field(ge=1)]
-    alpha: Annotated[int, Field(ge=1)]
-    targets: tuple[str, ...] = ("all-linear",)
 
 
 class Finetuning(BaseModel):
@@ -28,7 +19,7 @@ class Finetuning(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     train_only: tuple[str, ...] = ("*",)
-    adapter: Adapter | None = None
+    adapter: AdapterSettings | None = None
     learning_rate: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 20

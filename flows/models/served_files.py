@@ -23,6 +23,7 @@ from lineage import Member, MergeStateRecord
 from sift_core import Kind, Mean, StoredWeights, WeightsWriter
 from sift_core.parameterization import Adapter, start
 from sift_core.serving import Weights
+from sift_core.serving_blocks import Recipient, WeightsDigest
 
 
 @dataclass(frozen=True)
@@ -77,16 +78,9 @@ def export_sha256(
 
     Raises AlteredError, CodecError, MismatchError.
     """
-    mean = _mean_for(workspace, member)
-    kind = kind_of(workspace, record)
-    found = sift_core.served_sha256(
-        kind,
-        stored_state(workspace, record, members),
-        _start(workspace, kind),
-        [mean],
-        None if member is None else stored_mask(workspace, member),
-    )
-    return found[mean]
+    digest = WeightsDigest(kind_of(workspace, record).shapes)
+    _serve_one(workspace, record, members, member, digest)
+    return digest.sha256
 
 
 def save_export(
@@ -101,11 +95,22 @@ def save_export(
     A plain Hugging Face folder, or PEFT's of an adapter. Raises AlteredError, CodecError,
     MismatchError: then no file of weights is there.
     """
-    kind = kind_of(workspace, record)
+    with _model_folder(workspace, folder, kind_of(workspace, record)) as writer:
+        _serve_one(workspace, record, members, member, writer)
+
+
+def _serve_one(
+    workspace: Workspace,
+    record: MergeStateRecord,
+    members: int,
+    member: Member | None,
+    recipient: Recipient,
+) -> None:
+    """Hand over what one member is served, under their mask, or what anyone is."""
+    kind, state = kind_of(workspace, record), stored_state(workspace, record, members)
     mask = None if member is None else stored_mask(workspace, member)
-    with _model_folder(workspace, folder, kind) as writer:
-        state, base = stored_state(workspace, record, members), _start(workspace, kind)
-        sift_core.serve(kind, state, base, {_mean_for(workspace, member): writer}, mask)
+    mean = "all" if member is None else workspace.settings.exactness.member_mean
+    sift_core.serve(kind, state, _start(workspace, kind), {mean: recipient}, mask)
 
 
 def save_merged(
@@ -125,9 +130,9 @@ def save_merged(
 
 def adapters_as_drawn(workspace: Workspace, record: MergeStateRecord, folder: Path) -> bool:
     """Whether every frozen A in a folder of adapters is the drawn one; True of full weights."""
-    kind, found = kind_of(workspace, record), StoredWeights(folder)
     if workspace.settings.finetune.adapter is None:
         return True
+    kind, found = kind_of(workspace, record), StoredWeights(folder)
     drawn = sift_core.frozen_projections(
         StoredWeights(workspace.base), kind, workspace.settings.exactness.sign_seed
     )
@@ -162,7 +167,3 @@ def _start(workspace: Workspace, kind: Kind) -> Weights:
 def _means(workspace: Workspace) -> tuple[Mean, ...]:
     """Those that a model version needs."""
     return ("all", "counted") if workspace.settings.exactness.member_mean == "counted" else ("all",)
-
-
-def _mean_for(workspace: Workspace, member: Member | None) -> Mean:
-    return "all" if member is None else workspace.settings.exactness.member_mean

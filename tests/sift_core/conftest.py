@@ -5,17 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from sift_core import (
     BaseModel,
     Classification,
     Encoded,
     FullWeights,
+    StoredMask,
+    StoredState,
     encode_examples,
     load_base,
     prepare_base,
 )
+from sift_core import blocks as blocks_module
 from tests.support import tiny
+from tests.support.on_disk import stored, stored_state
+from tests.support.small_merge import BASES, MEMBERS, STATE
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -82,3 +88,28 @@ def golden_bytes(update_goldens: bool) -> Callable[[str, bytes], None]:
         assert path.read_bytes() == data, f"{path.name} differs; read docs/explanation/method.md"
 
     return compare
+
+
+@pytest.fixture(params=[64, 1 << 18], ids=["small blocks", "one block"])
+def block_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks far smaller than a parameter, and as large as they are."""
+    monkeypatch.setattr(blocks_module, "_ENTRIES", request.param)
+
+
+@pytest.fixture(params=BASES)
+def base(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
+    """θ0 of the small merge."""
+    return BASES[request.param]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StoredState:
+    """The small merge on disk."""
+    return stored_state(tmp_path, STATE, 3)
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> StoredMask:
+    """Its first member's mask."""
+    kept = stored(tmp_path, MEMBERS[0])
+    return StoredMask(kept.mask, kept.mask_sha256)

@@ -19,35 +19,15 @@ from sift_core import (
     weights_file,
     weights_sha256,
 )
-from sift_core import blocks as blocks_module
 from sift_core.errors import AlteredError, CodecError, MismatchError
 from tests.support.builders import SHAPES
 from tests.support.damage import flip_a_byte
-from tests.support.on_disk import stored, stored_state
 from tests.support.small_merge import BASES, KIND, MEMBERS, STATE
 
 FROZEN = {"embedding": torch.arange(12, dtype=torch.float32).reshape(4, 3)}
 
 
-@pytest.fixture(params=[64, 1 << 18], ids=["small blocks", "one block"], autouse=True)
-def _block_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks_module, "_ENTRIES", request.param)
-
-
-@pytest.fixture(params=BASES)
-def base(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
-    return BASES[request.param]
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StoredState:
-    return stored_state(tmp_path, STATE, 3)
-
-
-@pytest.fixture
-def mask(tmp_path: Path) -> StoredMask:
-    kept = stored(tmp_path, MEMBERS[0])
-    return StoredMask(kept.mask, kept.mask_sha256)
+pytestmark = pytest.mark.usefixtures("block_size")
 
 
 def in_shards(folder: Path, weights: Mapping[str, torch.Tensor]) -> Path:

@@ -1,7 +1,6 @@
 """Weights that are made when asked for are the weights that are written, bit for bit."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,33 +17,12 @@ from sift_core import (
     served_weights,
     weights_sha256,
 )
-from sift_core import blocks as blocks_module
 from sift_core.errors import AlteredError, MismatchError
 from tests.support.builders import GRID, SEED, SHAPES
 from tests.support.damage import flip_a_byte
-from tests.support.on_disk import stored, stored_state
 from tests.support.small_merge import BASES, KIND, MEMBERS, STATE
 
-
-@pytest.fixture(params=[64, 1 << 18], ids=["small blocks", "one block"], autouse=True)
-def _block_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks_module, "_ENTRIES", request.param)
-
-
-@pytest.fixture(params=BASES)
-def base(request: pytest.FixtureRequest) -> dict[str, torch.Tensor]:
-    return BASES[request.param]
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> StoredState:
-    return stored_state(tmp_path, STATE, 3)
-
-
-@pytest.fixture
-def mask(tmp_path: Path) -> StoredMask:
-    kept = stored(tmp_path, MEMBERS[0])
-    return StoredMask(kept.mask, kept.mask_sha256)
+pytestmark = pytest.mark.usefixtures("block_size")
 
 
 each_mean = pytest.mark.parametrize("mean", ["all", "counted"])
