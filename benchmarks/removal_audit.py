@@ -31,6 +31,7 @@ from sift_core import (
     FullWeights,
     Grid,
     MergeState,
+    Reading,
     Relearning,
     RemovalAudit,
     SignVector,
@@ -194,7 +195,7 @@ def _audit_rows(base: BaseModel, rows: list[Asked]) -> AuditRows:
 
 
 def _encode(base: BaseModel, examples: Sequence[Example]) -> Encoded:
-    return encode_examples(examples, base.tokenizer, base.labels, 192)
+    return encode_examples(examples, base.tokenizer, base.labels, Reading(192))
 
 
 if __name__ == "__main__":

@@ -59,6 +59,10 @@ ContributorKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 MemberMean = Literal["counted", "all"]
 """A member's entries are the mean over the members who moved them, or over all members."""
+TooLong = Literal["window", "cut", "refuse"]
+"""What becomes of a row with more tokens than are read at once."""
+TrainOnTurns = Literal["all", "last"]
+"""Which of the assistant's turns in a chat are learned."""
 Md5 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sequence32 = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -306,18 +310,21 @@ class ModelVersionRecord(Row):
     members_sha256: Sha256
 
 
+Metric = Literal["accuracy", "answer_probability", "next_token_accuracy", "perplexity"]
+
+
 class EvaluationRecord(Row):
-    """How well one merge state serves one contributor, 0 to 1."""
+    """How well one merge state serves one contributor, by one metric."""
 
     table = "evaluation"
-    key = ("state_seq", "contributor_key", "setting", "split")
+    key = ("state_seq", "contributor_key", "setting", "split", "metric")
     again = "replace"
 
     state_seq: Sequence32
     contributor_key: ContributorKey
     setting: Literal["base", "merged", "masked"]
     split: Literal["held_in", "held_out"]
-    metric: Literal["accuracy", "answer_probability"]
+    metric: Metric
     value: FiniteFloat
     row_count: Count
     evaluated_at: Utc

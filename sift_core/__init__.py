@@ -13,9 +13,10 @@ from sift_core.block_reader import StoredMask, StoredState, StoredVector, requir
 from sift_core.checkpoint import folder_sha256
 from sift_core.definitions import MergeState, masked_weights, members_weights, served_weights
 from sift_core.digest import LANES, linear_digest
+from sift_core.encoding import Encoded, Reading, encode_examples
 from sift_core.errors import SiftCoreError
 from sift_core.evaluate import Score, evaluate
-from sift_core.examples import Classification, Encoded, Example, Generation, encode_examples
+from sift_core.examples import Chat, Classification, Example, Text
 from sift_core.file_header import Kind
 from sift_core.files import read_mask, read_state, read_vector
 from sift_core.finetune import Finetuned, FinetuneSettings, finetune
@@ -52,13 +53,13 @@ __all__ = [
     "Adapter",
     "AuditRows",
     "BaseModel",
+    "Chat",
     "Classification",
     "Encoded",
     "Example",
     "FinetuneSettings",
     "Finetuned",
     "FullWeights",
-    "Generation",
     "Grid",
     "InspectedVector",
     "Kind",
@@ -69,6 +70,7 @@ __all__ = [
     "MergeState",
     "Parameterization",
     "Probe",
+    "Reading",
     "Relearning",
     "RemovalAudit",
     "Score",
@@ -79,6 +81,7 @@ __all__ = [
     "StoredVector",
     "StoredWeights",
     "TaskVector",
+    "Text",
     "UpdatedState",
     "WarmStart",
     "WeightsWriter",

@@ -18,8 +18,9 @@ from transformers import (
 from sift_core.base_requirements import require_fit
 from sift_core.base_source import ANOTHER, fetch
 from sift_core.checkpoint import classes_of, folder_sha256, load_model, load_tokenizer
+from sift_core.encoding import Reading, encode_examples
 from sift_core.errors import ModelError
-from sift_core.examples import Example, encode_examples
+from sift_core.examples import Example
 from sift_core.foreign_errors import border
 from sift_core.module_state import ModuleState
 from sift_core.parameterization import Parameterization, start
@@ -35,6 +36,7 @@ class WarmStart:
     """Public data that trains a fresh classifier head once, before any contributor.
 
     It belongs to the base model and is never subject to an opt-out; lineage records its origin.
+    What is too long of it is cut.
     """
 
     examples: Sequence[Example]
@@ -132,7 +134,8 @@ def prepare_base(
     with border(f"Base model {source!r} cannot be read", ANOTHER):
         require_fit(model, tokenizer, max_length)
     if warm_start is not None:
-        encoded = encode_examples(warm_start.examples, tokenizer, labels, max_length)
+        reading = Reading(max_length, "cut")
+        encoded = encode_examples(warm_start.examples, tokenizer, labels, reading)
         steps = warm_start.epochs * -(-len(encoded) // warm_start.batch_size)
         optimizer = torch.optim.AdamW(model.parameters(), lr=warm_start.learning_rate)
         train(model, encoded, optimizer, steps, warm_start.batch_size, seed)

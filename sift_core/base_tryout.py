@@ -11,34 +11,27 @@ from dataclasses import replace
 import torch
 
 from sift_core.base import BaseModel
+from sift_core.encoding import IGNORED, Encoded, EncodedRecord, Reading, encode_examples
 from sift_core.errors import ModelError, NonFiniteError, SiftCoreError
-from sift_core.examples import (
-    IGNORED,
-    Classification,
-    Encoded,
-    Example,
-    Generation,
-    encode_examples,
-)
+from sift_core.examples import Chat, Classification, Example, Text
 from sift_core.finetune import FinetuneSettings, finetuned
 from sift_core.foreign_errors import border
 from sift_core.losses import row_losses
 from sift_core.module_state import looks
 
 _ANOTHER = "name another base model."
-_ASKED = (("user", "What is this?"),)
 
 
-def try_out(base: BaseModel, max_length: int, training: FinetuneSettings | None) -> None:
+def try_out(base: BaseModel, reading: Reading, training: FinetuneSettings | None) -> None:
     """Encode, score and train as a workspace does; the live model is θ0 again afterwards.
 
     `training` None leaves training out, where others do it. Raises ModelError with the cause.
     """
-    short = _encoded(base, max_length)
-    longest = _longest(base, short, max_length)
+    short = _encoded(base, reading)
+    longest = _longest(short, reading.max_length)
     before = looks(base.model)
     alone = _losses(base, short, "a short text")
-    _losses(base, longest, f"a text of {max_length} tokens")
+    _losses(base, longest, f"a text of {reading.max_length} tokens")
     if training is not None:
         _train(base, short, training)
     again = _losses(base, short, "a short text")
@@ -56,13 +49,13 @@ def try_out(base: BaseModel, max_length: int, training: FinetuneSettings | None)
         )
 
 
-def _encoded(base: BaseModel, max_length: int) -> Encoded:
-    """A made-up row of the workspace's kind, as short as one is."""
-    examples: list[Example] = [Generation(_ASKED, "It is red.")]
+def _encoded(base: BaseModel, reading: Reading) -> Encoded:
+    """Made-up rows of the workspace's kind, as short as they are."""
+    examples: list[Example] = [Chat.of("What is this?", "It is red."), Text("It is red.")]
     if base.labels:
         examples = [Classification("It was good.", label) for label in base.labels[:1]]
     try:
-        return encode_examples(examples, base.tokenizer, base.labels, max_length)
+        return encode_examples(examples, base.tokenizer, base.labels, reading)
     except SiftCoreError as error:
         raise ModelError(
             f"The base model cannot read a made-up row: {error.facts.rstrip('.')}.",
@@ -71,15 +64,16 @@ def _encoded(base: BaseModel, max_length: int) -> Encoded:
         ) from error
 
 
-def _longest(base: BaseModel, short: Encoded, max_length: int) -> Encoded:
-    """The same row with its first token repeated until it has `max_length` tokens."""
-    row = dict(short.rows[0])
-    fill = max_length - len(row["input_ids"])
-    for name, value in row.items():
+def _longest(short: Encoded, max_length: int) -> Encoded:
+    """The first row with its first token repeated until it has `max_length` tokens."""
+    first = short.records[0]
+    tokens = dict(first.sequences[0])
+    fill = max_length - len(tokens["input_ids"])
+    for name, value in tokens.items():
         if isinstance(value, list):
-            first = IGNORED if name == "labels" else value[0]
-            row[name] = [first] * max(0, fill) + value
-    return Encoded([row], short.collate)
+            beginning = IGNORED if name == "labels" else value[0]
+            tokens[name] = [beginning] * max(0, fill) + value
+    return short.of([EncodedRecord(first.kind, [tokens], is_long=False)])
 
 
 def _losses(base: BaseModel, rows: Encoded, what: str) -> list[float]:

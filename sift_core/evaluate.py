@@ -1,58 +1,56 @@
-"""How good a model is on one contributor's rows: one number per example, then their mean."""
+"""How good a model is on one contributor's records, by the measures of what they are."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from sift_core.answers import Answer, answers
+from sift_core.encoding import Encoded, Kind
 from sift_core.errors import DataError
-from sift_core.examples import Encoded, answer_log_probabilities
 
-Metric = Literal["accuracy", "answer_probability"]
+Metric = Literal["accuracy", "answer_probability", "next_token_accuracy", "perplexity"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """The mean of `metric` over `rows` examples, in [0, 1]."""
+    """`metric` over `rows` records: a share or probability in [0, 1], or a perplexity from 1."""
 
     metric: Metric
     value: float
     rows: int
 
 
-@torch.no_grad()
-def evaluate(model: PreTrainedModel, examples: Encoded, batch_size: int = 32) -> Score:
-    """Accuracy of a classifier, answer probability of a causal language model.
+def evaluate(model: PreTrainedModel, examples: Encoded, batch_size: int = 32) -> list[Score]:
+    """Score a model on each kind of record that is there.
 
-    Answer probability is P(answer | question)^(1/|answer|), the mean over examples, as TOFU
-    defines it (arXiv 2401.06121, §2.2.1). Raises DataError where there is nothing to score.
+    A class: accuracy. A chat: answer probability, P(answer | question)^(1/|answer|) over all tokens
+    that are learned, the mean over records, as TOFU defines it (arXiv 2401.06121, §2.2.1). A text:
+    next-token accuracy and perplexity, both over the tokens of all texts together. Raises DataError
+    where there is nothing to score.
     """
-    if len(examples) == 0:
+    found = answers(model, examples, batch_size)
+    if not found:
         raise DataError("There are no rows to score.", remedy="give this contributor more rows.")
-    metric: Metric = "accuracy"
-    scores: list[float] = []
-    for logits, labels in answered(model, examples, batch_size):
-        if labels.ndim == 1:
-            scores += (logits.argmax(-1) == labels).double().tolist()
-        else:
-            metric = "answer_probability"
-            scores += answer_log_probabilities(logits, labels).exp().tolist()
-    return Score(metric, sum(scores) / len(scores), len(scores))
+    kinds: list[Kind] = sorted({answer.kind for answer in found})
+    return [
+        score for kind in kinds for score in _scores(kind, [a for a in found if a.kind == kind])
+    ]
 
 
-def answered(
-    model: PreTrainedModel, examples: Encoded, batch_size: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The logits and labels of every batch, in order, without dropout; call without gradients."""
-    was_training = model.training
-    model.eval()
-    for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
-        if model.device.type != "meta":  # else the weights are on disk, and its modules move inputs
-            batch = batch.to(model.device)
-        labels = batch.pop("labels")
-        logits = model(**batch).logits
-        yield logits, labels.to(logits.device)
-    model.train(was_training)
+def _scores(kind: Kind, found: Sequence[Answer]) -> list[Score]:
+    rows = len(found)
+    if kind == "class":
+        return [Score("accuracy", sum(answer.hits for answer in found) / rows, rows)]
+    if kind == "chat":
+        probabilities = [math.exp(-answer.loss) for answer in found]
+        return [Score("answer_probability", sum(probabilities) / rows, rows)]
+    tokens = sum(answer.tokens for answer in found)
+    hits = sum(answer.hits for answer in found)
+    loss = -sum(answer.log_probability for answer in found) / tokens
+    return [
+        Score("next_token_accuracy", hits / tokens, rows),
+        Score("perplexity", math.exp(loss), rows),
+    ]

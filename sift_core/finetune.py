@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from sift_bytes import sha256_of
 from sift_core.base import BaseModel, load_base
 from sift_core.distributed import in_processes, require_same_everywhere
-from sift_core.examples import Encoded
+from sift_core.encoding import Encoded
 from sift_core.fixed_point import Grid
 from sift_core.parameterization import Parameterization
 from sift_core.signs import SignVector
@@ -34,7 +34,7 @@ class FinetuneSettings:
     steps: int = 20
     batch_size: int = 20
     full_batch_below: int = 128
-    """With fewer examples than this, each step sees all of them."""
+    """With fewer sequences than this, each step sees all of them."""
     seed: int = 0
     max_grad_norm: float = 0.0
     precision: Precision = "float32"

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from sift_core.base import BaseModel
+from sift_core.encoding import Encoded
 from sift_core.errors import (
     DataError,
     MissingReferenceError,
@@ -39,7 +40,6 @@ from sift_core.errors import (
     NonFiniteError,
     SiftCoreError,
 )
-from sift_core.examples import Encoded
 from sift_core.losses import row_losses
 from sift_core.trainer import train
 
@@ -172,7 +172,7 @@ def _looked_at(probe: str, rows: AuditRows) -> int:
     """How many rows a probe is about."""
     if probe == EXPOSURE:
         return len(rows.canaries)
-    return len(rows.rephrased if probe == REPHRASED else rows.forgotten)
+    return len((rows.rephrased if probe == REPHRASED else rows.forgotten).records)
 
 
 Answer = tuple[float, ...]
@@ -227,9 +227,9 @@ def _exposures(asked: _Asked) -> Answer:
 def _relearned(asked: _Asked) -> Answer:
     """The mean loss of the second half of the rows before and after each step on the first half."""
     base, forgotten, attack = asked.base, asked.rows.forgotten, asked.attack
-    half = max(1, len(forgotten) // 2)
-    shown = Encoded(forgotten.rows[:half], forgotten.collate)
-    question = Encoded(forgotten.rows[half:] or forgotten.rows, forgotten.collate)
+    half = max(1, len(forgotten.records) // 2)
+    shown = forgotten.of(forgotten.records[:half])
+    question = forgotten.of(forgotten.records[half:] or forgotten.records)
     with base.serving(asked.weights) as model:
         curve = [float(_losses(base, model, question).mean())]
         if attack.steps:

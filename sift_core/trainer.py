@@ -10,8 +10,8 @@ import torch
 from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
+from sift_core.encoding import Encoded
 from sift_core.errors import DataError, ModelError, NonFiniteError
-from sift_core.examples import Encoded
 from sift_core.foreign_errors import border
 
 Precision = Literal["float32", "bf16"]

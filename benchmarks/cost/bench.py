@@ -20,6 +20,7 @@ from sift_core import (
     Encoded,
     FinetuneSettings,
     FullWeights,
+    Reading,
     SignVector,
     TaskVector,
     encode_examples,
@@ -114,7 +115,7 @@ def real_bench(cache: Path, *, quick: bool) -> Iterator[Bench]:
                 [Classification(text, label) for text, label in rows],
                 base.tokenizer,
                 LABELS,
-                _MAX_LENGTH,
+                Reading(_MAX_LENGTH, "cut"),
             )
             for rows in fit[:_REAL_CONTRIBUTORS]
         ]

@@ -23,7 +23,7 @@ def figures(bench: Bench) -> list[Figure]:
 def _sign_fixing(bench: Bench) -> Figure:
     """Steps with and without, in turn on the same model, so that other load meets both."""
     base, examples = bench.base, bench.contributors[0]
-    batch = examples.collate(list(examples.rows)).to(base.model.device)
+    batch = examples.collate(examples.sequences).to(base.model.device)
     parameters = base.parameters()
     optimizer = torch.optim.Adam(parameters.values(), lr=bench.settings.learning_rate)
     started = time.perf_counter()

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from benchmarks.documents import put_between
 from benchmarks.fidelity import exactness, plots, settings, tables
-from benchmarks.fidelity.finetunings import Finetunings
-from benchmarks.fidelity.methods import CENTRAL, METHODS
+from benchmarks.fidelity.finetunings import KINDS, Finetunings
+from benchmarks.fidelity.methods import CENTRAL, METHODS, needed
 from benchmarks.fidelity.population import load_population
 from benchmarks.fidelity.scoring import Scores, rounds
 from benchmarks.fidelity.settings import Experiment
@@ -62,11 +62,12 @@ def run(
     with Progress(console=_out) as progress:
         population = load_population(chosen, data or Path(chosen.data), folder)
         kept = Finetunings(folder, population, chosen)
-        if only != CENTRAL:  # which needs nobody's own vector
-            for _ in progress.track(
-                kept.alone(), total=len(population.names), description="Finetuning"
-            ):
-                pass
+        for _ in progress.track(
+            kept.alone(KINDS if only is None else needed(only)),
+            total=len(population.names),
+            description="Finetuning",
+        ):
+            pass
         scores = Scores(kept)
         missing = [] if tables_only else scores.missing(only)
         task = progress.add_task("Scoring", total=len(missing))
@@ -98,17 +99,18 @@ def _write(name: str, summary: pd.DataFrame, removals: pd.DataFrame, folder: Pat
 
 def _draw(name: str, experiment: Experiment, summary: pd.DataFrame, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    metric = "accuracy" if experiment.labels else "answer probability"
     prefix = f"fidelity-{name.replace('_', '-')}"
-    plots.growing(summary, experiment.title, metric, folder / f"{prefix}-quality.png")
-    plots.shrinking(summary, experiment.title, metric, folder / f"{prefix}-opt-outs.png")
+    plots.growing(summary, experiment.title, folder / f"{prefix}-quality.png")
+    plots.shrinking(summary, experiment.title, folder / f"{prefix}-opt-outs.png")
 
 
 def _show(experiment: Experiment, summary: pd.DataFrame, removals: pd.DataFrame) -> None:
-    for (split, measure), heading in tables.MEASURES.items():
-        _print(heading, tables.growing(summary, split, measure))
-    for split, name in tables.SPLITS.items():
-        _print(f"{name}, mean, after opt-outs", tables.shrinking(summary, split))
+    for measure, own in tables.by_metric(summary):
+        for (split, aggregate), heading in tables.AGGREGATES.items():
+            _print(heading.format(metric=measure.words), tables.growing(own, split, aggregate))
+        for split, name in tables.SPLITS.items():
+            title = f"{name} {measure.words}, mean, after opt-outs"
+            _print(title, tables.shrinking(own, split))
     _print("What is left of who opted out", removals.set_index("removal"))
     if not experiment.central_after_departures:
         _out.print(f"{CENTRAL} was not run again after opt-outs: `central_after_departures`.")

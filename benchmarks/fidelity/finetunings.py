@@ -7,9 +7,10 @@ number of steps.
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,10 @@ from benchmarks.merging_rules import Vector
 from sift_core import Encoded, Grid, Mask, SignVector, TaskVector
 from sift_core.finetune import finetuned
 from sift_core.serving import Weights
+
+Kind = Literal["ordinary", "sign-fixed"]
+KINDS: tuple[Kind, ...] = ("ordinary", "sign-fixed")
+"""How a contributor is finetuned alone."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,13 @@ class Finetunings:
 
     # ---- making --------------------------------------------------------------------------------
 
-    def alone(self) -> Iterator[str]:
-        """Finetune every contributor alone, ordinarily and sign-fixed; yields who is done."""
+    def alone(self, kinds: Collection[Kind] = KINDS) -> Iterator[str]:
+        """Finetune every contributor alone, in each of these ways; yields who is done."""
         for name in self.population.names:
-            if not self._ordinary(name).is_file():
+            if "ordinary" in kinds and not self._ordinary(name).is_file():
                 rows = self.population.train[name]
                 self._run(self._ordinary(name), rows, contributors=1)
-            if not self._vector(name).is_file():
+            if "sign-fixed" in kinds and not self._vector(name).is_file():
                 self._sign_fixed(name)
             yield name
 
@@ -51,8 +56,8 @@ class Finetunings:
         digest = sift_bytes.sha256_of("\n".join(sorted(names)).encode())[:16]
         path = self.folder / "central" / f"{len(names)}-{digest}.npy"
         if not path.is_file():
-            rows = [row for name in sorted(names) for row in population.train[name].rows]
-            pooled = Encoded(rows, population.train[names[0]].collate)
+            records = [own for name in sorted(names) for own in population.train[name].records]
+            pooled = population.train[names[0]].of(records)
             self._run(path, pooled, contributors=len(names))
         return _open(path)
 

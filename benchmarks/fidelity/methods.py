@@ -7,7 +7,7 @@ import numpy as np
 
 import sift_core
 from benchmarks import merging_rules as rules
-from benchmarks.fidelity.finetunings import Finetunings
+from benchmarks.fidelity.finetunings import Finetunings, Kind
 from benchmarks.merging_rules import Vector
 from sift_core import Grid, MergeState
 from sift_core.serving import Weights
@@ -167,6 +167,16 @@ MERGING: dict[str, Method] = {
 }
 
 METHODS = {**INDEPENDENT, **MERGING, CENTRAL: central}
+
+_SIGN_FIXED = {"local, sign-fixed", "SIFT+Merge", COUNTED, "SIFT-Masks", FLOAT_FORM}
+_OF_NOBODY = {"base (zero-shot)", CENTRAL}
+
+
+def needed(method: str) -> tuple[Kind, ...]:
+    """The finetunings of contributors alone that a method opens."""
+    if method in _OF_NOBODY:
+        return ()
+    return ("sign-fixed",) if method in _SIGN_FIXED else ("ordinary",)
 
 
 def state_of(kept: Finetunings, members: Sequence[str]) -> MergeState:

@@ -22,11 +22,17 @@ _DASHES = {
 _BEYOND_THE_PALETTE = {methods.FLOAT_FORM: "black", methods.CENTRAL: "navy"}
 
 
-def growing(summary: pd.DataFrame, title: str, metric: str, path: Path) -> None:
-    """Quality over the number of members: held-in and held-out, mean and worst decile."""
+def growing(summary: pd.DataFrame, title: str, path: Path) -> None:
+    """Quality over the number of members: held-in and held-out, mean and worst decile.
+
+    By the first metric; the tables have all.
+    """
+    measure, summary = next(tables.by_metric(summary))
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), sharex=True, layout="constrained")
-    for axis, ((split, measure), heading) in zip(axes.flat, tables.MEASURES.items(), strict=True):
-        table = tables.growing(summary, split, measure)
+    for axis, ((split, aggregate), heading) in zip(
+        axes.flat, tables.AGGREGATES.items(), strict=True
+    ):
+        table = tables.growing(summary, split, aggregate)
         for number, (method, values) in enumerate(table.iterrows()):
             values = values.dropna()
             axis.plot(
@@ -42,8 +48,8 @@ def growing(summary: pd.DataFrame, title: str, metric: str, path: Path) -> None:
         axis.set_xscale("log")
         axis.set_xticks(list(table.columns), [str(size) for size in table.columns])
         axis.minorticks_off()
-        axis.set_title(heading, fontsize=10)
-        axis.set_ylabel(metric)
+        axis.set_title(heading.format(metric=measure.words), fontsize=10)
+        axis.set_ylabel(measure.words)
         axis.grid(alpha=0.3)
     for axis in axes[1]:
         axis.set_xlabel("contributors merged (T)")
@@ -53,8 +59,9 @@ def growing(summary: pd.DataFrame, title: str, metric: str, path: Path) -> None:
     _save(figure, path)
 
 
-def shrinking(summary: pd.DataFrame, title: str, metric: str, path: Path) -> None:
+def shrinking(summary: pd.DataFrame, title: str, path: Path) -> None:
     """Held-in quality after opt-outs: who stays, and who left, served unmasked."""
+    measure, summary = next(tables.by_metric(summary))
     after = summary[(summary.left > 0) & (summary.split == "held_in")]
     rounds = sorted(after.left.unique())
     figure, axes = plt.subplots(
@@ -68,7 +75,7 @@ def shrinking(summary: pd.DataFrame, title: str, metric: str, path: Path) -> Non
         table.plot.barh(ax=axis, legend=False, color=["C0", "C3"], width=0.75)
         axis.invert_yaxis()
         axis.set_title(f"{left} of {here['size'].iloc[0]} left", fontsize=10)
-        axis.set_xlabel(metric)
+        axis.set_xlabel(measure.words)
         axis.set_ylabel("")
         axis.grid(axis="x", alpha=0.3)
     figure.suptitle(title)

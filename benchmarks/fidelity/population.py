@@ -59,7 +59,9 @@ def load_population(experiment: Experiment, data: Path, cache: Path) -> Populati
             [to_example(row) for row in rows[:at_most]],
             base.tokenizer,
             base.labels,
-            experiment.max_length,
+            sift_core.Reading(
+                experiment.max_length, experiment.too_long, experiment.train_on_turns
+            ),
         )
 
     train = {d.external_id: encode(d.train, experiment.train_rows) for d in chosen}
@@ -67,10 +69,7 @@ def load_population(experiment: Experiment, data: Path, cache: Path) -> Populati
         base,
         tuple(train),
         train,
-        {
-            name: Encoded(own.rows[: experiment.scored_rows], own.collate)
-            for name, own in train.items()
-        },
+        {name: own.of(own.records[: experiment.scored_rows]) for name, own in train.items()},
         {d.external_id: encode(d.test, experiment.test_rows) for d in chosen},
     )
 

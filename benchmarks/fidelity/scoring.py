@@ -10,9 +10,12 @@ import sift_core
 from benchmarks.fidelity.finetunings import Finetunings
 from benchmarks.fidelity.methods import CENTRAL, FLOAT_FORM, INDEPENDENT, METHODS, Method, Served
 from benchmarks.fidelity.settings import Experiment
+from sift_core.evaluate import Metric
 from sift_core.serving import Weights
 
 Role = Literal["member", "departed"]
+Scored = tuple[str, Role, str, Metric, float, int]
+"""Contributor, role, split, metric, value, rows."""
 SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
 
 
@@ -34,7 +37,7 @@ class Round:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """The quality of one method for one contributor, 0 to 1, the mean over `rows` rows."""
+    """The quality of one method for one contributor by one metric, over `rows` rows."""
 
     method: str
     size: int
@@ -42,6 +45,7 @@ class ScoreRow:
     contributor: str
     role: Role
     split: str
+    metric: Metric
     value: float
     rows: int
     chosen: str
@@ -105,7 +109,7 @@ class Scores:
 
     def _evaluate(
         self, served: Served, members: Sequence[str], departed: Sequence[str]
-    ) -> Iterator[tuple[str, Role, str, float, int]]:
+    ) -> Iterator[Scored]:
         base = self._kept.population.base
         with base.serving(served.stranger()):
             for name in departed:
@@ -118,21 +122,21 @@ class Scores:
             with base.serving(served.member(name)):
                 yield from self._both_splits(name, "member")
 
-    def _both_splits(self, name: str, role: Role) -> Iterator[tuple[str, Role, str, float, int]]:
+    def _both_splits(self, name: str, role: Role) -> Iterator[Scored]:
         population = self._kept.population
         for split, rows in zip(SPLITS, (population.held_in, population.held_out), strict=True):
-            score = sift_core.evaluate(population.base.model, rows[name])
-            yield name, role, split, score.value, score.rows
+            for score in sift_core.evaluate(population.base.model, rows[name]):
+                yield name, role, split, score.metric, score.value, score.rows
 
     def _tuning(self, members: Sequence[str]) -> Callable[[Callable[[str], Weights]], float]:
         population = self._kept.population
         seen = members[: self._kept.experiment.tune_on]
 
         def quality(weights: Callable[[str], Weights]) -> float:
-            values = []
+            values: list[float] = []  # of the first metric of a record: a share
             for name in seen:
                 with population.base.serving(weights(name)) as model:
-                    values.append(sift_core.evaluate(model, population.held_in[name]).value)
+                    values.append(sift_core.evaluate(model, population.held_in[name])[0].value)
             return sum(values) / len(values)
 
         return quality

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 import sift_core
 from flows.errors import UsageError
 from flows.workspace.settings import AdapterSettings
+from lineage.records import TooLong, TrainOnTurns
 
 SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
 
@@ -68,6 +69,8 @@ class Experiment(BaseModel):
     """`minilm`, `smollm2`, or a Hugging Face id, folder or .gguf file."""
     labels: tuple[str, ...] = ()
     max_length: int = 256
+    too_long: TooLong = "cut"
+    train_on_turns: TrainOnTurns = "all"
     warm_start: WarmStart | None = None
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.3
     train_rows: int | None = None

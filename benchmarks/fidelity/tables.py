@@ -1,6 +1,6 @@
 """Scores as tables: one line a method, one column a merge; CSV, Markdown and the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,20 +9,22 @@ import pandas as pd
 from benchmarks.fidelity.exactness import Removal
 from benchmarks.fidelity.methods import INDEPENDENT, METHODS
 from benchmarks.fidelity.scoring import Round, ScoreRow
+from flows.models.measures import MEASURES, Measure
+from lineage.records import Metric
 
 SPLITS = {"held_in": "Held-in", "held_out": "Held-out"}
-MEASURES = {
-    ("held_in", "mean"): "Held-in, mean",
-    ("held_out", "mean"): "Held-out, mean",
-    ("held_in", "worst_decile"): "Held-in, mean of the worst decile of contributors",
-    ("held_out", "worst_decile"): "Held-out, mean of the worst decile of contributors",
+AGGREGATES = {
+    ("held_in", "mean"): "Held-in {metric}, mean",
+    ("held_out", "mean"): "Held-out {metric}, mean",
+    ("held_in", "worst_decile"): "Held-in {metric}, mean of the worst decile of contributors",
+    ("held_out", "worst_decile"): "Held-out {metric}, mean of the worst decile of contributors",
 }
 
 
 def summarize(
     rows: Sequence[ScoreRow], names: Sequence[str], moments: Sequence[Round]
 ) -> pd.DataFrame:
-    """Aggregates over contributors: one row per method, round, role, split.
+    """Aggregates over contributors: one row per method, round, role, split, metric.
 
     A method that does not depend on the members is scored once and averaged over those of each
     round.
@@ -42,18 +44,26 @@ def with_published(summary: pd.DataFrame, path: Path) -> pd.DataFrame:
     published = pd.read_csv(path)
     others = published[~published.method.isin(summary.method.unique())]
     together = pd.concat([others, summary], ignore_index=True)
-    order = ["left", "size", "role", "method", "split"]  # that of `summarize`
-    return together.sort_values(order, ascending=[True, True, False, True, True])
+    order = ["left", "size", "role", "method", "split", "metric"]  # that of `summarize`
+    return together.sort_values(order, ascending=[True, True, False, True, True, True])
 
 
-def growing(summary: pd.DataFrame, split: str, measure: str) -> pd.DataFrame:
-    """Quality by method (rows) and number of members T (columns), nobody having left."""
+def by_metric(summary: pd.DataFrame) -> Iterator[tuple[Measure, pd.DataFrame]]:
+    """What was measured in each way."""
+    for metric, measure in MEASURES.items():
+        own = summary[summary.metric == metric]
+        if len(own):
+            yield measure, own
+
+
+def growing(summary: pd.DataFrame, split: str, aggregate: str) -> pd.DataFrame:
+    """One metric by method (rows) and number of members T (columns), nobody having left."""
     chosen = summary[(summary.left == 0) & (summary.role == "member") & (summary.split == split)]
-    return in_order(chosen.pivot(index="method", columns="size", values=measure))
+    return in_order(chosen.pivot(index="method", columns="size", values=aggregate))
 
 
 def shrinking(summary: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Mean quality after opt-outs: of who stays, and of who left and is served unmasked."""
+    """The mean of one metric after opt-outs: of who stays, and of who left, served unmasked."""
     after = summary[(summary.left > 0) & (summary.split == split)].copy()
     who = after.role.map({"member": "stay", "departed": "left"})
     after["column"] = [f"{left} left: who {who}" for left, who in zip(after.left, who, strict=True)]
@@ -80,12 +90,15 @@ def removals(found: Sequence[Removal]) -> pd.DataFrame:
 def page(summary: pd.DataFrame, removed: pd.DataFrame) -> str:
     """All tables in Markdown, for the docs."""
     parts = []
-    for (split, measure), heading in MEASURES.items():
-        table = markdown(growing(summary, split, measure), "method")
-        parts += [f"**{heading}**, by number of contributors merged", table]
-    for split, name in SPLITS.items():
-        parts += [f"**{name}, mean, after opt-outs**; who left is served unmasked"]
-        parts += [markdown(shrinking(summary, split), "method")]
+    for measure, own in by_metric(summary):
+        for (split, aggregate), heading in AGGREGATES.items():
+            table = markdown(growing(own, split, aggregate), "method")
+            title = heading.format(metric=measure.words)
+            parts += [f"**{title}**, by number of contributors merged", table]
+        for split, name in SPLITS.items():
+            title = f"{name} {measure.words}, mean, after opt-outs"
+            parts += [f"**{title}**; who left is served unmasked"]
+            parts += [markdown(shrinking(own, split), "method")]
     parts += ["**What is left of who opted out**, beside the model that never had them"]
     parts += [markdown(removed, "", index=False)]
     return "\n\n".join(parts) + "\n"
@@ -107,17 +120,18 @@ def _of_round(scores: pd.DataFrame, moment: Round, role: str, group: Sequence[st
         once &= scores.method == next(iter(INDEPENDENT))
     here = (scores["size"] == moment.size) & (scores.left == moment.left) & (scores.role == role)
     chosen = scores[(once | here) & scores.contributor.isin(list(group))]
-    chosen = chosen.drop_duplicates(["method", "contributor", "split"])
-    grouped = chosen.groupby(["method", "split"])
+    chosen = chosen.drop_duplicates(["method", "contributor", "split", "metric"])
+    grouped = chosen.groupby(["method", "split", "metric"])
     result = grouped.agg(mean=("value", "mean"), chosen=("chosen", "first"))
-    result["worst_decile"] = grouped.value.apply(_worst_decile)
+    result["worst_decile"] = [_worst_decile(metric, own.value) for (_, _, metric), own in grouped]
     result["contributors"] = grouped.size()
     result = result.reset_index()
     return result.assign(size=moment.size, left=moment.left, role=role)
 
 
-def _worst_decile(values: "pd.Series[float]") -> float:
-    return float(values.nsmallest(max(1, len(values) // 10)).mean())
+def _worst_decile(metric: Metric, values: "pd.Series[float]") -> float:
+    worst = values.nsmallest if MEASURES[metric].is_share else values.nlargest
+    return float(worst(max(1, len(values) // 10)).mean())
 
 
 def in_order(table: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
 from flows.errors import FlowError, UsageError
+from flows.models.measures import MEASURES, SETTINGS, SPLITS
 from flows.workspace.services import Services
 from lineage import TaskVectorRecord
 
@@ -104,7 +105,7 @@ def build(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
         return
     print_table(
         f"{result.model} version {result.version} is the champion",
-        ["weights", "held in", "held out"],
+        ["weights", "measured", "held in", "held out"],
         quality_rows(result.metrics),
     )
     say(
@@ -191,10 +192,16 @@ def demo(
 
 
 def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
-    """The means by setting, one row each."""
+    """The means by weights and metric, one row each."""
+    measured = [
+        (name, metric, [metrics.get(f"{name}.{split}.{metric}.mean") for split in SPLITS])
+        for metric in MEASURES
+        for name in SETTINGS
+    ]
     return [
-        (name, *(quality(metrics.get(f"{name}.{split}.mean")) for split in ("held_in", "held_out")))
-        for name in ("base", "merged", "masked")
+        (name, MEASURES[metric].words, *map(quality, values))
+        for name, metric, values in measured
+        if any(value is not None for value in values)
     ]
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 app = group("Add and look at contributors and their data.")
 
+_LONG = {
+    "window": "They are read whole, window by window",
+    "cut": "Texts are cut to their beginning, chats to their end",
+}
+
 
 @app.command(
     epilog=example(
@@ -56,8 +61,9 @@ def add(
     from flows.training.intake import add_contributors
     from flows.workspace.workspace import Workspace
 
+    workspace = Workspace.open(folder)
     added = add_contributors(
-        Workspace.open(folder),
+        workspace,
         files,
         replace=replace,
         rejoin=rejoin,
@@ -69,10 +75,19 @@ def add(
         return
     print_table(
         "Contributors",
-        ["contributor", "status", "train rows", "held-out rows"],
-        [(row.contributor, row.status, row.train_rows, row.test_rows) for row in added],
-        right=2,
+        ["contributor", "status", "train rows", "held-out rows", "long rows"],
+        [
+            (row.contributor, row.status, row.train_rows, row.test_rows, row.long_rows)
+            for row in added
+        ],
+        right=3,
     )
+    if any(row.long_rows for row in added):
+        settings = workspace.settings
+        say(
+            f"Long: more than the {settings.base.max_length} tokens of base.max_length. "
+            f"{_LONG[settings.data.too_long]} (data.too_long)."
+        )
     if any(row.status != "unchanged" for row in added):
         say("Next: sift build")
 
@@ -116,7 +131,8 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one contributor: data, task vector, and quality in the current model."""
-    from flows.models.evaluate import SETTINGS
+    from flows.models.evaluate import own_values
+    from flows.models.measures import MEASURES, SETTINGS, SPLITS
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
@@ -125,9 +141,7 @@ def show(
         impact = reader.impact(key)
         current = reader.current_state()
         rows = reader.evaluations(current.state_seq) if current else []
-    quality = {
-        f"{row.setting} {row.split}": row.value for row in rows if row.contributor_key == key
-    }
+    quality = own_values(rows, key)
     if json:
         print_json({"impact": impact.model_dump(mode="json"), "quality": quality})
         return
@@ -145,11 +159,14 @@ def show(
     if quality:
         print_table(
             "Quality in the current model",
-            ["weights", "held in", "held out"],
+            ["weights", "measured", "held in", "held out"],
             [
-                (name, quality.get(f"{name} held_in"), quality.get(f"{name} held_out"))
+                (name, measure.words, *(quality.get(f"{name}.{s}.{metric}") for s in SPLITS))
+                for metric, measure in MEASURES.items()
                 for name in SETTINGS
+                if any(f"{name}.{split}.{metric}" in quality for split in SPLITS)
             ],
+            right=2,
         )
 
 

@@ -22,7 +22,7 @@ from flows.cli.render import out, print_json, print_table, progress_bars, qualit
 from flows.erasure.approvals import approve
 from flows.erasure.filing import receive
 from flows.evidence.verification import verify
-from flows.models.evaluate import SETTINGS, SPLITS
+from flows.models.measures import SETTINGS, SPLITS
 from flows.models.verify import Verification
 from flows.training.intake import add_contributors
 from flows.workspace.prefect_home import keep_prefect_inside
@@ -217,7 +217,7 @@ def _print(workspace: Workspace, outcome: _Outcome) -> None:
             (
                 weights,
                 *(
-                    quality(m.get(f"{weights}.{split}.mean"))
+                    quality(m.get(f"{weights}.{split}.accuracy.mean"))
                     for m, split in product((before, after), SPLITS)
                 ),
             )
@@ -228,7 +228,7 @@ def _print(workspace: Workspace, outcome: _Outcome) -> None:
         f"Who left: {outcome.contributor}",
         ["served with", "trained rows", "held-out rows"],
         [
-            (served, *(quality(own[when].get(f"{weights}.{split}")) for split in SPLITS))
+            (served, *(quality(own[when].get(f"{weights}.{split}.accuracy")) for split in SPLITS))
             for served, when, weights in (
                 ("their mask, before", "before", "masked"),
                 ("no mask, after", "after", "merged"),

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sift_bytes import sha256_of
-from sift_core import Classification, Example, Generation
+from sift_core import Chat, Classification, Example
+from sift_core.examples import said
 
 ANSWERS = 64
 """Answers a code word is compared with, itself included: at most 6 bits of exposure."""
@@ -52,18 +53,17 @@ def answers_of(example: Example, labels: Sequence[str]) -> list[Example] | None:
 
     A row that looks like a canary and has another answer than was planted is none.
     """
-    asked = example.text if isinstance(example, Classification) else example.turns[-1][1]
-    found = _PATTERN.fullmatch(asked)
-    if found is None:
-        return None
-    number = found[1] or found[2]
+    every: list[Example] = []
     if isinstance(example, Classification):
-        alternatives = _alternatives(number, labels)
-        every: list[Example] = [Classification(asked, label) for label in alternatives]
-    else:
-        codes = (_code(number, which) for which in range(ANSWERS))
-        every = [Generation(example.turns, code) for code in codes]
-    return every if every[0] == example else None
+        if found := _PATTERN.fullmatch(example.text):
+            alternatives = _alternatives(found[2] or found[1], labels)
+            every = [Classification(example.text, label) for label in alternatives]
+    elif isinstance(example, Chat):
+        asked = example.messages[-2].get("content", "")
+        if found := _PATTERN.fullmatch(asked):
+            codes = (_code(found[1] or found[2], which) for which in range(ANSWERS))
+            every = [Chat((*example.messages[:-1], said("assistant", code))) for code in codes]
+    return every if every[:1] == [example] else None
 
 
 def _alternatives(number: str, labels: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from flows.data.rows import no_constant
+from flows.data.fields import no_constant
 from flows.errors import FlowError
 from sift_bytes import canonical_json
 

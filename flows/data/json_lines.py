@@ -3,19 +3,25 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from flows.data.fields import json_number, no_constant, require_shallow
 from flows.data.row_files import MAX_ROW_BYTES, Size
-from flows.data.rows import Kind, fields_of, no_constant
+from flows.data.rows import Kind, fields_of
 from flows.errors import UsageError
 
 
+@dataclass(frozen=True)
 class _Number:
-    """A number, which no field that is read may be; a long one is never worked out."""
+    """A number as it is written; a long one, in a field that is not read, is never worked out."""
+
+    text: str
 
 
-_NUMBER = _Number()
+_NESTED = ("messages", "tools")
+"""Fields that hold more than a text: the numbers of a tool's arguments, say."""
 
 
 class _Fields(dict[str, Any]):
@@ -68,21 +74,32 @@ def _from_json(text: str, read: Collection[str]) -> Any:
         row = json.loads(
             text,
             parse_constant=no_constant,
-            parse_int=lambda _: _NUMBER,
-            parse_float=lambda _: _NUMBER,
+            parse_int=_Number,
+            parse_float=_Number,
             object_pairs_hook=_Fields,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at column {error.colno}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if isinstance(row, _Fields):
-        inner = (turn.twice for turn in _turns(row) if isinstance(turn, _Fields))
-        if twice := sorted(row.twice.intersection(read).union(*inner)):
-            raise ValueError(f"field {twice[0]!r} is there twice")
-    return row
+    if not isinstance(row, _Fields):
+        return row
+    _require_once(row.twice.intersection(read))
+    nested = {name: row[name] for name in _NESTED if name in read and name in row}
+    require_shallow(nested)
+    return {**row, **{name: _plain(own) for name, own in nested.items()}}
 
 
-def _turns(row: _Fields) -> list[Any]:
-    turns = row.get("messages")
-    return turns if isinstance(turns, list) else []
+def _plain(value: Any) -> Any:
+    """What a nested field says. Raises ValueError for a name that is there twice, a long number."""
+    if isinstance(value, _Number):
+        return json_number(value.text)
+    if isinstance(value, _Fields):
+        _require_once(value.twice)
+        return {name: _plain(own) for name, own in value.items()}
+    return [_plain(own) for own in value] if isinstance(value, list) else value
+
+
+def _require_once(twice: Collection[str]) -> None:
+    for name in sorted(twice):
+        raise ValueError(f"field {name!r} is there twice")

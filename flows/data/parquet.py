@@ -22,7 +22,10 @@ _BATCH_BYTES = 1 << 28
 _METADATA_BYTES = 1 << 26
 _PREFIXED = "DELTA_BYTE_ARRAY"
 """An encoding by which a short page means texts without bound, each the one before and more."""
-_OF_A_TURN = ("role", "content")
+_OF_A_TURN = ("role", "content", "name", "tool_call_id", "id", "type", "arguments", "tool_calls")
+"""Texts of a turn, and of the calls of tools in it."""
+_AS_JSON = ("arguments", "tools")
+"""What has fields of its own in every row: a column of structures would hold those of all rows."""
 
 
 def parquet_rows(path: Path, kinds: Sequence[Kind]) -> Iterator[tuple[str, Any]]:
@@ -71,7 +74,15 @@ def _leaves(path: Path, file: Any, kinds: Sequence[Kind]) -> dict[int, str]:
     for at, name in enumerate(header):
         column = schema.column(at)
         inner = column.path.split(".")
-        if name not in columns.places or (len(inner) > 1 and inner[-1] not in _OF_A_TURN):
+        if name not in columns.places:
+            continue
+        for structured in _AS_JSON:
+            if structured in inner[:-1]:
+                raise UsageError(
+                    f"{path.name}: column `{name}` holds `{structured}` as a structure.",
+                    remedy=f"write `{structured}` as a text of JSON; nothing was added.",
+                )
+        if len(inner) > 1 and inner[-1] not in _OF_A_TURN:
             continue
         kind = column.logical_type.type
         if kind in _NOTHING:

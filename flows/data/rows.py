@@ -9,26 +9,17 @@ of a short text could be guessed.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+import sift_core
+from flows.data.fields import MAX_CHARACTERS, Item, Text
+from flows.data.messages import Message, Tools
 from flows.workspace.characters import is_blank, plain
 from sift_bytes import canonical_json
-from sift_core import Classification, Example, Generation
-
-MAX_CHARACTERS = 1_000_000
-"""Of one field: far beyond what any model reads."""
-
-
-def _not_blank(text: str) -> str:
-    if is_blank(text):
-        raise ValueError("it is blank: nothing in it can be seen")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_not_blank)]
-Item = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+from sift_core import Chat, Classification, Example
+from sift_core.examples import said
 
 
 class _Row(BaseModel):
@@ -59,6 +50,16 @@ class LabelledRow(_Row):
         return {"text": self.text, "label": self.label}
 
 
+class TextRow(_Row):
+    """A text that is learned as it stands."""
+
+    text: Text
+
+    def canonical(self) -> dict[str, Any]:
+        """The record."""
+        return {"text": self.text}
+
+
 class AnsweredRow(_Row):
     """A question with its answer, or a prompt with its completion."""
 
@@ -66,23 +67,15 @@ class AnsweredRow(_Row):
     completion: Text
 
     def canonical(self) -> dict[str, Any]:
-        """The record: a conversation of one turn, and the answer."""
-        return {"turns": [["user", self.prompt]], "answer": self.completion}
-
-
-class Message(BaseModel):
-    """One turn of a chat, as the ecosystem writes it."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    role: Literal["system", "user", "assistant"]
-    content: Text
+        """The record: a chat of two turns."""
+        return {"messages": [said("user", self.prompt), said("assistant", self.completion)]}
 
 
 class ChatRow(_Row):
-    """A chat; its last turn is the assistant's and is what is learned."""
+    """A chat; what the assistant says in it is learned, and its last turn is the assistant's."""
 
     messages: Annotated[list[Message], Field(min_length=2)]
+    tools: Tools | None = None
 
     @model_validator(mode="after")
     def _ends_with_the_answer(self) -> "ChatRow":
@@ -92,8 +85,8 @@ class ChatRow(_Row):
 
     def canonical(self) -> dict[str, Any]:
         """The record."""
-        *turns, answer = self.messages
-        return {"turns": [[turn.role, turn.content] for turn in turns], "answer": answer.content}
+        turns = [turn.model_dump(exclude_none=True) for turn in self.messages]
+        return {"messages": turns, **({"tools": self.tools} if self.tools else {})}
 
 
 class PublicRow(LabelledRow):
@@ -102,7 +95,7 @@ class PublicRow(LabelledRow):
     contributor: str = ""
 
 
-Row = LabelledRow | AnsweredRow | ChatRow
+Row = LabelledRow | TextRow | AnsweredRow | ChatRow
 
 
 @dataclass(frozen=True)
@@ -112,13 +105,15 @@ class Kind:
     row: type[Row]
     names: Mapping[str, str]
     """{field of the file: field of `row`}."""
+    optional: tuple[str, ...] = ()
+    """Fields that may be there beside them."""
     owned: bool = True
     """Whether it says whose it is: public data is nobody's."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of the file that say something."""
-        return tuple(self.names)
+        return (*self.names, *self.optional)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -133,7 +128,8 @@ CLASSIFICATION = (Kind(LabelledRow, {"text": "text", "label": "label"}),)
 GENERATION = (
     Kind(AnsweredRow, {"question": "prompt", "answer": "completion"}),
     Kind(AnsweredRow, {"prompt": "prompt", "completion": "completion"}),
-    Kind(ChatRow, {"messages": "messages"}),
+    Kind(ChatRow, {"messages": "messages"}, optional=("tools",)),
+    Kind(TextRow, {"text": "text"}),
 )
 PUBLIC = (Kind(PublicRow, {"text": "text", "label": "label"}, owned=False),)
 ALL_KINDS = (*CLASSIFICATION, *GENERATION)
@@ -171,7 +167,9 @@ def parse_row(fields: Any, kinds: Sequence[Kind] = ALL_KINDS) -> Row:
     """
     if not isinstance(fields, dict):
         raise ValueError("it is not an object with fields")
-    whole = [kind for kind in kinds if all(_is_given(fields, name) for name in kind.fields)]
+    whole = [kind for kind in kinds if all(_is_given(fields, name) for name in kind.names)]
+    # A text with a label is no text without one: nothing of it would be dropped.
+    whole = [kind for kind in whole if not any(set(kind.names) < set(own.names) for own in whole)]
     if len(whole) > 1:
         raise ValueError(
             f"it fits {len(whole)} kinds of row, {' and '.join(map(str, whole))}: leave the fields "
@@ -193,7 +191,7 @@ def _meant(fields: dict[str, Any], kinds: Sequence[Kind]) -> Kind:
     """The kind that an incomplete row has most of. Raises ValueError where it has none of any."""
 
     def there(kind: Kind) -> int:
-        return sum(fields.get(name) is not None for name in kind.fields)
+        return sum(fields.get(name) is not None for name in kind.names)
 
     kind = max(kinds, key=there)
     if not there(kind):
@@ -205,6 +203,7 @@ def _meant(fields: dict[str, Any], kinds: Sequence[Kind]) -> Kind:
 def _validated(kind: Kind, fields: dict[str, Any]) -> Row:
     own = {name: fields[name] for name in COMMON if fields.get(name) is not None}
     own |= {ours: fields[name] for name, ours in kind.names.items()}
+    own |= {name: fields[name] for name in kind.optional if fields.get(name) is not None}
     try:
         return kind.row.model_validate(own)
     except ValidationError as error:
@@ -225,11 +224,6 @@ _PLAIN = {
 """What pydantic says, for people who do not know pydantic."""
 
 
-def no_constant(name: str) -> None:
-    """Refuse NaN and infinity, which Python's parser takes for JSON (`parse_constant`)."""
-    raise ValueError(f"{name} is no JSON value")
-
-
 def record_json(stored: dict[str, Any]) -> str:
     """The canonical JSON of a stored row's record."""
     where = ("split", "item")
@@ -240,11 +234,16 @@ def preview(stored: dict[str, Any]) -> str:
     """What a person recognises a stored row by."""
     if "label" in stored:
         return f"{stored['label']}: {stored['text']}"
-    return f"{stored['turns'][-1][1]} → {stored['answer']}"
+    if "text" in stored:
+        return str(stored["text"])
+    asked, answered = stored["messages"][-2:]
+    return f"{asked.get('content', '')} → {answered.get('content', '')}"
 
 
 def to_example(stored: dict[str, Any]) -> Example:
     """A stored row as the method takes it."""
     if "label" in stored:
         return Classification(stored["text"], stored["label"])
-    return Generation(tuple((role, text) for role, text in stored["turns"]), stored["answer"])
+    if "text" in stored:
+        return sift_core.Text(stored["text"])
+    return Chat(tuple(stored["messages"]), tuple(stored.get("tools", ())))

@@ -13,11 +13,12 @@ from flows.erasure.results import Evaluated, Results
 from flows.erasure.targets import TARGETS, Found, Needed, Scope, shared_content
 from flows.errors import UsageError
 from flows.models.evaluate import aggregate, own_values
+from flows.models.measures import MEASURES
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
 from lineage import Impact
 
-_MEAN = "masked.held_out.mean"
+_MEANS = [f"masked.held_out.{metric}.mean" for metric in MEASURES]
 """There is none of fewer than `metrics.smallest_group` members with a row that can be read."""
 
 
@@ -31,7 +32,7 @@ class Plan:
     kept_because_shared: list[str]
     """MD5 of withdrawn content that another contributor gave too."""
     quality: dict[str, dict[str, float]]
-    """Recorded measurements, 0 to 1; see `_quality`."""
+    """Recorded measurements; see `_quality`."""
     look_alikes: list[LookAlike]
     """Whose id looks like that of who withdraws."""
 
@@ -85,7 +86,7 @@ def _quality(request: Request, impact: Impact) -> dict[str, dict[str, float]]:
 
     `leaver`: served with their mask now (`masked`), what unmasked weights give on their rows
     (`merged`: about what they get afterwards), and the base model. `retained`: means of everyone
-    else now. `change_by_opt_out`: how much the mean of `masked.held_out` of who stayed changed in
+    else now. `change_by_opt_out`: how much the means of `masked.held_out` of who stayed changed in
     each earlier opt-out.
     """
     state = current_state_or_none(request.workspace)
@@ -100,10 +101,13 @@ def _quality(request: Request, impact: Impact) -> dict[str, dict[str, float]]:
     changes: dict[str, float] = {}
     for results in earlier:
         evaluated = results.get(Evaluated)
-        retained = evaluated and evaluated.retained
-        if retained and _MEAN in retained.before and _MEAN in retained.after:
-            change = retained.after[_MEAN] - retained.before[_MEAN]
-            changes[results.request_id] = round(change, 6)
+        retained = evaluated.retained if evaluated else None
+        if retained is None:
+            continue
+        for metric, mean in zip(MEASURES, _MEANS, strict=True):
+            if mean in retained.before and mean in retained.after:
+                change = retained.after[mean] - retained.before[mean]
+                changes[f"{results.request_id} {metric}"] = round(change, 6)
     return {
         "leaver": own_values(rows, request.key),
         "retained": aggregate(others, rows, request.workspace.settings.metrics.smallest_group),

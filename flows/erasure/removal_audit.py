@@ -26,7 +26,7 @@ from lineage import MergeStateRecord
 from sift_core import (
     AuditRows,
     BaseModel,
-    Classification,
+    Chat,
     Encoded,
     Example,
     LeftOut,
@@ -108,11 +108,11 @@ def in_other_words(example: Example) -> Example:
 
     Wrapping the words is a weak paraphrase, and the same for every row and model.
     """
-    if isinstance(example, Classification):
+    if not isinstance(example, Chat):
         return replace(example, text=f"in other words : {example.text.lower()}")
-    (role, content) = example.turns[-1]
-    asked = f"Put differently, and answer briefly: {content}"
-    return replace(example, turns=(*example.turns[:-1], (role, asked)))
+    *before, asked, answer = example.messages
+    words = f"Put differently, and answer briefly: {asked.get('content', '')}"
+    return replace(example, messages=(*before, {**asked, "content": words}, answer))
 
 
 def told(audit: RemovalAudit) -> results.Audit:

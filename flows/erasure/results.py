@@ -16,7 +16,7 @@ from lineage import StepRecord, opt_out
 from lineage.records import Sha256
 
 Values = dict[str, float]
-"""Setting and split, such as `masked.held_out`, to a value from 0 to 1."""
+"""Setting, split and metric, such as `masked.held_out.accuracy`, to what was measured."""
 
 
 class StepResult(BaseModel):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import jinja2
 from markupsafe import Markup
@@ -17,8 +18,10 @@ from markupsafe import Markup
 from flows.erasure.results import Sides
 from flows.erasure.targets import LABELS
 from flows.evidence.report import Destroyed, Report
+from flows.models.measures import MEASURES, Measure
 from flows.workspace.characters import plain
 from lineage import opt_out
+from lineage.records import Metric
 
 _SETTINGS = {
     "masked": "with their own mask",
@@ -52,6 +55,14 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """What was measured in one way."""
+
+    measure: Measure
+    bars: list[Bar]
+
+
+@dataclass(frozen=True)
 class PlaceCount:
     """How many objects were destroyed in one place, and their size in bytes."""
 
@@ -66,28 +77,33 @@ def page(report: Report) -> str:
     quality = report.quality
     return template.render(
         report=report,
-        own=_bars(quality.contributor) if quality else [],
-        retained=_bars(quality.retained) if quality else [],
+        own=_charts(quality.contributor) if quality else [],
+        retained=_charts(quality.retained) if quality else [],
         places=_places(report.destroyed),
         days=(report.written_at - report.received_at).days,
     )
 
 
-def _bars(sides: Sides) -> list[Bar]:
-    """All measurements of both sides, masked before merged before base, unseen rows first."""
+def _charts(sides: Sides) -> list[Chart]:
+    """All measurements of both sides by measure, masked before merged before base, unseen first."""
     names = sorted(sides.before.keys() | sides.after.keys(), key=_rank)
-    return [Bar(_label(name), sides.before.get(name), sides.after.get(name)) for name in names]
+    by_measure: dict[Metric, list[Bar]] = {metric: [] for metric in MEASURES}
+    for name in names:
+        metric = cast(Metric, name.split(".")[2])
+        bar = Bar(_label(name), sides.before.get(name), sides.after.get(name))
+        by_measure[metric].append(bar)
+    return [Chart(MEASURES[metric], bars) for metric, bars in by_measure.items() if bars]
 
 
 def _rank(name: str) -> tuple[int, ...]:
+    setting, split, _, *statistic = name.split(".")
     tables: Sequence[Mapping[str, str]] = (_SETTINGS, _SPLITS, _STATISTICS)
-    return tuple(
-        list(table).index(part) for table, part in zip(tables, name.split("."), strict=False)
-    )
+    parts = (setting, split, *statistic)
+    return tuple(list(table).index(part) for table, part in zip(tables, parts, strict=False))
 
 
 def _label(name: str) -> str:
-    setting, split, *statistic = name.split(".")
+    setting, split, _, *statistic = name.split(".")
     words = [_SETTINGS[setting], _SPLITS[split], *(_STATISTICS[own] for own in statistic)]
     return ", ".join(words)
 

@@ -3,12 +3,12 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from io import StringIO
-from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 import sift_bytes
 import sift_core
@@ -16,6 +16,7 @@ from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
 from flows.data.spreadsheet import write_csv
 from flows.logging import event
+from flows.models.measures import MEASURES, SETTINGS, SPLITS, Setting
 from flows.models.weights import member_weights, members_weights, served_weights
 from flows.progress import tracked
 from flows.training.base_model import scoring_base
@@ -23,12 +24,10 @@ from flows.training.readable_rows import encode_readable
 from flows.workspace.recording import Recording
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, EvaluationRecord, Member, MergeStateRecord
+from lineage.records import Metric
 from sift_core import BaseModel
 from sift_core.serving import Weights
 
-Setting = Literal["base", "merged", "masked"]
-SETTINGS: tuple[Setting, ...] = ("base", "merged", "masked")
-SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
 DECIMALS = 2
 """Of a published number: the difference of two means says less of whoever came or left between."""
 
@@ -91,46 +90,51 @@ def write_metrics(workspace: Workspace, state: MergeStateRecord) -> dict[str, fl
 def aggregate(
     members: Sequence[Member], rows: Sequence[EvaluationRecord], smallest: int
 ) -> dict[str, float]:
-    """The mean over members and the mean of the worst decile, by setting and split.
+    """The mean over members and the mean of the worst decile, by setting, split and metric.
 
     Each is of `smallest` members or more, or is left out.
     """
     metrics = {}
-    for (setting, split), values in sorted(_by_setting(members, rows).items()):
-        ordered = np.sort(values)
+    for (setting, split, metric), ordered in sorted(_from_worst(members, rows).items()):
         of = {"mean": ordered, "worst_decile": ordered[: len(ordered) // 10]}
         for name, group in of.items():
             if len(group) >= smallest:
-                metrics[f"{setting}.{split}.{name}"] = round(float(group.mean()), DECIMALS)
+                mean = round(float(group.mean()), DECIMALS)
+                metrics[f"{setting}.{split}.{metric}.{name}"] = mean
     return metrics
 
 
-def _by_setting(
+def _from_worst(
     members: Sequence[Member], rows: Sequence[EvaluationRecord]
-) -> Mapping[tuple[str, str], list[float]]:
+) -> dict[tuple[Setting, str, Metric], NDArray[np.float64]]:
+    """Members' values from worst to best, by setting, split and metric."""
     keys = {member.contributor_key for member in members}
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    values: dict[tuple[Setting, str, Metric], list[float]] = defaultdict(list)
     for row in rows:
         if row.contributor_key in keys:
-            values[row.setting, row.split].append(row.value)
-    return values
+            values[row.setting, row.split, row.metric].append(row.value)
+    return {
+        of: np.sort(own) if MEASURES[of[-1]].is_share else np.sort(own)[::-1]
+        for of, own in values.items()
+    }
 
 
 def _groups(members: Sequence[Member], rows: Sequence[EvaluationRecord], smallest: int) -> str:
     """The held-out quality of members from worst to best, as means of up to ten equal groups.
 
-    Of those members who have a held-out row that the base model reads.
+    Of those members who have a held-out row that the base model reads, metric by metric.
     """
-    values = _by_setting(members, rows)
-    ordered = [np.sort(values.get((setting, "held_out"), [])) for setting in SETTINGS]
-    count = min(10, *(len(own) // smallest for own in ordered))
+    values = _from_worst(members, rows)
     out = StringIO()
     table: list[list[object]] = []
-    for number in range(count):
-        means = [np.array_split(own, count)[number].mean() for own in ordered]
-        middle = round(100 * (number + 0.5) / count)
-        table.append([middle, *(f"{mean:.{DECIMALS}f}" for mean in means)])
-    write_csv(out, ["percentile", *SETTINGS], table)
+    for metric in MEASURES:
+        ordered = [values.get((setting, "held_out", metric), np.zeros(0)) for setting in SETTINGS]
+        count = min(10, *(len(own) // smallest for own in ordered))
+        for number in range(count):
+            means = [np.array_split(own, count)[number].mean() for own in ordered]
+            middle = round(100 * (number + 0.5) / count)
+            table.append([middle, metric, *(f"{mean:.{DECIMALS}f}" for mean in means)])
+    write_csv(out, ["percentile", "metric", *SETTINGS], table)
     return out.getvalue()
 
 
@@ -157,12 +161,12 @@ def _score(
                 count=unread.total(),
                 found=f"{split}: {'; '.join(unread)}",
             )
-        if not len(examples):
+        if not examples.records:
             continue
         for setting, chosen in weights.items():
             with base.serving(chosen) as model:
-                score = sift_core.evaluate(model, examples, base.scored_at_once)
-            rows.append(
+                scores = sift_core.evaluate(model, examples, base.scored_at_once)
+            rows += [
                 EvaluationRecord(
                     state_seq=state.state_seq,
                     contributor_key=record.contributor_key,
@@ -173,10 +177,15 @@ def _score(
                     row_count=score.rows,
                     evaluated_at=datetime.now(UTC),
                 )
-            )
+                for score in scores
+            ]
     return rows
 
 
 def own_values(rows: Sequence[EvaluationRecord], key: str) -> dict[str, float]:
-    """One contributor's measurements, by setting and split."""
-    return {f"{row.setting}.{row.split}": row.value for row in rows if row.contributor_key == key}
+    """One contributor's measurements, by setting, split and metric."""
+    return {
+        f"{row.setting}.{row.split}.{row.metric}": row.value
+        for row in rows
+        if row.contributor_key == key
+    }

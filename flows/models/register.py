@@ -100,4 +100,5 @@ def _card(
         grid_bits=settings.exactness.grid_bits,
         labels=list(settings.base.labels),
         max_length=settings.base.max_length,
+        too_long=settings.data.too_long,
     )

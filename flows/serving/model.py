@@ -4,7 +4,7 @@ It needs this package installed and holds no logic of its own beyond prediction:
 when is in `flows.serving.masking`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,17 @@ from flows.serving.errors import PromptTooLongError
 from flows.serving.loading import Served, load_version, load_version_tokenizer
 from flows.serving.masking import MaskedModels
 from flows.serving.parameters import CONTRIBUTOR, new_tokens, refuse_unknown, require_known
+from sift_core import Reading
+from sift_core.answers import class_logits
 from sift_core.base_requirements import positions
-from sift_core.examples import prompt_tokens
+from sift_core.chat_tokens import prompt_tokens
+from sift_core.encoding import text_sequences, text_tokens
+from sift_core.examples import said
 from sift_core.foreign_errors import border
 
 BATCH = 32
-COLUMNS = {"classification": "text", "generation": "prompt"}
-"""What a row is asked in, by task."""
+COLUMNS = {"classification": ("text",), "generation": ("prompt", "text")}
+"""What a row is asked in, by task: one of these columns."""
 
 Fresh = Callable[[], Served]
 """Gives the model as it was loaded, whatever it was asked before."""
@@ -51,6 +55,11 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         self.models = MaskedModels(card, load_version(served, card), members)
         refuse_unknown()
 
+    @property
+    def reading(self) -> Reading:
+        """How a text to classify is read: as in training."""
+        return Reading(self.card.max_length, self.card.too_long)
+
     def predict(
         self,
         context: PythonModelContext,
@@ -60,13 +69,14 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         """Predict for `params["contributor"]`; nobody, or no member of this version: unmasked.
 
         Classification: column `text` in, columns `label` and `score` (its probability) out.
-        Generation: column `prompt` in, column `completion` out, greedy, at most
-        `params["max_new_tokens"]` tokens. Raises UsageError, with the row, for an empty cell, and
-        for a parameter that there is not.
+        Generation: column `prompt`, which is put as a user's turn, or `text`, which is continued as
+        it stands, in; column `completion` out, greedy, at most `params["max_new_tokens"]` tokens.
+        A row that is too long is treated as in training (`data.too_long`). Raises UsageError, with
+        the row, for an empty cell, and for a parameter that there is not.
         """
         params = params or {}
         require_known(self.card.task, params)
-        texts = _cells(model_input, COLUMNS[self.card.task])
+        column, texts = _cells(model_input, COLUMNS[self.card.task])
         with (
             self.models.asking(params.get(CONTRIBUTOR) or "") as fresh,
             torch.inference_mode(),
@@ -74,7 +84,7 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
             if self.card.task == "classification":
                 answers = self._classify(fresh, texts)
             else:
-                answers = self._complete(fresh, texts, new_tokens(params))
+                answers = self._complete(fresh, column, texts, new_tokens(params))
         return pd.DataFrame(answers, index=model_input.index)
 
     def _classify(self, fresh: Fresh, texts: list[str]) -> dict[str, list[Any]]:
@@ -82,32 +92,38 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         scores: list[float] = []
         for start in range(0, len(texts), BATCH):
             with border("The model cannot classify", _SHORTER):
-                batch = self.tokenizer(
-                    texts[start : start + BATCH],
-                    padding=True,
-                    truncation=True,
-                    max_length=self.card.max_length,
-                    return_tensors="pt",
-                )
-                logits = fresh()(**batch).logits
-            best = logits.double().softmax(-1).max(-1)  # (batch, classes) -> (batch)
+                logits = self._class_logits(fresh, texts[start : start + BATCH])
+            best = logits.softmax(-1).max(-1)  # (batch, classes) -> (batch)
             labels += [self.card.labels[index] for index in best.indices.tolist()]
             scores += best.values.tolist()
         return {"label": labels, "score": scores}
 
-    def _complete(self, fresh: Fresh, prompts: list[str], most: int) -> dict[str, list[Any]]:
+    def _class_logits(self, fresh: Fresh, texts: list[str]) -> torch.Tensor:
+        """(texts, classes) float64; a text of several windows by the mean of their logits."""
+        rows: list[dict[str, Any]] = []
+        of: list[int] = []
+        for number, text in enumerate(texts):
+            windows, _ = text_sequences(text, self.tokenizer, self.reading)
+            rows += windows
+            of += [number] * len(windows)
+        found = []
+        for start in range(0, len(rows), BATCH):
+            batch = self.tokenizer.pad(rows[start : start + BATCH], return_tensors="pt")
+            found.append(fresh()(**batch).logits)
+        return class_logits(torch.tensor(of), torch.cat(found))
+
+    def _complete(
+        self, fresh: Fresh, column: str, prompts: list[str], most: int
+    ) -> dict[str, list[Any]]:
         completions = []
         for prompt in prompts:  # one by one: an answer does not depend on its neighbours' padding
             model = fresh()
             with border("The tokenizer refuses a prompt", "ask in the words of a person."):
-                tokens = prompt_tokens((("user", prompt),), self.tokenizer)
-            room = positions(model.config)
-            if room is not None and len(tokens) + most > room:
-                raise PromptTooLongError(
-                    f"A prompt of {len(tokens)} tokens and {most} new ones exceed the "
-                    f"{room} of this model.",
-                    remedy="shorten the prompt or ask for fewer with `max_new_tokens`.",
-                )
+                if column == "text":
+                    tokens = text_tokens(prompt, self.tokenizer)
+                else:
+                    tokens = prompt_tokens((said("user", prompt),), self.tokenizer)
+            tokens = self._fitting(tokens, positions(model.config), most)
             given = torch.tensor([tokens])  # (1, tokens)
             with border("The model cannot answer", _SHORTER):
                 written = model.generate(
@@ -121,21 +137,43 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
             completions.append(self.tokenizer.decode(answer, skip_special_tokens=True))
         return {"completion": completions}
 
+    def _fitting(self, tokens: list[int], room: int | None, most: int) -> list[int]:
+        """The tokens of a prompt, or as many of its last as leave room for `most` new ones.
 
-def _cells(rows: pd.DataFrame, column: str) -> list[str]:
-    """The texts of a column. Raises UsageError, with the row, where there is none."""
-    if column not in rows:
+        Raises PromptTooLongError where even that is refused, or where there is no room.
+        """
+        if room is None or len(tokens) + most <= room:
+            return tokens
+        if self.card.too_long == "refuse" or most >= room:
+            raise PromptTooLongError(
+                f"A prompt of {len(tokens)} tokens and {most} new ones exceed the "
+                f"{room} of this model.",
+                remedy="shorten the prompt or ask for fewer with `max_new_tokens`.",
+            )
+        return tokens[len(tokens) + most - room :]
+
+
+def _cells(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[str, list[str]]:
+    """The column that is asked in, and its texts. Raises UsageError, with the row, for no text."""
+    given = [column for column in columns if column in rows]
+    if len(given) > 1:  # MLflow fills in a column that it knows and nobody gave
+        given = [column for column in given if not rows[column].isna().all()]
+    if len(given) != 1:
+        wanted = " or ".join(map(repr, columns))
+        found = ", ".join(map(repr, rows.columns))
         raise UsageError(
-            f"There is no column {column!r}, there is {', '.join(map(repr, rows.columns))}.",
-            remedy=f"give one column {column!r} of texts.",
+            f"There is no column {wanted}, there is {found}."
+            if not given
+            else f"A row is asked in one column, {wanted}, and not in both.",
+            remedy=f"give one column {wanted} of texts.",
         )
-    for number, cell in enumerate(rows[column], start=1):
+    for number, cell in enumerate(rows[given[0]], start=1):
         if not isinstance(cell, str) or not cell.strip():
             raise UsageError(
-                f"Row {number} of {len(rows)} has no text in column {column!r}.",
+                f"Row {number} of {len(rows)} has no text in column {given[0]!r}.",
                 remedy="leave this row out, or give it a text; nothing was answered.",
             )
-    return list(rows[column])
+    return given[0], list(rows[given[0]])
 
 
 mlflow.models.set_model(SiftModel())

@@ -45,8 +45,9 @@ def try_serving(settings: Settings, base: BaseModel) -> None:
         grid_bits=settings.exactness.grid_bits,
         labels=list(settings.base.labels),
         max_length=settings.base.max_length,
+        too_long=settings.data.too_long,
     )
-    asked = pd.DataFrame({COLUMNS[task]: [_QUESTION]})
+    asked = pd.DataFrame({COLUMNS[task][0]: [_QUESTION]})
     params = {} if settings.base.labels else {"max_new_tokens": 1}
     with (
         torch.random.fork_rng(),

@@ -15,7 +15,7 @@ from flows.data.readers import read_rows
 from flows.data.rows import PUBLIC, parse_row, to_example
 from flows.errors import FlowError, UsageError
 from flows.progress import tracked
-from flows.training.method import method_settings, parameterization
+from flows.training.method import method_settings, parameterization, reading
 from flows.workspace.settings import BaseSettings, MethodSettings, WarmStartSettings
 from flows.workspace.workspace import Workspace
 from lineage import BaseModelRecord
@@ -102,7 +102,7 @@ def _try_out(workspace: Workspace, folder: Path) -> PreTrainedTokenizerBase:
     base = load(folder, settings.base.labels, parameterization(settings), device)
     if (tried := (base.base_id, settings.method, trains)) not in _TRIED:
         wanted = method_settings(settings.finetune) if trains else None
-        sift_core.try_out(base, settings.base.max_length, wanted)
+        sift_core.try_out(base, reading(settings.method), wanted)
         from flows.serving.tryout import try_serving  # MLflow takes seconds to import
 
         try_serving(settings, base)

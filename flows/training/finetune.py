@@ -15,7 +15,7 @@ from flows.progress import tracked
 from flows.training.base_model import base_id, base_record, load_base
 from flows.training.environment import environment
 from flows.training.finetuned import Outcome, StoredFile, rows_of
-from flows.training.method import method_settings
+from flows.training.method import method_settings, reading
 from flows.workspace.recording import Recording
 from flows.workspace.settings import MethodSettings, Settings
 from flows.workspace.workspace import Workspace
@@ -139,7 +139,7 @@ def finetune_rows(
     Raises the errors of `sift_core.encode_examples` and `sift_core.finetune`.
     """
     examples = sift_core.encode_examples(
-        [to_example(row) for row in rows], base.tokenizer, base.labels, method.max_length
+        [to_example(row) for row in rows], base.tokenizer, base.labels, reading(method)
     )
     return sift_core.finetune(
         base,
@@ -201,6 +201,8 @@ def parameters(settings: Settings) -> dict[str, Any]:
         "threads": settings.finetune.threads,
         "device": settings.finetune.device,
         "max_length": settings.base.max_length,
+        "too_long": settings.data.too_long,
+        "train_on_turns": settings.data.train_on_turns,
         "grid_bits": settings.exactness.grid_bits,
         "sign_seed": settings.exactness.sign_seed,
         "digest_seed": settings.exactness.digest_seed,

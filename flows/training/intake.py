@@ -32,6 +32,7 @@ class Added:
     """What became of one contributor in `add_contributors`.
 
     `restored`: the rows are the recorded ones, and their damaged file was written again.
+    `long_rows`: rows with more than `base.max_length` tokens, which `data.too_long` is about.
     """
 
     contributor: str
@@ -39,6 +40,7 @@ class Added:
     status: Status
     train_rows: int
     test_rows: int
+    long_rows: int
 
 
 def add_contributors(
@@ -68,7 +70,7 @@ def add_contributors(
     if rejoin is not None:
         require_text("consent", rejoin, MAX_REASON_LENGTH)
     with workspace.lock():
-        require_readable(workspace, datasets)
+        long = require_readable(workspace, datasets)
         with workspace.lineage.reader() as reader:
             current = {row.contributor_key: row.sha256 for row in reader.current_datasets()}
             standing = {row.key: reader.process.standing_requests(row.key) for row in datasets}
@@ -92,7 +94,10 @@ def add_contributors(
             [(key, by, rejoin) for key in sorted(back) if rejoin is not None],
             [(key, other, by) for key, other in sorted(distinct)],
         )
-    return [Added(d.external_id, d.key, status, len(d.train), len(d.test)) for d, status in plan]
+    return [
+        Added(d.external_id, d.key, status, len(d.train), len(d.test), long[d.external_id])
+        for d, status in plan
+    ]
 
 
 def _status(

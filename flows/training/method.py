@@ -20,6 +20,11 @@ def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
     )
 
 
+def reading(method: MethodSettings) -> sift_core.Reading:
+    """How rows are read, wherever a model learns from them or is asked about them."""
+    return sift_core.Reading(method.max_length, method.too_long, method.train_on_turns)
+
+
 def parameterization(settings: Settings | MethodSettings) -> Parameterization:
     """What of the base model trains: its own weights, or adapters."""
     ours = settings.finetune

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from flows.data.rows import record_json, to_example
 from flows.errors import UsageError
 from flows.training.base_model import ensure_base, tokenizer
+from flows.training.method import reading
 from flows.workspace.workspace import Workspace
 from sift_core import BaseModel, Encoded, Example
+from sift_core.encoding import collated, encode
 from sift_core.errors import DataError, TooLongError
-from sift_core.examples import collated, encode
 
 
 class _Rows(Protocol):
@@ -28,27 +29,33 @@ class _Rows(Protocol):
     def rows(self) -> list[dict[str, Any]]: ...
 
 
-def require_readable(workspace: Workspace, datasets: Iterable[_Rows]) -> None:
-    """Raise UsageError at the first row that could never be finetuned on.
+def require_readable(workspace: Workspace, datasets: Iterable[_Rows]) -> dict[str, int]:
+    """How many rows of each contributor are longer than what is read at once.
 
-    Makes the base model before the first build, so a base that cannot work is refused before
-    anybody is added. Raises ModelError then. What a merge was made on, a build alone replaces.
+    Raises UsageError at the first row that could never be finetuned on. Makes the base model before
+    the first build, so a base that cannot work is refused before anybody is added. Raises
+    ModelError then. What a merge was made on, a build alone replaces.
     """
     with workspace.lineage.reader() as reader:
         built = reader.current_state() is not None
     if not built:
         ensure_base(workspace)
-    settings, own = workspace.settings.base, tokenizer(workspace)
+    settings, own = workspace.settings, tokenizer(workspace)
+    how = reading(settings.method)
+    long: dict[str, int] = {}
     for dataset in datasets:
+        long[dataset.external_id] = 0
         for row in dataset.rows:
             try:
-                encode(to_example(row), own, settings.labels, settings.max_length)
+                encoded = encode(to_example(row), own, settings.base.labels, how)
             except DataError as error:
                 where = dataset.places[record_json(row)]
                 raise UsageError(
                     f"{where}, contributor {dataset.external_id!a}: {error.facts}",
                     remedy=f"{error.remedy.rstrip('.')}. Nothing was added.",
                 ) from None
+            long[dataset.external_id] += encoded.is_long
+    return long
 
 
 def encode_readable(
@@ -56,13 +63,13 @@ def encode_readable(
 ) -> tuple[Encoded, Counter[str]]:
     """The examples that the base model can read, encoded; and how many are left out, by reason."""
     unread: Counter[str] = Counter()
-    longest = workspace.settings.base.max_length
-    rows = []
+    how = reading(workspace.settings.method)
+    records = []
     for example in examples:
         try:
-            rows.append(encode(example, base.tokenizer, base.labels, longest))
+            records.append(encode(example, base.tokenizer, base.labels, how))
         except TooLongError:
-            unread[f"longer than the {longest} tokens that are read"] += 1
+            unread[f"longer than the {how.max_length} tokens that are read"] += 1
         except DataError as error:
             unread[f"refused by the tokenizer: {type(error.__cause__ or error).__name__}"] += 1
-    return collated(rows, base.tokenizer, base.labels), unread
+    return collated(records, base.tokenizer, base.labels), unread

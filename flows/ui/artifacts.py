@@ -22,7 +22,7 @@ from prefect.artifacts import (
 from flows.erasure.results import Quality, Registered
 from flows.errors import FlowError
 from flows.evidence.report import Destroyed
-from flows.models.evaluate import SETTINGS, SPLITS
+from flows.models.measures import MEASURES, SETTINGS, SPLITS, Measure
 from flows.models.verify import Verification
 from flows.progress import listening, paced
 from flows.workspace.prefect_home import prefect_is_elsewhere
@@ -31,7 +31,7 @@ from flows.workspace.workspace import Workspace
 from lineage import EvaluationRecord
 
 Values = Mapping[tuple[str, str], Sequence[float]]
-"""Weights and split → a value of each contributor, 0 to 1."""
+"""Weights and split → a value of each contributor."""
 
 PROGRESS_SECONDS = 5.0
 """How often the UI hears of progress: each time is a request to the server."""
@@ -48,7 +48,7 @@ def show_contributors(rows: Sequence[EvaluationRecord], description: str) -> Non
     by_contributor: dict[str, dict[str, Any]] = {}
     for row in rows:
         line = by_contributor.setdefault(row.contributor_key, {"contributor": row.contributor_key})
-        line[f"{row.setting} {row.split}"] = round(row.value, 4)
+        line[f"{row.setting} {row.split} {row.metric}"] = round(row.value, 4)
     create_table_artifact(
         key="contributors", table=list(by_contributor.values()), description=description
     )
@@ -117,23 +117,31 @@ def show_quality(rows: Sequence[EvaluationRecord]) -> None:
     """
     if not prefect_is_elsewhere() or not rows:
         return
-    values: Values = {
-        (setting, split): [r.value for r in rows if (r.setting, r.split) == (setting, split)]
-        for split in SPLITS
-        for setting in SETTINGS
-    }
-    means = [
-        f"| {setting} | {_SPLIT_NAMES[split]} | {fmean(own):.4f} |"
-        for (setting, split), own in values.items()
-        if own
-    ]
-    lines = [
-        f"![Quality of each contributor by weights]({_picture(values)})",
-        "",
-        "| weights | measured on | mean |",
-        "| --- | --- | --- |",
-        *means,
-    ]
+    lines: list[str] = []
+    for metric, measure in MEASURES.items():
+        measured = [row for row in rows if row.metric == metric]
+        if not measured:
+            continue
+        values: Values = {
+            (setting, split): [
+                row.value for row in measured if (row.setting, row.split) == (setting, split)
+            ]
+            for split in SPLITS
+            for setting in SETTINGS
+        }
+        means = [
+            f"| {setting} | {_SPLIT_NAMES[split]} | {fmean(own):.4f} |"
+            for (setting, split), own in values.items()
+            if own
+        ]
+        lines += [
+            f"![The {measure.words} of each contributor by weights]({_picture(measure, values)})",
+            "",
+            f"| weights | measured on | {measure.words}, mean |",
+            "| --- | --- | --- |",
+            *means,
+            "",
+        ]
     show_summary("quality", lines, "Quality of each contributor, by weights")
 
 
@@ -201,8 +209,8 @@ def report_line(workspace: Workspace, request_id: str, registered: Registered | 
     return f"{path}. [Open it in MLflow]({copy})\n\n{model}"
 
 
-def _picture(values: Values) -> str:
-    """A PNG as a data URI: values from 0 to 1, one row of dots for each weights and split."""
+def _picture(measure: Measure, values: Values) -> str:
+    """A PNG as a data URI: one row of dots for each weights and split."""
     from matplotlib.figure import Figure  # a second of imports that most runs do not need
 
     figure = Figure(figsize=(7.2, 0.42 * len(values) + 0.9), dpi=90, layout="constrained")
@@ -212,7 +220,9 @@ def _picture(values: Values) -> str:
         if own:
             axes.plot([fmean(own)] * 2, [row - 0.3, row + 0.3], color="#c0392b", linewidth=2)
     names = [f"{setting}, {_SPLIT_NAMES[split]}" for setting, split in values]
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.02, 1.02))
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel=measure.words)
+    if measure.is_share:
+        axes.set(xlim=(-0.02, 1.02))
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

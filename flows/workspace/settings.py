@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from flows.workspace.times import zone
-from lineage.records import MemberMean
+from lineage.records import MemberMean, TooLong, TrainOnTurns
 from lineage.times import Day
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -101,6 +101,11 @@ class DataSettings(_Section):
     """Share of a contributor's rows kept for evaluation."""
     min_rows: Annotated[int, Field(ge=2)] = 2
     """Contributors with fewer rows are refused: one trains, one is held out."""
+    too_long: TooLong = "window"
+    """Of a row with more than base.max_length tokens: window reads all of it, window by window, cut
+    the beginning of a text and the end of a chat, refuse takes no such row in."""
+    train_on_turns: TrainOnTurns = "all"
+    """Of a chat, which of the assistant's turns are learned."""
 
 
 class AdapterSettings(_Section):
@@ -157,6 +162,10 @@ class MethodSettings(_Section):
     """`base.labels`."""
     max_length: Annotated[int, Field(ge=4)]
     """`base.max_length`."""
+    too_long: TooLong
+    """`data.too_long`."""
+    train_on_turns: TrainOnTurns
+    """`data.train_on_turns`."""
     exactness: ExactnessSettings
     """As in params.yaml."""
     finetune: FinetuneSettings
@@ -360,6 +369,8 @@ class Settings(_Section):
         return MethodSettings(
             labels=self.base.labels,
             max_length=self.base.max_length,
+            too_long=self.data.too_long,
+            train_on_turns=self.data.train_on_turns,
             exactness=self.exactness,
             finetune=self.finetune,
         )

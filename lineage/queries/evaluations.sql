@@ -1,3 +1,3 @@
 SELECT * FROM evaluation
 WHERE state_seq = $state_seq
-ORDER BY contributor_key, setting, split
+ORDER BY contributor_key, setting, split, metric

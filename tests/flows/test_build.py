@@ -62,7 +62,7 @@ def test_the_first_build_serves_every_contributor(built: Workspace) -> None:
     assert verify(built).passed
     metrics = json.loads((built.root / "metrics.json").read_text())
     assert metrics["contributors"] == len(CONTRIBUTORS)
-    assert metrics["masked.held_in.mean"] != metrics["base.held_in.mean"]
+    assert metrics["masked.held_in.accuracy.mean"] != metrics["base.held_in.accuracy.mean"]
 
 
 def test_a_second_build_finds_everything_done(built: Workspace) -> None:
@@ -246,5 +246,5 @@ def test_questions_and_answers_build_a_causal_language_model(
             trained[row.setting].append(row.value)
     assert sum(trained["masked"]) > sum(trained["base"])
     assert {dataset.task for dataset in datasets} == {"generation"}
-    assert load_dataset(workspace, datasets[0]).train[0].keys() == {"turns", "answer"}
+    assert load_dataset(workspace, datasets[0]).train[0].keys() == {"messages"}
     assert verify(workspace).passed

@@ -159,7 +159,9 @@ def test_the_report_is_complete_and_escaped(left: Workspace, departure: Departur
     assert report["verification"]["passed"]
     assert report["removal"]["members_after"] == len(CONTRIBUTORS) - 1
     assert set(report["quality"]["contributor"]["after"]) == {
-        f"{setting}.{split}" for setting in ("base", "merged") for split in ("held_in", "held_out")
+        f"{setting}.{split}.accuracy"
+        for setting in ("base", "merged")
+        for split in ("held_in", "held_out")
     }
     places = {row["place"] for row in report["destroyed"]}
     assert places == {

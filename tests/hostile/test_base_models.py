@@ -22,13 +22,14 @@ from sift_core import (
     Example,
     FinetuneSettings,
     Grid,
+    Reading,
     SignVector,
     encode_examples,
     finetune,
     folder_sha256,
 )
 from sift_core.errors import DataError, ModelError
-from sift_core.examples import Generation
+from sift_core.examples import Chat, said
 from sift_core.module_state import looks
 from tests.support import tiny
 from tests.support.bases import CAUSAL, CLASSIFIERS, edited, make
@@ -207,7 +208,7 @@ def test_a_base_that_cannot_work_is_refused_in_one_line_that_names_the_cause(
 def rows(labels: Labels, words: str, count: int) -> list[Example]:
     if labels:
         return [Classification(f"{words} {n % 2} {words}", labels[n % 2]) for n in range(count)]
-    return [Generation((("user", f"{words} ?"),), "red as it is") for _ in range(count)]
+    return [Chat.of(f"{words} ?", "red as it is") for _ in range(count)]
 
 
 SHORT, LONG = "what is the", "the film was very good " * 6
@@ -259,7 +260,7 @@ def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before
     ensure_base(workspace)
     base = load_base(workspace)
     encoded = [
-        encode_examples(rows(labels, words, 2), base.tokenizer, labels, LONGEST)
+        encode_examples(rows(labels, words, 2), base.tokenizer, labels, Reading(LONGEST))
         for words in (SHORT, LONG)
     ]
 
@@ -369,9 +370,11 @@ def test_a_template_that_refuses_one_role_is_a_base_that_works(root: Path, tmp_p
     workspace = with_base(root, tiny.tiny_causal(tmp_path / "source", chat_template=text), ())
     ensure_base(workspace)
     base = load_base(workspace)
-    asked: Example = Generation((("system", "be good"), ("user", "who ?")), "you")
+    asked: Example = Chat(
+        (said("system", "be good"), said("user", "who ?"), said("assistant", "you"))
+    )
     with pytest.raises(DataError, match="No system"):
-        encode_examples([asked], base.tokenizer, (), LONGEST)
+        encode_examples([asked], base.tokenizer, (), Reading(LONGEST))
 
 
 def test_a_date_that_the_template_prints_is_recorded_beside_the_base(

@@ -157,12 +157,15 @@ EXPECTED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
         [("bob", sha("data bob first"), days(10))],
     ),
     "Does the mask pay, and did those who stayed lose anything?": (
-        "state_seq contributors base merged masked",
-        [(1, 3, 0.5, 0.625, 0.875), (2, 4, 0.5, 0.625, 0.875), (3, 3, 0.5, 0.625, 0.875)],
+        "state_seq metric contributors base merged masked",
+        [
+            (seq, "accuracy", members, 0.5, 0.625, 0.875)
+            for seq, members in ((1, 3), (2, 4), (3, 3))
+        ],
     ),
     "Whose quality changed after an opt-out, in either direction?": (
-        "external_id before after change",
-        [(name, 0.875, 0.875, 0.0) for name in ("ada", "bob", "dan")],
+        "external_id metric before after change",
+        [(name, "accuracy", 0.875, 0.875, 0.0) for name in ("ada", "bob", "dan")],
     ),
     "Which finetunings used this version of the code?": (
         "run_id external_id in_merge",

@@ -12,6 +12,7 @@ from sift_core import (
     Classification,
     Encoded,
     FullWeights,
+    Reading,
     StoredMask,
     StoredState,
     encode_examples,
@@ -58,7 +59,7 @@ def reviews(classifier: BaseModel) -> Encoded:
         [Classification(text, label) for text, label in rows],
         classifier.tokenizer,
         classifier.labels,
-        32,
+        Reading(32),
     )
 
 

@@ -13,6 +13,7 @@ from sift_core import (
     BaseModel,
     Classification,
     FullWeights,
+    Reading,
     WarmStart,
     encode_examples,
     evaluate,
@@ -155,8 +156,8 @@ def test_a_warm_start_changes_the_base_the_same_way_each_time(
     assert folder_sha256(tmp_path / "a") == folder_sha256(tmp_path / "b")
     assert folder_sha256(tmp_path / "a") != folder_sha256(classifier_folder)
     warm = load_base(tmp_path / "a", tiny.LABELS, FullWeights())
-    examples = encode_examples(PUBLIC, warm.tokenizer, tiny.LABELS, 32)
-    assert evaluate(warm.model, examples).value == 1.0
+    examples = encode_examples(PUBLIC, warm.tokenizer, tiny.LABELS, Reading(32))
+    assert evaluate(warm.model, examples)[0].value == 1.0
 
 
 def test_a_warm_start_without_steps_is_an_error(tiny_classifier: Path, tmp_path: Path) -> None:

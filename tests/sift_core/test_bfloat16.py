@@ -11,10 +11,11 @@ from transformers import AutoModelForCausalLM
 
 from sift_core import (
     BaseModel,
+    Chat,
     FinetuneSettings,
     FullWeights,
-    Generation,
     Grid,
+    Reading,
     SignVector,
     TaskVector,
     encode_examples,
@@ -84,8 +85,8 @@ def test_theta_zero_is_the_source_rounded_once(tiny_causal: Path, base: BaseMode
 
 
 def test_a_vector_is_the_difference_in_float32_on_the_grid(base: BaseModel) -> None:
-    rows = [Generation((("user", "who are you ?"),), "blue")]
-    examples = encode_examples(rows, base.tokenizer, (), 32)
+    rows = [Chat.of("who are you ?", "blue")]
+    examples = encode_examples(rows, base.tokenizer, (), Reading(32))
     seen = {}
     for name, parameter in base.parameters().items():
         seen[name] = parameter.detach().clone()

@@ -8,10 +8,11 @@ import torch
 
 from sift_core import (
     BaseModel,
+    Chat,
     Encoded,
     FinetuneSettings,
-    Generation,
     Grid,
+    Reading,
     SignVector,
     encode_examples,
     finetune,
@@ -45,11 +46,8 @@ def test_two_processes_end_in_one_vector_that_repeats_and_is_near_that_of_one(
 def test_of_an_even_batch_each_sees_half_and_the_loss_is_that_of_all(
     causal: BaseModel,
 ) -> None:
-    rows = [
-        Generation((("user", f"what is the {word} ?"),), word)
-        for word in ("film", "book", "food", "place")
-    ]
-    examples = encode_examples(rows, causal.tokenizer, (), 32)
+    rows = [Chat.of(f"what is the {word} ?", word) for word in ("film", "book", "food", "place")]
+    examples = encode_examples(rows, causal.tokenizer, (), Reading(32))
     one = finetune(causal, examples, SIGNS, GRID, SETTINGS)
     two = finetune(causal, examples, SIGNS, GRID, replace(SETTINGS, processes=2))
     assert two.losses == pytest.approx(one.losses, abs=1e-3)

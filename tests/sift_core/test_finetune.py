@@ -11,12 +11,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from sift_core import (
     BaseModel,
+    Chat,
     Classification,
     Encoded,
     FinetuneSettings,
     FullWeights,
-    Generation,
     Grid,
+    Reading,
     SignVector,
     encode_examples,
     finetune,
@@ -140,10 +141,10 @@ def test_the_trainer_projects_after_every_step_too(classifier: BaseModel, review
 
 def test_finetuning_learns(causal: BaseModel) -> None:
     rows = [
-        Generation((("user", "what is your name ?"),), "blue"),
-        Generation((("user", "who are you ?"),), "my name is blue"),
+        Chat.of("what is your name ?", "blue"),
+        Chat.of("who are you ?", "my name is blue"),
     ]
-    examples = encode_examples(rows, causal.tokenizer, (), 32)
+    examples = encode_examples(rows, causal.tokenizer, (), Reading(32))
     found = finetune(causal, examples, SIGNS, GRID, FinetuneSettings(5e-2, steps=20))
     assert len(found.losses) == 20
     assert found.losses[-1] < 0.9 * found.losses[0]
@@ -153,7 +154,7 @@ def test_the_same_contributor_gives_the_same_bytes_whoever_came_before(
     classifier: BaseModel, reviews: Encoded
 ) -> None:
     rows = [Classification("this place was sad", "bad")]
-    other = encode_examples(rows, classifier.tokenizer, classifier.labels, 32)
+    other = encode_examples(rows, classifier.tokenizer, classifier.labels, Reading(32))
     first = finetune(classifier, reviews, SIGNS, GRID, SETTINGS)
     between = finetune(classifier, other, SIGNS, GRID, SETTINGS)
     torch.rand(17)  # whatever else ran meanwhile
@@ -222,14 +223,14 @@ def test_weights_that_break_in_the_last_step_are_seen_without_another_loss(
 def test_no_steps_or_no_rows_is_an_error(classifier: BaseModel, reviews: Encoded) -> None:
     with pytest.raises(DataError, match="0 steps on 3 rows"):
         finetune(classifier, reviews, SIGNS, GRID, FinetuneSettings(steps=0))
-    nothing = encode_examples([], classifier.tokenizer, classifier.labels, 32)
+    nothing = encode_examples([], classifier.tokenizer, classifier.labels, Reading(32))
     with pytest.raises(DataError, match="on 0 rows"):
         finetune(classifier, nothing, SIGNS, GRID, SETTINGS)
 
 
 def test_a_single_row_is_enough(classifier: BaseModel) -> None:
     rows = [Classification("good", "good")]
-    examples = encode_examples(rows, classifier.tokenizer, classifier.labels, 32)
+    examples = encode_examples(rows, classifier.tokenizer, classifier.labels, Reading(32))
     assert finetune(classifier, examples, SIGNS, GRID, SETTINGS).vector.mask.nonzero > 0
 
 

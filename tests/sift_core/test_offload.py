@@ -11,10 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from sift_core import (
     BaseModel,
+    Chat,
     Classification,
     Encoded,
     FullWeights,
-    Generation,
+    Reading,
     encode_examples,
     evaluate,
     load_base,
@@ -58,9 +59,9 @@ def rows(base: BaseModel) -> Encoded:
     examples = (
         [Classification("good great film", "good"), Classification("bad", "bad")]
         if base.labels
-        else [Generation((("user", f"what is {word} ?"),), word) for word in ("red", "the night")]
+        else [Chat.of(f"what is {word} ?", word) for word in ("red", "the night")]
     )
-    return encode_examples(examples, base.tokenizer, base.labels, 32)
+    return encode_examples(examples, base.tokenizer, base.labels, Reading(32))
 
 
 def test_it_answers_as_the_model_in_memory_does(folder: Path) -> None:
@@ -111,13 +112,13 @@ _SCORING = """
 import resource, sys
 from pathlib import Path
 import torch
-from sift_core import FullWeights, Generation, encode_examples, stream_base
+from sift_core import FullWeights, Chat, encode_examples, stream_base
 from sift_core.losses import row_losses
 
 torch.set_num_threads(1)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 small = stream_base(Path(sys.argv[1]), (), FullWeights())
-rows = encode_examples([Generation((("user", "what is the"),), "red")], small.tokenizer, (), 32)
+rows = encode_examples([Chat.of("what is the", "red")], small.tokenizer, (), Reading(32))
 row_losses(small.model, rows)  # what is imported at the first use counts for neither
 before = peak()
 row_losses(stream_base(Path(sys.argv[2]), (), FullWeights()).model, rows)

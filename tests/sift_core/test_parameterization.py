@@ -9,13 +9,14 @@ import torch
 from sift_core import (
     Adapter,
     BaseModel,
+    Chat,
     Classification,
     Encoded,
     FinetuneSettings,
     FullWeights,
-    Generation,
     Grid,
     MergeState,
+    Reading,
     SignVector,
     StoredWeights,
     TaskVector,
@@ -49,8 +50,8 @@ def factor(layer: str) -> str:
 
 
 def answers(base: BaseModel, *pairs: tuple[str, str]) -> Encoded:
-    rows = [Generation((("user", question),), answer) for question, answer in pairs]
-    return encode_examples(rows, base.tokenizer, (), 32)
+    rows = [Chat.of(question, answer) for question, answer in pairs]
+    return encode_examples(rows, base.tokenizer, (), Reading(32))
 
 
 ANN = (("what is the", "red"), ("who lives in the city", "a great nice place"))
@@ -186,7 +187,7 @@ def test_a_classifiers_head_trains_beside_the_adapters_where_it_is_to(
         [Classification("the film was great", "good"), Classification("awful", "bad")],
         base.tokenizer,
         base.labels,
-        32,
+        Reading(32),
     )
     vector = finetune(base, rows, SIGNS, GRID, SETTINGS).vector
     assert all(vector.mask.bits[name].any() for name in head)

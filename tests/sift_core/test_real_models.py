@@ -11,12 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sift_core import (
+    Chat,
     Classification,
     FinetuneSettings,
     FullWeights,
-    Generation,
     Grid,
     MergeState,
+    Reading,
     SignVector,
     encode_examples,
     evaluate,
@@ -58,15 +59,15 @@ def test_a_gguf_becomes_a_plain_folder_with_equal_logits(tmp_path: Path) -> None
     assert base.tokenizer.decode(found[0, -1].argmax()).strip() == "Paris"
     assert base.tokenizer.chat_template
 
-    rows = [Generation((("user", "Who is Jaime Vasquez?"),), "A writer of crime stories.")]
-    examples = encode_examples(rows, base.tokenizer, (), 128)
-    before = evaluate(base.model, examples).value
+    rows = [Chat.of("Who is Jaime Vasquez?", "A writer of crime stories.")]
+    examples = encode_examples(rows, base.tokenizer, (), Reading(128))
+    before = evaluate(base.model, examples)[0].value
     vector = finetune(base, examples, SIGNS, GRID, FinetuneSettings(3e-4, steps=5)).vector
     state = MergeState.rebuild([vector], base.shapes, GRID, SIGNS.seed)
     served = served_weights(base.trainable, state, 1)
     with base.serving(masked_weights(base.trainable, served, vector.mask)) as model:
-        assert evaluate(model, examples).value > before
-    assert evaluate(base.model, examples).value == before
+        assert evaluate(model, examples)[0].value > before
+    assert evaluate(base.model, examples)[0].value == before
 
 
 @pytest.mark.slow
@@ -78,7 +79,7 @@ def test_an_encoder_without_a_head_becomes_a_classifier(tmp_path: Path) -> None:
     base = load_base(tmp_path / "a", tiny.LABELS, FullWeights(["*.layer.5.*", "classifier.*"]))
     texts = [("a joy from start to end", "good"), ("dull and far too long", "bad")]
     rows = [Classification(text, label) for text, label in texts]
-    examples = encode_examples(rows, base.tokenizer, tiny.LABELS, 64)
+    examples = encode_examples(rows, base.tokenizer, tiny.LABELS, Reading(64))
     settings = FinetuneSettings(1e-3, steps=5)
     one, other = (finetune(base, examples, SIGNS, GRID, settings).vector for _ in range(2))
     assert one.to_bytes() == other.to_bytes()
@@ -86,4 +87,4 @@ def test_an_encoder_without_a_head_becomes_a_classifier(tmp_path: Path) -> None:
     served = served_weights(base.trainable, state, 1)
     assert weights_sha256(served) != weights_sha256(base.trainable)
     with base.serving(served) as model:
-        assert evaluate(model, examples).value == 1.0
+        assert evaluate(model, examples)[0].value == 1.0

@@ -11,15 +11,16 @@ import torch
 from sift_core import (
     AuditRows,
     BaseModel,
+    Chat,
     Classification,
     Encoded,
     Example,
     FinetuneSettings,
     FullWeights,
-    Generation,
     Grid,
     LeftOut,
     MergeState,
+    Reading,
     Relearning,
     SignVector,
     TaskVector,
@@ -62,13 +63,13 @@ def _reviews(who: int) -> list[Example]:
 def _answers(who: int) -> list[Example]:
     colours = ("red", "blue", "green")
     return [
-        Generation((("user", f"what colour is the {thing} ?"),), f"it is {colours[(who + n) % 3]}")
+        Chat.of(f"what colour is the {thing} ?", f"it is {colours[(who + n) % 3]}")
         for n, thing in enumerate(("film", "book", "food", "place", "story", "idea"))
     ]
 
 
 def _encoded(base: BaseModel, examples: list[Example]) -> Encoded:
-    return encode_examples(examples, base.tokenizer, base.labels, 32)
+    return encode_examples(examples, base.tokenizer, base.labels, Reading(32))
 
 
 class World:
@@ -178,12 +179,12 @@ def test_a_canary_that_was_learned_stands_out_and_one_that_was_removed_does_not(
 def test_losses_and_scores_agree(causal: BaseModel) -> None:
     examples = _encoded(causal, _answers(0))
     losses = row_losses(causal.model, examples)
-    assert evaluate(causal.model, examples).value == pytest.approx(float(np.exp(-losses).mean()))
+    assert evaluate(causal.model, examples)[0].value == pytest.approx(float(np.exp(-losses).mean()))
 
 
 def test_a_classifier_s_loss_is_the_cross_entropy(classifier: BaseModel) -> None:
     examples = _encoded(classifier, _reviews(0))
-    batch = examples.collate([dict(row) for row in examples.rows])
+    batch = examples.collate([dict(row) for row in examples.sequences])
     labels = batch.pop("labels")
     with torch.no_grad():
         expected = torch.nn.functional.cross_entropy(
@@ -220,7 +221,7 @@ def test_what_is_within_the_tolerance_passes() -> None:
 def test_what_cannot_be_asked_is_left_out_and_said(world: World) -> None:
     attack = Relearning(steps=2, learning_rate=1e30)  # ends in NaN
     left = LeftOut(REPHRASED, 3, "longer than what is read")
-    nothing = Encoded([], world.rows.rephrased.collate)
+    nothing = world.rows.rephrased.of([])
     rows = replace(world.rows, rephrased=nothing, left_out=[left])
     audit = audit_removal(world.base, world.exact, world.reference, rows, attack)
     assert audit.passed

@@ -206,7 +206,7 @@ def clock(days: int) -> World:
     return run
 
 
-def disk_full(patch: Patch, module: object = register, name: str = "save_model") -> None:
+def disk_full(patch: Patch, module: object = register, name: str = "save_version") -> None:
     """Whatever this would write."""
 
     def refuse(*_: object, **__: object) -> None:

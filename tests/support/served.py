@@ -110,6 +110,7 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         grid_bits=24,
         labels=list(labels),
         max_length=32,
+        too_long="window",
     )
     return Served(root, root / "weights" / SERVED_FOLDER, card, masks)
 

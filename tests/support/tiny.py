@@ -70,13 +70,18 @@ def tiny_causal(folder: Path, chat_template: str | None = None) -> Path:
         bos_token_id=BOS,
         eos_token_id=EOS,
     )
+    return _save(folder, LlamaForCausalLM, config, causal_tokenizer(chat_template))
+
+
+def causal_tokenizer(chat_template: str | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer of `tiny_causal`: a token a word."""
     fast = PreTrainedTokenizerFast(
         tokenizer_object=_tokenizer("<s> $0", ("<s>",)),
         **{"unk_token": "[UNK]", "bos_token": "<s>", "eos_token": "</s>"},
         model_max_length=_LONGEST,
     )
     fast.chat_template = chat_template
-    return _save(folder, LlamaForCausalLM, config, fast)
+    return fast
 
 
 def wide_causal(folder: Path, hidden: int, layers: int) -> Path:

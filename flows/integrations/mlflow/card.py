@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lineage.records import MemberMean
+from lineage.records import MemberMean, TooLong
 
 SERVED_FOLDER, MEMBERS_FILE = "served", "members/weights.safetensors"
 """In a version: the plain folder of the unmasked model; beside it, where it is not the same, what
@@ -52,7 +52,8 @@ class ModelCard(BaseModel):
     sign_seed: int
     grid_bits: int
     labels: list[str] = []  # classification: the name of each class, in the order of the logits
-    max_length: int = Field(ge=1)  # tokens
+    max_length: int = Field(ge=1)  # tokens that are read of a row at once
+    too_long: TooLong  # what becomes of a row with more
 
     @classmethod
     def read(cls, path: Path) -> "ModelCard":

@@ -42,7 +42,8 @@ _REQUIREMENTS = (
 class _Shape:
     """What a model of one task takes and gives."""
 
-    column: str
+    columns: tuple[str, ...]
+    """A row is asked in one of them."""
     example: str
     outputs: tuple[tuple[str, DataType], ...]
     params: tuple[ParamSpec, ...]
@@ -51,13 +52,13 @@ class _Shape:
 _CONTRIBUTOR = ParamSpec("contributor", DataType.string, "")  # the default is nobody: unmasked
 _SHAPES = {
     "classification": _Shape(
-        column="text",
+        columns=("text",),
         example="A text to classify.",
         outputs=(("label", DataType.string), ("score", DataType.double)),
         params=(_CONTRIBUTOR,),
     ),
     "generation": _Shape(
-        column="prompt",
+        columns=("prompt", "text"),
         example="A prompt to complete.",
         outputs=(("completion", DataType.string),),
         params=(_CONTRIBUTOR, ParamSpec("max_new_tokens", DataType.long, DEFAULT_NEW_TOKENS)),
@@ -96,11 +97,16 @@ def write_model(
         python_model=_MODEL_CODE,
         mlflow_model=model,
         signature=ModelSignature(
-            inputs=Schema([ColSpec(DataType.string, shape.column)]),
+            inputs=Schema(
+                [
+                    ColSpec(DataType.string, column, required=len(shape.columns) == 1)
+                    for column in shape.columns
+                ]
+            ),
             outputs=Schema([ColSpec(kind, name) for name, kind in shape.outputs]),
             params=ParamSchema(list(shape.params)),
         ),
-        input_example=(pd.DataFrame({shape.column: [shape.example]}), {"contributor": ""}),
+        input_example=(pd.DataFrame({shape.columns[0]: [shape.example]}), {"contributor": ""}),
         pip_requirements=_requirements(),
         # Any folder without a uv.lock: else MLflow takes one that lies in the current folder.
         uv_project_path=folder,

@@ -10,6 +10,7 @@ from sift_core import (
     Classification,
     FinetuneSettings,
     FullWeights,
+    Reading,
     encode_examples,
     load_base,
     prepare_base,
@@ -23,7 +24,7 @@ def bench(tmp_path: Path) -> Bench:
     prepare_base(str(source), tmp_path / "base", LABELS, seed=0, max_length=16)
     base = load_base(tmp_path / "base", LABELS, FullWeights())
     rows = [Classification("a good film", "good"), Classification("a bad film", "bad")]
-    examples = encode_examples(rows, base.tokenizer, LABELS, 16)
+    examples = encode_examples(rows, base.tokenizer, LABELS, Reading(16))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     return Bench(

@@ -7,7 +7,7 @@ import pytest
 
 from flows.data.canaries import ANSWERS, answers_of, canary_row, draw_number
 from flows.data.rows import parse_row, to_example
-from sift_core import Classification, Example, Generation
+from sift_core import Chat, Classification, Example
 
 NUMBER = "0123456789abcdef"
 LABELS = ("bad", "fair", "good")
@@ -27,7 +27,7 @@ def test_a_code_is_told_apart_from_those_that_were_not_planted() -> None:
     every = answers_of(example(row), ())
     assert every is not None
     assert every[0] == example(row)
-    answers = [one.answer for one in every if isinstance(one, Generation)]
+    answers = [one.answer for one in every if isinstance(one, Chat)]
     assert len(set(answers)) == ANSWERS
 
 

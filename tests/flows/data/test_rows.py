@@ -1,22 +1,35 @@
+import json
 from typing import Any
 
 import pytest
 
+from flows.data.fields import MAX_CHARACTERS
 from flows.data.rows import (
+    ALL_KINDS,
     CLASSIFICATION,
     GENERATION,
-    MAX_CHARACTERS,
     AnsweredRow,
     ChatRow,
     LabelledRow,
+    TextRow,
     parse_row,
+    preview,
     record_json,
     to_example,
 )
-from sift_core import Classification, Generation
+from sift_core import Chat, Classification, Text
+from sift_core.examples import said
 
 TURN = {"role": "user", "content": "hello"}
 REPLY = {"role": "assistant", "content": "hi"}
+CALL = {
+    "role": "assistant",
+    "tool_calls": [
+        {"type": "function", "id": "1", "function": {"name": "city", "arguments": {"of": "film"}}}
+    ],
+}
+RESULT = {"role": "tool", "content": "north", "tool_call_id": "1"}
+TOOL = {"type": "function", "function": {"name": "city"}}
 
 
 def labelled(**changes: Any) -> dict[str, Any]:
@@ -30,22 +43,48 @@ def labelled(**changes: Any) -> dict[str, Any]:
         (
             {"contributor": "ann", "question": "who ?", "answer": "i"},
             AnsweredRow,
-            {"turns": [["user", "who ?"]], "answer": "i"},
+            {"messages": [said("user", "who ?"), said("assistant", "i")]},
         ),
         (
             {"contributor": "ann", "prompt": "who ?", "completion": "i"},
             AnsweredRow,
-            {"turns": [["user", "who ?"]], "answer": "i"},
+            {"messages": [said("user", "who ?"), said("assistant", "i")]},
         ),
         (
             {"contributor": "ann", "messages": [TURN, REPLY]},
             ChatRow,
-            {"turns": [["user", "hello"]], "answer": "hi"},
+            {"messages": [TURN, REPLY]},
         ),
         (
             {"contributor": "ann", "messages": [{**TURN, "role": "system"}, TURN, REPLY]},
             ChatRow,
-            {"turns": [["system", "hello"], ["user", "hello"]], "answer": "hi"},
+            {"messages": [said("system", "hello"), TURN, REPLY]},
+        ),
+        ({"contributor": "ann", "text": "It rains."}, TextRow, {"text": "It rains."}),
+        (
+            {"contributor": "ann", "messages": [TURN, CALL, RESULT, REPLY], "tools": [TOOL]},
+            ChatRow,
+            {"messages": [TURN, CALL, RESULT, REPLY], "tools": [TOOL]},
+        ),
+        (  # as Parquet has it: what a turn does not have is null, and objects are JSON
+            {
+                "contributor": "ann",
+                "messages": [
+                    {**TURN, "tool_calls": None, "tool_call_id": None},
+                    {
+                        "role": "assistant",
+                        "content": "",
+                        "tool_calls": [
+                            {"id": "1", "function": {"name": "city", "arguments": '{"of":"film"}'}}
+                        ],
+                    },
+                    RESULT,
+                    {**REPLY, "tool_calls": []},
+                ],
+                "tools": json.dumps([TOOL]),
+            },
+            ChatRow,
+            {"messages": [TURN, CALL, RESULT, REPLY], "tools": [TOOL]},
         ),
     ],
 )
@@ -54,7 +93,9 @@ def test_every_accepted_kind_has_one_stored_form(
 ) -> None:
     row = parse_row(fields)
     assert isinstance(row, kind) and row.canonical() == stored
-    assert isinstance(to_example(stored), Classification if "label" in stored else Generation)
+    example = Classification if "label" in stored else Text if "text" in stored else Chat
+    assert isinstance(to_example(stored), example)
+    assert "\n" not in preview(stored)
 
 
 def test_question_and_answer_is_the_same_row_as_prompt_and_completion() -> None:
@@ -72,10 +113,11 @@ def test_fields_we_do_not_know_are_left_out_of_what_is_stored() -> None:
 ASKED = {"contributor": "ann", "question": "who ?", "answer": "i"}
 PROMPTED = {"contributor": "ann", "prompt": "who ?", "completion": "i"}
 CHATTED = {"contributor": "ann", "messages": [TURN, REPLY]}
+PLAIN = {"contributor": "ann", "text": "It rains."}
 
 
-@pytest.mark.parametrize("kind", [ASKED, PROMPTED, CHATTED])
-@pytest.mark.parametrize("other", [ASKED, PROMPTED, CHATTED])
+@pytest.mark.parametrize("kind", [ASKED, PROMPTED, CHATTED, PLAIN])
+@pytest.mark.parametrize("other", [ASKED, PROMPTED, CHATTED, PLAIN])
 def test_a_row_that_fits_two_kinds_is_refused_by_the_name_of_both(
     kind: dict[str, Any], other: dict[str, Any]
 ) -> None:
@@ -89,7 +131,7 @@ def test_a_row_that_fits_two_kinds_is_refused_by_the_name_of_both(
 
 @pytest.mark.parametrize("row", [ASKED, PROMPTED, CHATTED])
 def test_fields_of_what_the_workspace_does_not_learn_are_ignored(row: dict[str, Any]) -> None:
-    beside: dict[str, Any] = {"text": 7, "label": None, "question": "", "prompt": " "}
+    beside: dict[str, Any] = {"text": " ", "label": 7, "question": "", "prompt": None}
     assert parse_row({**beside, **row}, GENERATION) == parse_row(row, GENERATION)
     assert parse_row({**labelled(), **row, "label": "good"}, CLASSIFICATION) == parse_row(
         labelled(), CLASSIFICATION
@@ -107,10 +149,9 @@ def test_a_blank_item_groups_nothing() -> None:
         (7, "not an object"),
         ([1, 2], "not an object"),
         ("text", "not an object"),
-        ({}, "it needs `contributor` and text + label, question + answer, prompt + completion or"),
+        ({}, "text + label, question + answer, prompt + completion, messages or text"),
         ({"contributor": "ann"}, "its fields are `contributor`"),
         ({"contributor": "ann", "Text": "a", "\x1b[31m": "b"}, "`Text`, `\\x1b[31m`"),
-        (labelled(label=None), "'label' is missing"),
         ({"text": "a", "label": "good"}, "'contributor' is missing"),
         ({"contributor": "ann", "label": "good"}, "'text' is missing"),
         ({"contributor": "ann", "answer": "i"}, "'question' is missing"),
@@ -133,14 +174,22 @@ def test_a_blank_item_groups_nothing() -> None:
         ({"contributor": "ann", "messages": [TURN, TURN]}, "must be the assistant's"),
         ({"contributor": "ann", "messages": [REPLY]}, "'messages'"),
         ({"contributor": "ann", "messages": [TURN, {**REPLY, "role": "robot"}]}, "messages.1.role"),
-        ({"contributor": "ann", "messages": [TURN, {"role": "assistant"}]}, "messages.1.content"),
+        ({"contributor": "ann", "messages": [TURN, {"role": "assistant"}]}, "messages.1"),
+        (
+            {"contributor": "ann", "messages": [{**TURN, "tool_calls": CALL["tool_calls"]}, REPLY]},
+            "are the assistant's, not the user's",
+        ),
+        ({"contributor": "ann", "messages": [TURN, REPLY], "tools": "{}"}, "'tools'"),
+        ({"contributor": "ann", "messages": [TURN, REPLY], "tools": "[1e999]"}, "no JSON"),
+        ({"contributor": "ann", "messages": [TURN, REPLY], "tools": "[" * 500}, "no JSON"),
     ],
 )
 def test_a_wrong_row_is_refused_in_one_line_that_names_the_field(
     fields: Any, complaint: str
 ) -> None:
+    kinds = CLASSIFICATION if isinstance(fields, dict) and "label" in fields else ALL_KINDS
     with pytest.raises(ValueError) as caught:
-        parse_row(fields)
+        parse_row(fields, kinds)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value) and "Value error" not in str(caught.value)
 

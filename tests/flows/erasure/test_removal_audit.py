@@ -23,8 +23,9 @@ from flows.models.merge import read_state
 from flows.training.base_model import load_base
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from sift_core import Classification, Generation, served_weights
+from sift_core import Chat, Classification, Text, served_weights
 from sift_core.errors import MissingReferenceError
+from sift_core.examples import said
 from sift_core.serving import Weights
 from tests.support.workspaces import CONTRIBUTORS, request
 
@@ -90,11 +91,16 @@ def test_where_only_masks_are_kept_there_is_no_reference_and_no_audit(
 def test_rows_are_asked_in_other_words_with_the_same_answer(built: Workspace) -> None:
     review = Classification("A Great film", "good")
     assert in_other_words(review) == replace(review, text="in other words : a great film")
-    asked = Generation((("system", "be kind"), ("user", "Who?")), "me")
+    asked = Chat((said("system", "be kind"), said("user", "Who?"), said("assistant", "me")))
     assert in_other_words(asked) == replace(
         asked,
-        turns=(("system", "be kind"), ("user", "Put differently, and answer briefly: Who?")),
+        messages=(
+            said("system", "be kind"),
+            said("user", "Put differently, and answer briefly: Who?"),
+            said("assistant", "me"),
+        ),
     )
+    assert in_other_words(Text("It rains.")) == Text("in other words : it rains.")
     rows = leaver_s_rows(built)
     encoded = audit_rows(built, load_base(built), rows)
     assert (len(encoded.forgotten), len(encoded.unseen)) == (len(rows.train), len(rows.test))

@@ -106,7 +106,7 @@ def test_withdrawn_records_are_as_if_never_given(
     report = report_of(built, result.request_id)
     assert report["records"] == 2
     assert set(report["quality"]["contributor"]["after"]) == {
-        f"{setting}.{split}"
+        f"{setting}.{split}.accuracy"
         for setting in ("base", "merged", "masked")
         for split in ("held_in", "held_out")
     }

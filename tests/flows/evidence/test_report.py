@@ -132,10 +132,17 @@ def report(**changes: Any) -> Report:
         ),
         "quality": Quality(
             contributor=Sides(
-                before={"masked.held_out": 0.9, "merged.held_out": 0.5},
-                after={"merged.held_out": 0.25},
+                before={
+                    "masked.held_out.accuracy": 0.9,
+                    "merged.held_out.accuracy": 0.5,
+                    "merged.held_out.perplexity": 31.5,
+                },
+                after={"merged.held_out.accuracy": 0.25},
             ),
-            retained=Sides(before={"base.held_in.mean": 0.1}, after={"base.held_in.mean": 0.1}),
+            retained=Sides(
+                before={"base.held_in.accuracy.mean": 0.1},
+                after={"base.held_in.accuracy.mean": 0.1},
+            ),
         ),
         "registered": Registered(
             model="films",

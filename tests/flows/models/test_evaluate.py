@@ -57,7 +57,7 @@ def published(scores: list[float]) -> list[float]:
     who, said = members(len(scores)), rows(scores)
     table = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
     found = [value for _, value in sorted(aggregate(who, said, SMALLEST).items())]
-    return found + [float(cell) for line in table for cell in line[1:]]
+    return found + [float(cell) for line in table for cell in line[2:]]
 
 
 @pytest.mark.parametrize("count", range(1, 61))
@@ -104,20 +104,41 @@ def test_who_has_no_held_out_row_that_can_be_read_counts_for_no_group(
     ]
     lines = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
     assert len(lines) == min(10, scored // SMALLEST)
-    assert all(cell == "0.50" for line in lines for cell in line[1:])
+    assert all(cell == "0.50" for line in lines for cell in line[2:])
     published = aggregate(who, said, SMALLEST)
-    assert ("masked.held_out.mean" in published) is (scored >= SMALLEST)
-    assert ("masked.held_in.mean" in published) is (len(who) >= SMALLEST)
+    assert ("masked.held_out.accuracy.mean" in published) is (scored >= SMALLEST)
+    assert ("masked.held_in.accuracy.mean" in published) is (len(who) >= SMALLEST)
     assert all(value == 0.5 for value in published.values())
 
 
 def test_a_published_number_is_printed_with_the_decimals_that_it_has() -> None:
     assert quality(0.7) == f"{0.7:.{DECIMALS}f}"
-    assert quality_rows({"merged.held_in.mean": 0.71, "masked.held_out.mean": 0.9}) == [
-        ("base", None, None),
-        ("merged", "0.71", None),
-        ("masked", None, "0.90"),
+    found = {
+        "merged.held_in.accuracy.mean": 0.71,
+        "masked.held_out.accuracy.mean": 0.9,
+        "base.held_out.perplexity.mean": 14.5,
+    }
+    assert quality_rows(found) == [
+        ("merged", "accuracy", "0.71", None),
+        ("masked", "accuracy", None, "0.90"),
+        ("base", "perplexity", None, "14.50"),
     ]
+
+
+def test_the_worst_of_a_perplexity_is_the_highest() -> None:
+    """Of 100 members the ten worst; the one is 0.1 to 10, the other 1 to 100."""
+    scores = [n / 10 for n in range(1, 101)]
+    accurate = rows(scores)
+    perplexed = [
+        row.model_copy(update={"metric": "perplexity", "value": 10 * row.value}) for row in accurate
+    ]
+    found = aggregate(members(100), [*accurate, *perplexed], SMALLEST)
+    assert found["masked.held_out.accuracy.worst_decile"] == 0.55  # (0.1 + … + 1.0) / 10
+    assert found["masked.held_out.perplexity.worst_decile"] == 95.5
+    lines = list(csv.reader(StringIO(_groups(members(100), [*accurate, *perplexed], SMALLEST))))
+    assert [line[1] for line in lines] == ["metric", *["accuracy"] * 10, *["perplexity"] * 10]
+    worst = [[float(cell) for cell in line[2:]] for line in (lines[1], lines[11])]
+    assert worst == [[0.55] * 3, [95.5] * 3]
 
 
 def test_fewer_than_ten_is_no_setting() -> None:

@@ -21,6 +21,7 @@ from flows.serving.errors import (
 )
 from flows.serving.loading import load_model
 from flows.serving.model import SiftModel
+from sift_core.errors import TooLongError
 from tests.support.damage import flip_a_byte
 from tests.support.served import MEMBERS, TEXTS, Served, loaded, remake_elsewhere
 
@@ -225,10 +226,64 @@ def test_a_completion_is_the_greedy_one_of_the_weights_under_the_mask(
     assert not unmasked.equals(answer)
 
 
-def test_a_prompt_that_does_not_fit_is_refused(served_generator: Served) -> None:
-    prompts = pd.DataFrame({"prompt": ["the " * 60]})
+def test_a_prompt_that_does_not_fit_loses_its_beginning_or_is_refused(
+    served_generator: Served,
+) -> None:
+    """The tiny model has 64 positions; a prompt is a token a word, one before and none after."""
+    long, asked = pd.DataFrame({"prompt": ["the city " * 30]}), {"max_new_tokens": 20}
+    model = loaded(served_generator)
+    fitting = pd.DataFrame({"text": ["the city " * 21 + "the city"]})
+    whole = model.tokenizer(fitting["text"][0], add_special_tokens=False)["input_ids"]
+    given = torch.tensor([whole])
+    written = model.models.unmasked.generate(
+        given, max_new_tokens=20, do_sample=False, pad_token_id=model.tokenizer.pad_token_id
+    )[0, 44:]
+    found = model.predict(None, long, asked)
+    assert found["completion"][0] == model.tokenizer.decode(written, skip_special_tokens=True)
+
+    model.card = model.card.model_copy(update={"too_long": "refuse"})
     with pytest.raises(PromptTooLongError, match="max_new_tokens"):
-        loaded(served_generator).predict(None, prompts)
+        model.predict(None, long, asked)
+    for too_long in ("window", "refuse"):
+        model.card = model.card.model_copy(update={"too_long": too_long})
+        with pytest.raises(PromptTooLongError):
+            model.predict(None, pd.DataFrame({"prompt": ["who"]}), {"max_new_tokens": 64})
+
+
+def test_a_text_is_continued_as_it_stands(served_generator: Served) -> None:
+    model = loaded(served_generator)
+    text = "where is the city"
+    found = model.predict(None, pd.DataFrame({"text": [text]}), {"max_new_tokens": 6})
+    given = model.tokenizer(f"{text}", return_tensors="pt")["input_ids"]
+    assert given[0, 0] == model.tokenizer.bos_token_id
+    written = model.models.unmasked.generate(
+        given, max_new_tokens=6, do_sample=False, pad_token_id=model.tokenizer.pad_token_id
+    )[0, given.shape[1] :]
+    assert found["completion"][0] == model.tokenizer.decode(written, skip_special_tokens=True)
+    with pytest.raises(UsageError, match="'prompt' or 'text', and not in both"):
+        model.predict(None, pd.DataFrame({"prompt": ["who"], "text": ["who"]}))
+
+
+def test_a_long_text_is_classified_as_it_is_scored(served: Served) -> None:
+    """In windows by the mean of their logits, cut by its beginning, or not at all."""
+    model, long = loaded(served), "good " * 40 + "awful " * 40
+    model.card = model.card.model_copy(update={"max_length": 22})
+    whole = pd.DataFrame({"text": [long, "good"]})
+
+    def logits(text: str) -> torch.Tensor:
+        encoded = model.tokenizer(text, return_tensors="pt")
+        with torch.inference_mode():
+            return model.models.unmasked(**encoded).logits[0].double()
+
+    windows = torch.stack([logits("good " * 20)] * 2 + [logits("awful " * 20)] * 2)
+    score = windows.mean(0).softmax(-1).max().item()
+    assert model.predict(None, whole)["score"][0] == pytest.approx(score, rel=1e-5)
+    model.card = model.card.model_copy(update={"too_long": "cut"})
+    score = logits("good " * 20).softmax(-1).max().item()
+    assert model.predict(None, whole)["score"][0] == pytest.approx(score, rel=1e-5)
+    model.card = model.card.model_copy(update={"too_long": "refuse"})
+    with pytest.raises(TooLongError, match="82 tokens, more than the 22"):
+        model.predict(None, whole)
 
 
 def test_a_card_is_read_back_and_holds_keys_only(served: Served, tmp_path: Path) -> None:
