@@ -58,7 +58,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     root = tmp_path_factory.mktemp("unreadable")
     source = tiny.tiny_causal(root / "source", chat_template=NO_SYSTEM)
-    return make_workspace(root / "workspace", source, [], labels=())
+    return make_workspace(root / "workspace", source, [], labels=(), too_long="refuse")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -113,7 +113,8 @@ def test_who_cannot_be_asked_in_other_words_can_leave_and_the_report_says_what_w
 ) -> None:
     """It ended in "A row has 33 tokens, more than the 32 that are read", for good."""
     root = tmp_path / "workspace"
-    workspace = make_workspace(root, tiny_causal, [tight("ann"), questions("bob")], labels=())
+    rows = [tight("ann"), questions("bob")]
+    workspace = make_workspace(root, tiny_causal, rows, labels=(), too_long="refuse")
     build_plainly(root)
     refuse_rows_for_another_base(workspace)
     removal = request(workspace, "ann")

@@ -108,9 +108,11 @@ def make_workspace(
     rows: Iterable[Rows],
     labels: tuple[str, ...] = tiny.LABELS,
     keep: str = "vectors",
+    too_long: str = "window",
 ) -> Workspace:
     """Make a workspace at `root` with these contributors' rows, nothing built yet."""
-    workspace = Workspace.create(root, {**settings(source, labels), "storage": {"keep": keep}})
+    sections = {"storage": {"keep": keep}, "data": {"too_long": too_long}}
+    workspace = Workspace.create(root, {**settings(source, labels), **sections})
     with workspace.lineage.unit_of_work():
         for own in rows:
             add(workspace, own)

@@ -23,15 +23,13 @@ from flows.serving.model import SiftModel
 from flows.training.base_model import hub_id
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from sift_bytes import file_sha256
 from sift_core import StoredWeights, lora, weights_sha256
-from tests.support import tiny
+from tests.support import tiny, worlds
 from tests.support.damage import flip_a_byte
 from tests.support.sift import Sift
 from tests.support.workspaces import (
     CONTRIBUTORS,
     Rows,
-    add,
     build_plainly,
     merge_bytes,
     opt_out_plainly,
@@ -39,14 +37,12 @@ from tests.support.workspaces import (
     record,
     request,
     reviews,
-    settings,
 )
+from tests.support.worlds import Changes, digests, require_never_there, version
 
 PEOPLE = CONTRIBUTORS[:3]
 LEAVER, MEMBER = PEOPLE[1], PEOPLE[0]
 ADAPTER = {"rank": 4, "alpha": 16, "targets": "all-linear"}
-
-Changes = dict[str, dict[str, Any]]
 
 
 def world(
@@ -57,26 +53,9 @@ def world(
     labels: tuple[str, ...] = (),
 ) -> Workspace:
     """A built workspace whose contributors train adapters."""
-    chosen = settings(source, labels)
-    chosen["finetune"]["adapter"] = ADAPTER
-    for section, values in (changes or {}).items():
-        chosen.setdefault(section, {}).update(values)
-    workspace = Workspace.create(root, chosen)
-    for own in rows:
-        add(workspace, own)
-    build_plainly(root)
-    return Workspace.open(root)
-
-
-def version(workspace: Workspace) -> Path:
-    """The folder of what the champion serves anyone."""
-    champion = workspace.mlflow.reading.champion()
-    assert champion is not None
-    return workspace.mlflow.reading.served_folder(champion)
-
-
-def files(folder: Path) -> dict[str, str]:
-    return {path.name: file_sha256(path) for path in folder.iterdir()}
+    own = changes or {}
+    wanted = {**own, "finetune": {"adapter": ADAPTER, **own.get("finetune", {})}}
+    return worlds.world(root, source, rows, wanted, labels)
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +70,6 @@ def adapted(_adapted: Workspace) -> Workspace:
     return Workspace.open(_adapted.root)
 
 
-def require_never_there(left: Workspace, never: Workspace) -> None:
-    """An opt-out ended in what there is where the leaver never was."""
-    assert merge_bytes(left) == merge_bytes(never)
-    assert files(version(left)) == files(version(never))
-    own, other = (version(each).parent / MEMBERS_FILE for each in (left, never))
-    assert own.read_bytes() == other.read_bytes()
-    verify(left).require()
-
-
 def test_an_opt_out_ends_in_the_bytes_of_a_world_without_the_leaver(
     tmp_path: Path, tiny_causal: Path
 ) -> None:
@@ -112,16 +82,16 @@ def test_an_opt_out_ends_in_the_bytes_of_a_world_without_the_leaver(
 
 def test_a_version_holds_adapters_alone_and_names_its_base(adapted: Workspace) -> None:
     folder = version(adapted)
-    assert sorted(files(folder)) == [lora.CONFIG_FILE, lora.WEIGHTS_FILE]
+    assert sorted(digests(folder)) == [lora.CONFIG_FILE, lora.WEIGHTS_FILE]
     held = sorted(path.relative_to(folder.parent).parts[0] for path in folder.parent.rglob("*"))
     assert set(held) == {"served", "members", "card.json"}
     card = json.loads((folder.parent / "card.json").read_text())
     assert card["base_id"] == current_state(adapted).base_id and card["base_model"] is None
-    digests = served_digests(adapted, current_state(adapted), len(PEOPLE))
+    served = served_digests(adapted, current_state(adapted), len(PEOPLE))
     names = list(StoredWeights(folder.parent / MEMBERS_FILE))
     assert all(lora.is_factor(name) for name in names) and len(names) == 14
-    assert weights_sha256(StoredWeights(folder).only(names)) == digests.anyone
-    assert weights_sha256(StoredWeights(folder.parent / MEMBERS_FILE)) == digests.members
+    assert weights_sha256(StoredWeights(folder).only(names)) == served.anyone
+    assert weights_sha256(StoredWeights(folder.parent / MEMBERS_FILE)) == served.members
 
 
 def logits(model: torch.nn.Module, workspace: Workspace) -> torch.Tensor:
@@ -241,7 +211,7 @@ def test_adapters_go_with_every_other_setting(
     rest = (questions(who) for who in PEOPLE if who != LEAVER)
     never = world(tmp_path / "never", tiny_causal, rest, changes)
     assert merge_bytes(left) == merge_bytes(never)
-    assert files(version(left)) == files(version(never))
+    assert digests(version(left)) == digests(version(never))
     verify(left).require()
 
 
