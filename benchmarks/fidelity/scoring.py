@@ -98,7 +98,8 @@ class Scores:
         names = self._kept.population.names
         members = moment.members(names)
         served = method(self._kept, members, self._tuning(members))
-        scored = self._kept.experiment.scored_after_departures if moment.left else None
+        experiment = self._kept.experiment
+        scored = experiment.scored_after_departures if moment.left else experiment.scored_members
         found = self._evaluate(served, members[:scored], moment.departed(names)[:scored])
         rows = [
             ScoreRow(name, moment.size, moment.left, *result, served.chosen) for result in found

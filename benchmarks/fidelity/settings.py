@@ -10,6 +10,7 @@ import sift_core
 from flows.errors import UsageError
 from flows.workspace.settings import AdapterSettings
 from lineage.records import TooLong, TrainOnTurns
+from sift_core.trainer import Precision
 
 SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
 
@@ -25,6 +26,7 @@ class Finetuning(BaseModel):
     steps: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=1)] = 20
     seed: int = 0
+    precision: Precision = "float32"
 
     @property
     def parameterization(self) -> sift_core.Parameterization:
@@ -45,6 +47,7 @@ class Finetuning(BaseModel):
             batch_size=self.batch_size,
             full_batch_below=128 if contributors == 1 else 0,
             seed=self.seed,
+            precision=self.precision,
         )
 
 
@@ -80,6 +83,8 @@ class Experiment(BaseModel):
     """At most so many of the training rows are scored as held-in quality."""
     sizes: tuple[int, ...]
     """T: how many contributors are merged. The last is the population that opts out."""
+    scored_members: int | None = None
+    """At most so many members are scored, the first ones, by every method alike."""
     leaving: tuple[float, ...] = (1, 0.1, 0.5)
     """Who leaves: a number of contributors where 1 or more, else a share."""
     scored_after_departures: int | None = None
