@@ -176,7 +176,7 @@ def different_parameters(recorded: Mapping[str, Any], settings: Settings) -> lis
 
 def _section(name: str, settings: Settings) -> str:
     """The section of `params.yaml` that a parameter of a run comes from."""
-    sections = ("finetune", "exactness", "base")
+    sections = ("finetune", "exactness", "base", "data")
     return next(section for section in sections if hasattr(getattr(settings, section), name))
 
 

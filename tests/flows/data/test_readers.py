@@ -6,6 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from flows.data.readers import read_rows
+from flows.data.rows import CLASSIFICATION, GENERATION, parse_row
 from flows.errors import UsageError
 
 ROWS = [
@@ -57,6 +58,69 @@ def test_parquet_keeps_lists_of_messages(tmp_path: Path) -> None:
     row = {"contributor": "a", "messages": [{"role": "user", "content": "b"}]}
     parquet(tmp_path / "chat.parquet", pa.Table.from_pylist([row]))
     assert [found for _, found in read_rows(tmp_path / "chat.parquet")] == [row]
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "city", "arguments": '{"of": 7}'}}
+CHAT = {
+    "contributor": "a",
+    "messages": [
+        {"role": "user", "content": "where ?"},
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "content": "north", "tool_call_id": "1"},
+        {"role": "assistant", "content": "north"},
+    ],
+    "tools": '[{"type": "function", "function": {"name": "city", "most": 2.5}}]',
+}
+
+
+def test_a_chat_with_tools_is_one_record_in_json_lines_and_in_parquet(tmp_path: Path) -> None:
+    """Parquet fills what a turn does not have with null; in JSON Lines objects are objects."""
+    parquet(tmp_path / "chat.parquet", pa.Table.from_pylist([CHAT]))
+    call = {**CALL, "function": {"name": "city", "arguments": {"of": 7}}}
+    user, assistant, *rest = CHAT["messages"]
+    plain = {**CHAT, "messages": [user, {**assistant, "tool_calls": [call]}, *rest]}
+    plain["tools"] = json.loads(str(CHAT["tools"]))
+    written(tmp_path, "chat.jsonl", json.dumps(plain).encode())
+    found = [
+        parse_row(row, GENERATION).stored()
+        for name in ("chat.parquet", "chat.jsonl")
+        for _, row in read_rows(tmp_path / name, GENERATION)
+    ]
+    assert found[0] == found[1] == {key: plain[key] for key in ("messages", "tools")}
+
+
+@pytest.mark.parametrize("structured", ["arguments", "tools"])
+def test_what_has_fields_of_its_own_in_every_row_is_no_structure_of_parquet(
+    tmp_path: Path, structured: str
+) -> None:
+    call = {**CALL, "function": {"name": "city", "arguments": {"of": "film"}}}
+    chat: dict[str, object] = {**CHAT, "tools": [{"type": "function"}]}
+    if structured == "arguments":
+        chat = {**CHAT, "messages": [{"role": "assistant", "tool_calls": [call]}]}
+    parquet(tmp_path / "chat.parquet", pa.Table.from_pylist([chat]))
+    with pytest.raises(UsageError, match=f"holds `{structured}` as a structure.*text of JSON"):
+        list(read_rows(tmp_path / "chat.parquet", GENERATION))
+
+
+@pytest.mark.parametrize(
+    ("tools", "complaint"),
+    [
+        ('[{"n": ' + "9" * 50 + "}]", "a number that is too long"),
+        ('[{"n": 1e999}]', "a number that is too large"),
+        ('[{"n": NaN}]', "NaN is no JSON value"),
+        ('[{"n": 1, "n": 2}]', "'n' is there twice"),
+        ("[" * 80 + "]" * 80, "nested too deeply"),
+    ],
+)
+def test_what_is_hostile_in_a_nested_field_is_refused_by_line(
+    tmp_path: Path, tools: str, complaint: str
+) -> None:
+    chat = json.dumps({key: value for key, value in CHAT.items() if key != "tools"})
+    path = written(tmp_path, "a.jsonl", f'{chat[:-1]}, "tools": {tools}}}\n'.encode())
+    with pytest.raises(UsageError, match=f"a.jsonl line 1 is not JSON: .*{complaint}"):
+        list(read_rows(path, GENERATION))
+    if "NaN" not in tools:  # which is no JSON wherever it stands
+        assert list(read_rows(path, CLASSIFICATION)), "what is not read decides nothing"
 
 
 def test_a_row_knows_the_line_it_stands_on_blank_lines_counted(tmp_path: Path) -> None:

@@ -45,10 +45,12 @@ def test_every_vector_comes_back_to_the_bit_and_nothing_is_written(built: Worksp
 def test_other_parameters_are_all_named_with_both_values(built: Workspace) -> None:
     member = some_member(built)
     workspace = change(change(built, "steps: 3", "steps: 4"), "max_length: 32", "max_length: 16")
+    workspace = change(workspace, "too_long: window", "too_long: cut")
     error = refused(workspace, member)
     assert {difference.kind for difference in error.differences} >= {"parameters"}
     assert "finetune.steps was 3 and is 4" in error.facts
     assert "base.max_length was 32 and is 16" in error.facts
+    assert "data.too_long was window and is cut" in error.facts
     assert "set finetune.steps back to 3; set base.max_length back to 32" in error.remedy
 
 
