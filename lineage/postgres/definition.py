@@ -70,7 +70,7 @@ def statements(
     """SQL for PostgreSQL that makes the one set of tables the other.
 
     Raises LineageSchemaError for a change that is none of: a new table, a new column, a column that
-    may now be NULL, a comment.
+    may now be NULL, other keys and checks, a comment.
     """
     for table, wanted in after.items():
         name, there = f"{schema}.{table}", before.get(table)
@@ -95,8 +95,6 @@ def _created(name: str, table: TableDefinition) -> str:
 
 
 def _altered(name: str, there: TableDefinition, wanted: TableDefinition) -> Iterator[str]:
-    if there.constraints != wanted.constraints:
-        raise _cannot(f"changes a key or a check of {name}")
     for column, one in wanted.columns.items():
         was = there.columns.get(column)
         if was is None:
@@ -107,6 +105,18 @@ def _altered(name: str, there: TableDefinition, wanted: TableDefinition) -> Iter
             yield f"ALTER TABLE {name} ALTER COLUMN {column} DROP NOT NULL"
     if gone := there.columns.keys() - wanted.columns.keys():
         raise _cannot(f"drops the column {min(gone)} of {name}")
+    if there.constraints != wanted.constraints:
+        yield _WITHOUT_CONSTRAINTS.format(name=name)
+        for constraint in wanted.constraints:
+            yield f"ALTER TABLE {name} ADD {constraint}"
+
+
+# PostgreSQL gave keys and checks their names, so they are asked for.
+_WITHOUT_CONSTRAINTS = """DO $$ DECLARE own text; BEGIN
+    FOR own IN SELECT conname FROM pg_constraint
+        WHERE conrelid = '{name}'::regclass AND contype IN ('p', 'c')
+    LOOP EXECUTE format('ALTER TABLE {name} DROP CONSTRAINT %I', own); END LOOP;
+END $$"""
 
 
 def _column(name: str, column: Column) -> str:
