@@ -13,7 +13,7 @@ from benchmarks.assets import MODELS
 from benchmarks.fidelity.settings import Experiment
 from flows.data.datasets import Dataset, split_rows
 from flows.data.readers import read_rows
-from flows.data.rows import parse_row, to_example
+from flows.data.rows import kinds_for, parse_row, to_example
 from flows.errors import UsageError
 from sift_core import BaseModel, Encoded
 
@@ -76,8 +76,9 @@ def load_population(experiment: Experiment, data: Path, cache: Path) -> Populati
 
 def _read(experiment: Experiment, data: Path) -> list[Dataset]:
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for _, fields in read_rows(data):
-        row = parse_row(fields)
+    kinds = kinds_for(experiment.labels)
+    for _, fields in read_rows(data, kinds):
+        row = parse_row(fields, kinds)
         rows[row.contributor].append(row.stored())
     datasets = [split_rows(name, "", own, experiment.held_out) for name, own in rows.items()]
     return sorted(datasets, key=lambda d: hashlib.sha256(d.external_id.encode()).digest())
