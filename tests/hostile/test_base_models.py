@@ -13,38 +13,17 @@ from safetensors.torch import load_file, save_file
 
 from flows.serving import tryout
 from flows.training.base_model import AlteredBaseError, ensure_base, load_base
-from flows.workspace.settings_file import write_settings
 from flows.workspace.workspace import Workspace
-from flows.workspace.workspace import template as template_file
-from sift_bytes import sha256_of
 from sift_core import (
-    Classification,
     Example,
-    FinetuneSettings,
-    Grid,
     Reading,
-    SignVector,
     encode_examples,
-    finetune,
     folder_sha256,
 )
 from sift_core.errors import DataError, ModelError
 from sift_core.examples import Chat, said
-from sift_core.module_state import looks
 from tests.support import tiny
-from tests.support.bases import CAUSAL, CLASSIFIERS, edited, make
-from tests.support.paths import DOCS
-from tests.support.workspaces import settings
-
-LONGEST = 40
-"""Tokens: past the 16 that some of these bases were made for."""
-
-WORKS = {
-    **{name: (kind, own, ()) for name, (kind, own) in CAUSAL.items()},
-    **{name: (kind, own, tiny.LABELS) for name, (kind, own) in CLASSIFIERS.items()},
-}
-
-Labels = tuple[str, ...]
+from tests.support.bases import LONGEST, Labels, edited, make, with_base
 
 
 def causal(kind: str = "llama", **own: Any) -> Callable[[Path], tuple[Path, Labels]]:
@@ -164,35 +143,9 @@ CASES: dict[str, tuple[Callable[[Path], tuple[Path, Labels]], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, tiny_causal: Path) -> Path:
-    """A workspace whose base is made already, to try others in."""
-    root = tmp_path_factory.mktemp("bases") / "workspace"
-    workspace = Workspace.create(root, settings(tiny_causal, ()))
-    ensure_base(workspace)
-    return root
-
-
-def with_base(
-    root: Path,
-    source: Path,
-    labels: Labels,
-    *,
-    streamed: bool = False,
-    adapter: dict[str, int] | None = None,
-) -> Workspace:
-    wanted = settings(source, labels)
-    if adapter is not None:
-        wanted["finetune"]["adapter"] = adapter
-    wanted["base"].update(max_length=LONGEST, streamed=streamed)
-    wanted["removal_audit"]["relearning_steps"] = 0 if streamed else 1
-    write_settings(template_file("params.yaml"), root / "params.yaml", wanted)
-    return Workspace.open(root)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_base_that_cannot_work_is_refused_in_one_line_that_names_the_cause(
-    case: str, root: Path, tmp_path: Path
+    root: Path, case: str, tmp_path: Path
 ) -> None:
     made, words = CASES[case]
     workspace = with_base(root, *made(tmp_path / "source"))
@@ -203,77 +156,6 @@ def test_a_base_that_cannot_work_is_refused_in_one_line_that_names_the_cause(
     assert "\n" not in str(refused.value)
     assert refused.value.remedy
     assert (folder_sha256(workspace.base), (workspace.root / "base.json").read_bytes()) == before
-
-
-def rows(labels: Labels, words: str, count: int) -> list[Example]:
-    if labels:
-        return [Classification(f"{words} {n % 2} {words}", labels[n % 2]) for n in range(count)]
-    return [Chat.of(f"{words} ?", "red as it is") for _ in range(count)]
-
-
-SHORT, LONG = "what is the", "the film was very good " * 6
-
-
-QUICK = ("BERT", "GPT-2", "Llama, dynamic RoPE", "RoBERTa")
-"""What the default tests run; the others are slow ones."""
-
-
-def shown() -> dict[tuple[str, str], str]:
-    """What docs/reference/architectures.md says: (architecture, what trains) → what comes of it."""
-    page = (DOCS / "reference" / "architectures.md").read_text(encoding="utf-8")
-    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| ")][1:]
-    return {
-        (cells[0].strip(), kind): cells[column].strip()
-        for cells in rows
-        for column, kind in ((2, "full weights"), (3, "adapters"))
-    }
-
-
-def test_the_docs_say_of_every_architecture_what_comes_of_it() -> None:
-    assert {name for name, _ in shown()} == WORKS.keys()
-    assert len(WORKS) >= 25
-
-
-@pytest.mark.parametrize(
-    ("name", "trains"),
-    [
-        pytest.param(name, trains, marks=() if name in QUICK else pytest.mark.slow)
-        for name in WORKS
-        for trains in ("full weights", "adapters")
-    ],
-)
-def test_what_is_made_of_one_contributor_does_not_depend_on_who_was_there_before(
-    name: str, trains: str, root: Path, tmp_path: Path
-) -> None:
-    kind, own, labels = WORKS[name]
-    workspace = with_base(
-        root,
-        make(tmp_path / "source", kind, own, bool(labels)),
-        labels,
-        adapter={"rank": 2, "alpha": 4} if trains == "adapters" else None,
-    )
-    said = shown()[name, trains]
-    if said != "works":
-        with pytest.raises(ModelError, match=re.escape(said)):
-            ensure_base(workspace)
-        return
-    ensure_base(workspace)
-    base = load_base(workspace)
-    encoded = [
-        encode_examples(rows(labels, words, 2), base.tokenizer, labels, Reading(LONGEST))
-        for words in (SHORT, LONG)
-    ]
-
-    def vector(of: int) -> str:
-        how = FinetuneSettings(learning_rate=1e-2, steps=2)
-        made = finetune(base, encoded[of], SignVector(1), Grid(24), how).vector
-        return sha256_of(made.to_bytes())
-
-    untouched = looks(base.model)
-    short, long = vector(0), vector(1)
-    assert (vector(0), vector(1), vector(1), vector(0)) == (short, long, long, short)
-    base.load(base.trainable)
-    assert looks(base.model) == untouched
 
 
 @pytest.mark.parametrize(("change", "refused"), [(0.5, True), (1e-7, False)])

@@ -13,7 +13,16 @@ from transformers import (
     PreTrainedModel,
 )
 
+from flows.workspace.settings_file import write_settings
+from flows.workspace.workspace import Workspace
+from flows.workspace.workspace import template as template_file
 from tests.support import tiny
+from tests.support.workspaces import settings
+
+LONGEST = 40
+"""Tokens: past the 16 that some of these bases were made for."""
+
+Labels = tuple[str, ...]
 
 SMALL: dict[str, Any] = {
     "vocab_size": len(tiny.VOCABULARY),
@@ -129,3 +138,21 @@ def edited(folder: Path, file: str, change: Callable[[dict[str, Any]], object]) 
     change(content)
     path.write_text(json.dumps(content))
     return folder
+
+
+def with_base(
+    root: Path,
+    source: Path,
+    labels: Labels,
+    *,
+    streamed: bool = False,
+    adapter: dict[str, int] | None = None,
+) -> Workspace:
+    """The workspace at `root` as it would be with another base."""
+    wanted = settings(source, labels)
+    if adapter is not None:
+        wanted["finetune"]["adapter"] = adapter
+    wanted["base"].update(max_length=LONGEST, streamed=streamed)
+    wanted["removal_audit"]["relearning_steps"] = 0 if streamed else 1
+    write_settings(template_file("params.yaml"), root / "params.yaml", wanted)
+    return Workspace.open(root)

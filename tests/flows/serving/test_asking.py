@@ -54,6 +54,18 @@ def test_an_unknown_parameter_is_refused_through_mlflow(served: Served, tmp_path
         model.predict(rows, {"contributer": "Ann Lee"})
 
 
+def test_through_mlflow_a_prompt_is_put_and_a_text_is_continued(
+    served_generator: Served, tmp_path: Path
+) -> None:
+    folder, card = tmp_path / "model", served_generator.card
+    write_model(folder, "films", served_generator.weights, card, "0" * 32, "m-" + "0" * 32)
+    model, own = mlflow.pyfunc.load_model(str(folder)), loaded(served_generator)
+    asked: dict[str, Any] = {"contributor": "", "max_new_tokens": 5}
+    for column in ("prompt", "text"):
+        rows = pd.DataFrame({column: ["where is the city"]})
+        assert model.predict(rows, asked).equals(own.predict(None, rows, asked))
+
+
 def test_an_answer_does_not_depend_on_what_was_asked_before(
     served_generator: Served, tmp_path: Path
 ) -> None:
