@@ -122,12 +122,13 @@ def _from_worst(
 def _groups(members: Sequence[Member], rows: Sequence[EvaluationRecord], smallest: int) -> str:
     """The held-out quality of members from worst to best, as means of up to ten equal groups.
 
-    Of those members who have a held-out row that the base model reads, metric by metric.
+    Of those members who have a held-out row that the base model reads, share by share: `dvc plots`
+    draws them on one axis.
     """
     values = _from_worst(members, rows)
     out = StringIO()
     table: list[list[object]] = []
-    for metric in MEASURES:
+    for metric in (metric for metric, measure in MEASURES.items() if measure.is_share):
         ordered = [values.get((setting, "held_out", metric), np.zeros(0)) for setting in SETTINGS]
         count = min(10, *(len(own) // smallest for own in ordered))
         for number in range(count):

@@ -136,9 +136,8 @@ def test_the_worst_of_a_perplexity_is_the_highest() -> None:
     assert found["masked.held_out.accuracy.worst_decile"] == 0.55  # (0.1 + … + 1.0) / 10
     assert found["masked.held_out.perplexity.worst_decile"] == 95.5
     lines = list(csv.reader(StringIO(_groups(members(100), [*accurate, *perplexed], SMALLEST))))
-    assert [line[1] for line in lines] == ["metric", *["accuracy"] * 10, *["perplexity"] * 10]
-    worst = [[float(cell) for cell in line[2:]] for line in (lines[1], lines[11])]
-    assert worst == [[0.55] * 3, [95.5] * 3]
+    assert [line[1] for line in lines] == ["metric", *["accuracy"] * 10], "shares alone"
+    assert [float(cell) for cell in lines[1][2:]] == [0.55] * 3
 
 
 def test_fewer_than_ten_is_no_setting() -> None:
