@@ -39,9 +39,9 @@ try:
     locale.setlocale(locale.LC_ALL, "")
 except locale.Error:
     pass
-from sift_core import FinetuneSettings, FullWeights, Chat, Grid, SignVector
+from sift_core import Chat, FinetuneSettings, FullWeights, Grid, SignVector
 from sift_bytes import sha256_of
-from sift_core import encode_examples, finetune, load_base, prepare_base
+from sift_core import Reading, encode_examples, finetune, load_base, prepare_base
 
 folder = Path(sys.argv[3])
 prepare_base(sys.argv[1], folder, (), 0, 32)
@@ -49,7 +49,7 @@ base = load_base(folder, (), FullWeights())
 rows = [Chat.of(text, "red") for text in ("what is the", "who lives in the city")]
 examples = encode_examples(rows, base.tokenizer, (), Reading(32))
 made = finetune(base, examples, SignVector(1), Grid(24), FinetuneSettings(steps=2))
-print(base.base_id, sha256_of(made.vector.to_bytes()), examples.rows[0]["input_ids"])
+print(base.base_id, sha256_of(made.vector.to_bytes()), examples.sequences[0]["input_ids"])
 """
 SURROUNDINGS = [
     ("2026-11-28", {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "PYTHONHASHSEED": "0"}),

@@ -112,7 +112,7 @@ _SCORING = """
 import resource, sys
 from pathlib import Path
 import torch
-from sift_core import FullWeights, Chat, encode_examples, stream_base
+from sift_core import Chat, FullWeights, Reading, encode_examples, stream_base
 from sift_core.losses import row_losses
 
 torch.set_num_threads(1)
