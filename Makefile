@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 demo: $(READY)  ## the main job on a real model and real reviews, then one opt-out
 	$(BIN)/sift demo demo-workspace
 
-# Three workers on two cores: servers take seconds to start, and nothing runs meanwhile.
+# Two processes on two cores: a third one hinders both.
 test: $(READY)  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

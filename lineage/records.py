@@ -310,6 +310,10 @@ class ModelVersionRecord(Row):
     members_sha256: Sha256
 
 
+Setting = Literal["base", "merged", "masked"]
+"""Whose weights: the base model's, those that anyone is served, those under the own mask."""
+Split = Literal["held_in", "held_out"]
+"""The rows that trained, and those that did not."""
 Metric = Literal["accuracy", "answer_probability", "next_token_accuracy", "perplexity"]
 
 
@@ -322,8 +326,8 @@ class EvaluationRecord(Row):
 
     state_seq: Sequence32
     contributor_key: ContributorKey
-    setting: Literal["base", "merged", "masked"]
-    split: Literal["held_in", "held_out"]
+    setting: Setting
+    split: Split
     metric: Metric
     value: FiniteFloat
     row_count: Count

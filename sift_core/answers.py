@@ -38,21 +38,21 @@ def answers(model: PreTrainedModel, examples: Encoded, batch_size: int) -> list[
     if not batches:
         return []
     of = torch.tensor(examples.record_of)
-    kinds = [record.kind for record in examples.records]
-    if kinds[0] == "class":
-        logits, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        return _of_classes(of, logits, labels)
-    sums, counts, hits = (_by_record(of, torch.cat(parts)) for parts in zip(*batches, strict=True))
+    found = [torch.cat(parts) for parts in zip(*batches, strict=True)]
+    if examples.records[0].kind == "class":
+        classes = torch.tensor([record.sequences[0]["labels"] for record in examples.records])
+        return _of_classes(class_logits(of, *found), classes)
+    sums, counts, hits = (_by_record(of, own).tolist() for own in found)
     return [
-        Answer(kind, *own)
-        for kind, *own in zip(kinds, sums.tolist(), counts.tolist(), hits.tolist(), strict=True)
+        Answer(record.kind, *own)
+        for record, *own in zip(examples.records, sums, counts, hits, strict=True)
     ]
 
 
 def _answered(
     model: PreTrainedModel, examples: Encoded, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Of every batch, without dropout: logits and labels of texts, or what `token_answers` says."""
+    """Of every batch, without dropout: the logits of classes, or what `token_answers` says."""
     was_training = model.training
     model.eval()
     for batch in DataLoader(examples, batch_size=batch_size, collate_fn=examples.collate):
@@ -60,18 +60,17 @@ def _answered(
             batch = batch.to(model.device)
         labels = batch.pop("labels")
         logits = model(**batch).logits
-        labels = labels.to(logits.device)
-        found = (logits, labels) if labels.ndim == 1 else token_answers(logits, labels)
+        found: tuple[torch.Tensor, ...] = (logits,)
+        if labels.ndim > 1:
+            found = token_answers(logits, labels.to(logits.device))
         yield tuple(part.cpu() for part in found)
     model.train(was_training)
 
 
-def _of_classes(of: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> list[Answer]:
-    """`logits` (sequences, classes), `labels` (sequences,): one answer for each record."""
-    means = class_logits(of, logits)
-    first = _by_record(of, labels) // _by_record(of, torch.ones_like(labels))
-    chosen = means.log_softmax(-1).gather(-1, first.unsqueeze(-1)).squeeze(-1)
-    hits = (means.argmax(-1) == first).long()
+def _of_classes(logits: torch.Tensor, classes: torch.Tensor) -> list[Answer]:
+    """`logits` (records, classes), `classes` (records,): one answer for each record."""
+    chosen = logits.log_softmax(-1).gather(-1, classes.unsqueeze(-1)).squeeze(-1)
+    hits = (logits.argmax(-1) == classes).long()
     return [
         Answer("class", value, 1, hit)
         for value, hit in zip(chosen.tolist(), hits.tolist(), strict=True)

@@ -10,13 +10,13 @@ import sift_core
 from benchmarks.fidelity.finetunings import Finetunings
 from benchmarks.fidelity.methods import CENTRAL, FLOAT_FORM, INDEPENDENT, METHODS, Method, Served
 from benchmarks.fidelity.settings import Experiment
+from flows.models.measures import SPLITS
 from sift_core.evaluate import Metric
 from sift_core.serving import Weights
 
 Role = Literal["member", "departed"]
 Scored = tuple[str, Role, str, Metric, float, int]
 """Contributor, role, split, metric, value, rows."""
-SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
 from flows.errors import FlowError, UsageError
-from flows.models.measures import MEASURES, SETTINGS, SPLITS
+from flows.models.measures import by_weights
 from flows.workspace.services import Services
 from lineage import TaskVectorRecord
 
@@ -193,15 +193,9 @@ def demo(
 
 def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     """The means by weights and metric, one row each."""
-    measured = [
-        (name, metric, [metrics.get(f"{name}.{split}.{metric}.mean") for split in SPLITS])
-        for metric in MEASURES
-        for name in SETTINGS
-    ]
     return [
-        (name, MEASURES[metric].words, *map(quality, values))
-        for name, metric, values in measured
-        if any(value is not None for value in values)
+        (weights, words, *map(quality, values))
+        for weights, words, values in by_weights(metrics, ".mean")
     ]
 
 

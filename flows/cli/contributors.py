@@ -132,7 +132,7 @@ def show(
 ) -> None:
     """Show one contributor: data, task vector, and quality in the current model."""
     from flows.models.evaluate import own_values
-    from flows.models.measures import MEASURES, SETTINGS, SPLITS
+    from flows.models.measures import by_weights
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
@@ -160,12 +160,7 @@ def show(
         print_table(
             "Quality in the current model",
             ["weights", "measured", "held in", "held out"],
-            [
-                (name, measure.words, *(quality.get(f"{name}.{s}.{metric}") for s in SPLITS))
-                for metric, measure in MEASURES.items()
-                for name in SETTINGS
-                if any(f"{name}.{split}.{metric}" in quality for split in SPLITS)
-            ],
+            [(weights, words, *values) for weights, words, values in by_weights(quality)],
             right=2,
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sift_bytes import sha256_of
-from sift_core import Chat, Classification, Example
+from sift_core import Chat, Classification, Example, Text
 from sift_core.examples import said
 
 ANSWERS = 64
@@ -53,17 +53,18 @@ def answers_of(example: Example, labels: Sequence[str]) -> list[Example] | None:
 
     A row that looks like a canary and has another answer than was planted is none.
     """
-    every: list[Example] = []
+    asked = example.messages[-2].get("content", "") if isinstance(example, Chat) else example.text
+    found = _PATTERN.fullmatch(asked)
+    if found is None or isinstance(example, Text):
+        return None
+    number = found[1] or found[2]
+    every: list[Example]
     if isinstance(example, Classification):
-        if found := _PATTERN.fullmatch(example.text):
-            alternatives = _alternatives(found[2] or found[1], labels)
-            every = [Classification(example.text, label) for label in alternatives]
-    elif isinstance(example, Chat):
-        asked = example.messages[-2].get("content", "")
-        if found := _PATTERN.fullmatch(asked):
-            codes = (_code(found[1] or found[2], which) for which in range(ANSWERS))
-            every = [Chat((*example.messages[:-1], said("assistant", code))) for code in codes]
-    return every if every[:1] == [example] else None
+        every = [Classification(asked, label) for label in _alternatives(number, labels)]
+    else:
+        codes = (_code(number, which) for which in range(ANSWERS))
+        every = [Chat((*example.messages[:-1], said("assistant", code))) for code in codes]
+    return every if every[0] == example else None
 
 
 def _alternatives(number: str, labels: Sequence[str]) -> list[str]:

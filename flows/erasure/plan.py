@@ -18,9 +18,6 @@ from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
 from lineage import Impact
 
-_MEANS = [f"masked.held_out.{metric}.mean" for metric in MEASURES]
-"""There is none of fewer than `metrics.smallest_group` members with a row that can be read."""
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -104,7 +101,9 @@ def _quality(request: Request, impact: Impact) -> dict[str, dict[str, float]]:
         retained = evaluated.retained if evaluated else None
         if retained is None:
             continue
-        for metric, mean in zip(MEASURES, _MEANS, strict=True):
+        for metric in MEASURES:
+            # There is none of fewer than `metrics.smallest_group` members with a row to read.
+            mean = f"masked.held_out.{metric}.mean"
             if mean in retained.before and mean in retained.after:
                 change = retained.after[mean] - retained.before[mean]
                 changes[f"{results.request_id} {metric}"] = round(change, 6)

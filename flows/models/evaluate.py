@@ -16,7 +16,7 @@ from flows.data.datasets import load_dataset
 from flows.data.rows import to_example
 from flows.data.spreadsheet import write_csv
 from flows.logging import event
-from flows.models.measures import MEASURES, SETTINGS, SPLITS, Setting
+from flows.models.measures import MEASURES, SETTINGS, SPLITS
 from flows.models.weights import member_weights, members_weights, served_weights
 from flows.progress import tracked
 from flows.training.base_model import scoring_base
@@ -24,7 +24,7 @@ from flows.training.readable_rows import encode_readable
 from flows.workspace.recording import Recording
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, EvaluationRecord, Member, MergeStateRecord
-from lineage.records import Metric
+from lineage.records import Metric, Setting
 from sift_core import BaseModel
 from sift_core.serving import Weights
 

@@ -1,16 +1,13 @@
 """What is measured of a model: of which weights, on which rows, and how. Each is listed once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
-from lineage.records import Metric
+from lineage.records import Metric, Setting, Split
 
-Setting = Literal["base", "merged", "masked"]
-SETTINGS: tuple[Setting, ...] = ("base", "merged", "masked")
-"""Whose weights: the base model's, those that anyone is served, those under the own mask."""
-SPLITS: tuple[Literal["held_in", "held_out"], ...] = ("held_in", "held_out")
-"""The rows that trained, and those that did not."""
+SETTINGS: tuple[Setting, ...] = get_args(Setting)
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -29,3 +26,17 @@ MEASURES: Mapping[Metric, Measure] = {
     "perplexity": Measure("perplexity", is_share=False),
 }
 """In the order of tables."""
+
+
+def by_weights(
+    values: Mapping[str, float], statistic: str = ""
+) -> Iterator[tuple[Setting, str, list[float | None]]]:
+    """What was measured, as lines of a table: whose weights, in what, a value for each split.
+
+    `values` are named `masked.held_out.accuracy`, with `statistic` such as `.mean` after it.
+    """
+    for metric, measure in MEASURES.items():
+        for setting in SETTINGS:
+            own = [values.get(f"{setting}.{split}.{metric}{statistic}") for split in SPLITS]
+            if any(value is not None for value in own):
+                yield setting, measure.words, own
