@@ -20,7 +20,7 @@ from rich.progress import track
 from benchmarks.assets import smollm2
 from benchmarks.documents import put_between
 from flows.data.canaries import answers_of, canary_row
-from flows.data.rows import parse_row, to_example
+from flows.data.rows import GENERATION, parse_row, to_example
 from flows.erasure.removal_audit import in_other_words
 from sift_core import (
     AuditRows,
@@ -174,13 +174,13 @@ def _authors(data: Path) -> list[list[Asked]]:
         own = (_question(row["question"], row), _question(row["paraphrased_question"], row))
         by_author[row["contributor"]].append(own)
     chosen = [rows[: TRAINED + HELD_OUT] for _, rows in sorted(by_author.items())[:AUTHORS]]
-    canary = to_example(parse_row(canary_row("author", CANARY, ())).stored())
+    canary = to_example(parse_row(canary_row("author", CANARY, ()), GENERATION).stored())
     chosen[0][0] = (canary, in_other_words(canary))
     return chosen
 
 
 def _question(question: str, row: dict[str, str]) -> Example:
-    return to_example(parse_row({**row, "question": question}).stored())
+    return to_example(parse_row({**row, "question": question}, GENERATION).stored())
 
 
 def _audit_rows(base: BaseModel, rows: list[Asked]) -> AuditRows:

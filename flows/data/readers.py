@@ -12,7 +12,7 @@ from typing import Any
 from flows.data.csv_rows import csv_rows
 from flows.data.json_lines import json_lines
 from flows.data.parquet import parquet_rows
-from flows.data.rows import ALL_KINDS, Kind
+from flows.data.rows import Kind
 from flows.errors import UsageError
 
 READERS: dict[str, Callable[[Path, Sequence[Kind]], Iterator[tuple[str, Any]]]] = {
@@ -28,7 +28,7 @@ UsageError for whatever it cannot read.
 """
 
 
-def read_rows(path: Path, kinds: Sequence[Kind] = ALL_KINDS) -> Iterator[tuple[str, Any]]:
+def read_rows(path: Path, kinds: Sequence[Kind]) -> Iterator[tuple[str, Any]]:
     """Every row of a file with where it stands, such as `rows.jsonl line 3`.
 
     The ending says the format. Of a row only the fields of `kinds` mean anything. Raises UsageError

@@ -132,7 +132,6 @@ GENERATION = (
     Kind(TextRow, {"text": "text"}),
 )
 PUBLIC = (Kind(PublicRow, {"text": "text", "label": "label"}, owned=False),)
-ALL_KINDS = (*CLASSIFICATION, *GENERATION)
 COMMON = ("contributor", "item")
 """Fields of every kind; `item` may be missing."""
 
@@ -160,7 +159,7 @@ def named(fields: Collection[object]) -> str:
     return ", ".join(shown) + (f" and {len(fields) - 12} more" if len(fields) > 12 else "")
 
 
-def parse_row(fields: Any, kinds: Sequence[Kind] = ALL_KINDS) -> Row:
+def parse_row(fields: Any, kinds: Sequence[Kind]) -> Row:
     """One row of one of these kinds. Raises ValueError with one line that says what is wrong.
 
     A row that fits two kinds is refused: one of them would be dropped without a word.
@@ -168,8 +167,6 @@ def parse_row(fields: Any, kinds: Sequence[Kind] = ALL_KINDS) -> Row:
     if not isinstance(fields, dict):
         raise ValueError("it is not an object with fields")
     whole = [kind for kind in kinds if all(_is_given(fields, name) for name in kind.names)]
-    # A text with a label is no text without one: nothing of it would be dropped.
-    whole = [kind for kind in whole if not any(set(kind.names) < set(own.names) for own in whole)]
     if len(whole) > 1:
         raise ValueError(
             f"it fits {len(whole)} kinds of row, {' and '.join(map(str, whole))}: leave the fields "

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.data.datasets import split_rows
-from flows.data.rows import parse_row, record_json
+from flows.data.rows import kinds_for, parse_row, record_json
 from sift_bytes import canonical_json
 from tests.support.traces import contents
 from tests.support.workspaces import Rows
@@ -56,7 +56,7 @@ def spellings(data: bytes) -> Iterator[bytes]:
 def named(rows: Rows, held_out: float) -> Iterator[bytes]:
     """What anybody may have taken a digest of, where these are a contributor's rows."""
     contributor = rows[0]["contributor"]
-    stored = [parse_row(row).stored() for row in rows]
+    stored = [parse_row(row, kinds_for(row.get("label", ""))).stored() for row in rows]
     split = split_rows(contributor, "", stored, held_out)
     lines = [{"split": "train", **row} for row in split.train]
     lines += [{"split": "test", **row} for row in split.test]

@@ -13,7 +13,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as TrackingSt
 
 import sift_core
 from flows.data.dataset_file import stored_rows
-from flows.data.rows import parse_row, record_json
+from flows.data.rows import kinds_for, parse_row, record_json
 from flows.erasure.approvals import approve
 from flows.erasure.filing import receive
 from flows.erasure.request import Request
@@ -73,7 +73,7 @@ def reviews(contributor: str, edition: int = 0) -> Rows:
 
 def record(workspace: Workspace, row: dict[str, Any]) -> str:
     """The hash of a row's record, as a user of this workspace names it."""
-    text = record_json(parse_row(row).stored())
+    text = record_json(parse_row(row, kinds_for(row.get("label", ""))).stored())
     return workspace.digests.record(workspace.key_of(row["contributor"]), text)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flows.data.canaries import ANSWERS, answers_of, canary_row, draw_number
-from flows.data.rows import parse_row, to_example
+from flows.data.rows import kinds_for, parse_row, to_example
 from sift_core import Chat, Classification, Example
 
 NUMBER = "0123456789abcdef"
@@ -14,7 +14,7 @@ LABELS = ("bad", "fair", "good")
 
 
 def example(row: dict[str, Any]) -> Example:
-    return to_example(parse_row(row).stored())
+    return to_example(parse_row(row, kinds_for(row.get("label", ""))).stored())
 
 
 def test_a_code_is_told_apart_from_those_that_were_not_planted() -> None:

@@ -45,19 +45,19 @@ def written(tmp_path: Path, name: str, data: bytes) -> Path:
     ],
 )
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, data: bytes) -> None:
-    assert [row for _, row in read_rows(written(tmp_path, name, data))] == ROWS
+    assert [row for _, row in read_rows(written(tmp_path, name, data), CLASSIFICATION)] == ROWS
 
 
 def test_parquet_gives_the_same_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     parquet(path, pa.Table.from_pylist(ROWS))
-    assert [row for _, row in read_rows(path)] == ROWS
+    assert [row for _, row in read_rows(path, CLASSIFICATION)] == ROWS
 
 
 def test_parquet_keeps_lists_of_messages(tmp_path: Path) -> None:
     row = {"contributor": "a", "messages": [{"role": "user", "content": "b"}]}
     parquet(tmp_path / "chat.parquet", pa.Table.from_pylist([row]))
-    assert [found for _, found in read_rows(tmp_path / "chat.parquet")] == [row]
+    assert [found for _, found in read_rows(tmp_path / "chat.parquet", GENERATION)] == [row]
 
 
 CALL = {"id": "1", "type": "function", "function": {"name": "city", "arguments": '{"of": 7}'}}
@@ -125,13 +125,16 @@ def test_what_is_hostile_in_a_nested_field_is_refused_by_line(
 
 def test_a_row_knows_the_line_it_stands_on_blank_lines_counted(tmp_path: Path) -> None:
     path = written(tmp_path, "rows.jsonl", b"\n" + JSON_LINES)
-    assert [where for where, _ in read_rows(path)] == ["rows.jsonl line 2", "rows.jsonl line 3"]
+    assert [where for where, _ in read_rows(path, CLASSIFICATION)] == [
+        "rows.jsonl line 2",
+        "rows.jsonl line 3",
+    ]
 
 
 def test_an_empty_csv_field_is_a_missing_field(tmp_path: Path) -> None:
     path = written(tmp_path, "rows.csv", b"contributor,text,label,item\na,b,c,\n")
     wanted = {"contributor": "a", "text": "b", "label": "c", "item": None}
-    assert [row for _, row in read_rows(path)] == [wanted]
+    assert [row for _, row in read_rows(path, CLASSIFICATION)] == [wanted]
 
 
 HEAD = b"contributor,text,label\n"
@@ -169,7 +172,7 @@ def test_a_malformed_file_is_refused_with_where_and_what(
     tmp_path: Path, name: str, data: bytes, complaint: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        list(read_rows(written(tmp_path, name, data)))
+        list(read_rows(written(tmp_path, name, data), CLASSIFICATION))
     assert complaint in str(caught.value)
     assert caught.value.remedy and ".." not in str(caught.value).replace("...", "")
 
@@ -178,7 +181,7 @@ def test_a_malformed_file_is_refused_with_where_and_what(
 def test_a_damaged_parquet_file_is_refused(tmp_path: Path, harm: object) -> None:
     whole = parquet(tmp_path / "whole.parquet", pa.Table.from_pylist(ROWS))
     with pytest.raises(UsageError, match="is not readable"):
-        list(read_rows(written(tmp_path, "rows.parquet", harm(whole))))  # type: ignore[operator]
+        list(read_rows(written(tmp_path, "rows.parquet", harm(whole)), CLASSIFICATION))  # type: ignore[operator]
 
 
 def test_text_in_parquet_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
@@ -189,13 +192,13 @@ def test_text_in_parquet_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         pa.table({"contributor": ["a", "a"], "text": text, "label": ["b", "b"]}),
     )
     with pytest.raises(UsageError, match="is not readable"):
-        list(read_rows(tmp_path / "rows.parquet"))
+        list(read_rows(tmp_path / "rows.parquet", CLASSIFICATION))
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.parquet"])
 def test_a_folder_or_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="is not a file"):
-        list(read_rows(tmp_path / name))
+        list(read_rows(tmp_path / name, CLASSIFICATION))
     (tmp_path / name).mkdir()
     with pytest.raises(UsageError, match="is not a file"):
-        list(read_rows(tmp_path / name))
+        list(read_rows(tmp_path / name, CLASSIFICATION))

@@ -5,7 +5,6 @@ import pytest
 
 from flows.data.fields import MAX_CHARACTERS
 from flows.data.rows import (
-    ALL_KINDS,
     CLASSIFICATION,
     GENERATION,
     AnsweredRow,
@@ -91,7 +90,7 @@ def labelled(**changes: Any) -> dict[str, Any]:
 def test_every_accepted_kind_has_one_stored_form(
     fields: dict[str, Any], kind: type, stored: dict[str, Any]
 ) -> None:
-    row = parse_row(fields)
+    row = parse_row(fields, CLASSIFICATION if "label" in fields else GENERATION)
     assert isinstance(row, kind) and row.canonical() == stored
     example = Classification if "label" in stored else Text if "text" in stored else Chat
     assert isinstance(to_example(stored), example)
@@ -99,13 +98,13 @@ def test_every_accepted_kind_has_one_stored_form(
 
 
 def test_question_and_answer_is_the_same_row_as_prompt_and_completion() -> None:
-    asked = parse_row({"contributor": "ann", "question": "who ?", "answer": "i"})
-    prompted = parse_row({"contributor": "ann", "prompt": "who ?", "completion": "i"})
+    asked = parse_row({"contributor": "ann", "question": "who ?", "answer": "i"}, GENERATION)
+    prompted = parse_row({"contributor": "ann", "prompt": "who ?", "completion": "i"}, GENERATION)
     assert asked.canonical() == prompted.canonical()
 
 
 def test_fields_we_do_not_know_are_left_out_of_what_is_stored() -> None:
-    row = parse_row(labelled(email="ann@example.org", item="film 1"))
+    row = parse_row(labelled(email="ann@example.org", item="film 1"), CLASSIFICATION)
     assert row.canonical() == {"text": "the film was good", "label": "good"}
     assert row.group == "film 1"
 
@@ -139,7 +138,7 @@ def test_fields_of_what_the_workspace_does_not_learn_are_ignored(row: dict[str, 
 
 
 def test_a_blank_item_groups_nothing() -> None:
-    assert "item" not in parse_row(labelled(item="\u200b ")).stored()
+    assert "item" not in parse_row(labelled(item="\u200b "), CLASSIFICATION).stored()
 
 
 @pytest.mark.parametrize(
@@ -149,10 +148,10 @@ def test_a_blank_item_groups_nothing() -> None:
         (7, "not an object"),
         ([1, 2], "not an object"),
         ("text", "not an object"),
-        ({}, "text + label, question + answer, prompt + completion, messages or text"),
+        ({}, "question + answer, prompt + completion, messages or text"),
         ({"contributor": "ann"}, "its fields are `contributor`"),
         ({"contributor": "ann", "Text": "a", "\x1b[31m": "b"}, "`Text`, `\\x1b[31m`"),
-        ({"text": "a", "label": "good"}, "'contributor' is missing"),
+        (labelled(contributor=None), "'contributor' is missing"),
         ({"contributor": "ann", "label": "good"}, "'text' is missing"),
         ({"contributor": "ann", "answer": "i"}, "'question' is missing"),
         ({"contributor": "ann", "completion": "i"}, "'prompt' is missing"),
@@ -187,7 +186,7 @@ def test_a_blank_item_groups_nothing() -> None:
 def test_a_wrong_row_is_refused_in_one_line_that_names_the_field(
     fields: Any, complaint: str
 ) -> None:
-    kinds = CLASSIFICATION if isinstance(fields, dict) and "label" in fields else ALL_KINDS
+    kinds = CLASSIFICATION if isinstance(fields, dict) and "label" in fields else GENERATION
     with pytest.raises(ValueError) as caught:
         parse_row(fields, kinds)
     assert complaint in str(caught.value)
@@ -196,8 +195,8 @@ def test_a_wrong_row_is_refused_in_one_line_that_names_the_field(
 
 def test_a_record_is_named_by_what_it_says_and_not_by_where_it_stands() -> None:
     said = {"text": "the film was very good", "label": "good"}
-    row = parse_row({"contributor": "eve", **said})
-    grouped = parse_row({"contributor": "bob", "item": "film 7", **said})
+    row = parse_row({"contributor": "eve", **said}, CLASSIFICATION)
+    grouped = parse_row({"contributor": "bob", "item": "film 7", **said}, CLASSIFICATION)
     assert grouped.stored()["item"] == "film 7"
     assert record_json({"split": "test", **row.stored()}) == record_json(grouped.stored())
     assert record_json(row.stored()) == '{"label":"good","text":"the film was very good"}'
