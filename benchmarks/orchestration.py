@@ -3,8 +3,9 @@
     python -m benchmarks.orchestration            500 contributors, half a second of training each
     python -m benchmarks.orchestration --quick    the same with a tenth of the training
 
-A real build of a real workspace in a process of its own: Prefect with its temporary server, DuckDB,
-DVC, git and MLflow. The model is tiny, so that what does not depend on the model shows.
+A real build of a real workspace in a process of its own, as a command does it without a Prefect
+server: DuckDB, DVC, git and MLflow. The model is tiny, so that what does not depend on the model
+shows.
 """
 
 import importlib

@@ -4,23 +4,20 @@ It reads all there is, changes nothing, and fails where anything was found; so i
 and its failure watched for.
 """
 
-from prefect import flow
-from prefect.artifacts import create_table_artifact
-
 from flows.errors import FlowError
 from flows.evidence.audit_checks import CHECKS, Audit, AuditCheck, AuditError
 from flows.evidence.inventory import Stock
 from flows.progress import tracked
-from flows.ui.artifacts import showing_progress
+from flows.ui.artifacts import show_table, showing_progress
 from flows.ui.forms import AuditForm
-from flows.ui.tasks import run_name, sift_task
+from flows.ui.tasks import sift_flow, sift_task
 from flows.workspace.here import here
 from flows.workspace.run_status import noted
 from lineage import Finding, LineageError
 from sift_core import SiftCoreError
 
 
-@flow(name="audit", flow_run_name=lambda: run_name("audit"), persist_result=False)
+@sift_flow("audit", "audit")
 def audit(form: AuditForm = AuditForm()) -> Audit:  # noqa: B008  Prefect reads it from here
     """Check audit log, rows, files, DVC, MLflow, reports, and the merge to the bit.
 
@@ -52,9 +49,9 @@ def look(stock: Stock, name: str) -> AuditCheck:
 
 
 def _publish(found: Audit) -> None:
-    create_table_artifact(
-        key="audit",
-        table=[
+    show_table(
+        "audit",
+        [
             {
                 "check": check.name,
                 "question": check.question,
@@ -62,11 +59,9 @@ def _publish(found: Audit) -> None:
             }
             for check in found.checks
         ],
-        description="What was checked",
+        "What was checked",
     )
     if found.findings:
-        create_table_artifact(
-            key="audit-findings",
-            table=[finding.model_dump() for finding in found.findings],
-            description="What was found",
+        show_table(
+            "audit-findings", [finding.model_dump() for finding in found.findings], "What was found"
         )

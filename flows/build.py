@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.data.datasets import load_dataset
 from flows.erasure.catch_up import catch_up
-from flows.models.evaluate import evaluate_state, write_metrics
+from flows.models.evaluate import evaluate_state
 from flows.models.merge import merge_members
+from flows.models.metrics import write_metrics
 from flows.models.record import commit
 from flows.models.register import promote, register, require_same_name
 from flows.models.superseded import sweep_superseded
@@ -40,7 +40,7 @@ from flows.ui.artifacts import (
 )
 from flows.ui.forms import FINETUNE_AGAIN, BuildForm
 from flows.ui.run_events import observed
-from flows.ui.tasks import run_name, sift_task
+from flows.ui.tasks import sift_flow, sift_task
 from flows.workspace.here import here
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
@@ -66,7 +66,7 @@ class BuildResult:
         return asdict(self)
 
 
-@flow(name="build", flow_run_name=lambda: run_name("build"), persist_result=False)
+@sift_flow("build", "build")
 def build(form: BuildForm = BuildForm()) -> BuildResult:  # noqa: B008  Prefect reads it from here
     """Build the model from its contributors; do again only what has changed."""
     workspace = here()
@@ -188,8 +188,11 @@ def keep_what_is_kept(workspace: Workspace) -> None:
 def score(
     workspace: Workspace, state: MergeStateRecord
 ) -> tuple[list[EvaluationRecord], dict[str, float]]:
-    """Score base, merged and masked weights for every member."""
-    rows = evaluate_state(workspace, state)
+    """Score base, merged and masked weights for those members who are drawn."""
+    evaluated = evaluate_state(workspace, state)
+    with workspace.lineage.reader() as reader:
+        members = {member.contributor_key for member in reader.members(state.state_seq)}
+    rows = [row for row in evaluated if row.contributor_key in members]  # none who have left since
     return rows, write_metrics(workspace, state)
 
 
@@ -220,7 +223,7 @@ def _publish(
 ) -> None:
     show_contributors(rows, f"Quality by contributor, state {result.state_seq}")
     show_exactness(verification)
-    show_quality(rows)
+    show_quality(rows, result.contributors)
     show_summary(
         "build-summary",
         [

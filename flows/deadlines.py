@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_table_artifact
-
 from flows.erasure.deadlines import due, require_on_time
 from flows.erasure.status import require_none_still_served
+from flows.ui.artifacts import show_table
 from flows.ui.forms import DeadlinesForm
-from flows.ui.tasks import run_name
+from flows.ui.tasks import sift_flow
 from flows.workspace.here import here
 
 
-@flow(name="deadlines", flow_run_name=lambda: run_name("deadlines"), persist_result=False)
+@sift_flow("deadlines", "deadlines")
 def deadlines(form: DeadlinesForm = DeadlinesForm()) -> list[dict[str, Any]]:  # noqa: B008  Prefect reads it
     """Show every deadline that is not met as the artifact `deadlines`; fail where one is pressing.
 
@@ -23,11 +21,7 @@ def deadlines(form: DeadlinesForm = DeadlinesForm()) -> list[dict[str, Any]]:  #
     workspace = here()
     rows = [row for row in due(workspace, soon=form.due_soon_days) if row.days_left is not None]
     table = [row.as_dict() for row in rows]
-    create_table_artifact(
-        key="deadlines",
-        table=table,
-        description="Requests to acknowledge or answer, the nearest first",
-    )
+    show_table("deadlines", table, "Requests to acknowledge or answer, the nearest first")
     require_none_still_served(workspace)
     require_on_time(rows)
     return table

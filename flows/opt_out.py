@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
-
 from flows.erasure.approvals import obstacle, ready, require_permission
 from flows.erasure.catch_up import carry_out_again
 from flows.erasure.request import Request, open_requests
@@ -35,7 +33,7 @@ from flows.ui.artifacts import (
 from flows.ui.forms import OptOutForm, ProcessForm
 from flows.ui.request_form import take_in
 from flows.ui.run_events import observed
-from flows.ui.tasks import run_name, sift_task
+from flows.ui.tasks import sift_flow, sift_task
 from flows.workspace.here import here
 from flows.workspace.keyring import require_signing_key
 from flows.workspace.run_status import noted
@@ -121,10 +119,9 @@ def _upcoming(requests: Sequence[Request]) -> dict[Request, str]:
     return {request: step for request, step in found.items() if step is not None}
 
 
-@flow(
-    name="opt-out",
-    flow_run_name=lambda: run_name("opt-out"),
-    persist_result=False,
+@sift_flow(
+    "opt-out",
+    "opt-out",
     validate_parameters=False,  # `take_in` does, and makes Prefect forget what is refused
 )
 def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B008  Prefect reads it
@@ -150,7 +147,7 @@ def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B00
     return honour(workspace, form.requests)
 
 
-@flow(name="process-requests", flow_run_name=lambda: run_name("requests"), persist_result=False)
+@sift_flow("process-requests", "requests")
 def process_requests(form: ProcessForm = ProcessForm()) -> list[OptOutResult]:  # noqa: B008  as above
     """Honour every request that is approved and on no hold; show what the others wait for.
 

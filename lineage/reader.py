@@ -190,6 +190,18 @@ class Reader:
         """Return the evaluations of a merge state."""
         return self._list(EvaluationRecord, "evaluations", state_seq=state_seq)
 
+    def scores(
+        self, weights_sha256: str, settings_sha256: str, datasets: Collection[str]
+    ) -> list[EvaluationRecord]:
+        """Return what these weights were measured to be on these datasets, in whatever state."""
+        return self._list(
+            EvaluationRecord,
+            "scores",
+            weights_sha256=weights_sha256,
+            settings_sha256=settings_sha256,
+            datasets=list(datasets),
+        )
+
     # Model versions
 
     def model_versions(self) -> list[ModelVersionRecord]:

@@ -318,7 +318,11 @@ Metric = Literal["accuracy", "answer_probability", "next_token_accuracy", "perpl
 
 
 class EvaluationRecord(Row):
-    """How well one merge state serves one contributor, by one metric."""
+    """How well one merge state serves one contributor, by one metric.
+
+    The same trained weights on the same dataset under the same settings are scored once: a row of
+    another state may say what was measured then.
+    """
 
     table = "evaluation"
     key = ("state_seq", "contributor_key", "setting", "split", "metric")
@@ -332,6 +336,9 @@ class EvaluationRecord(Row):
     value: FiniteFloat
     row_count: Count
     evaluated_at: Utc
+    weights_sha256: Sha256 | None = None
+    dataset_sha256: Sha256 | None = None
+    settings_sha256: Sha256 | None = None
 
 
 class RequestRecord(Row):

@@ -230,13 +230,24 @@ def _relearned(asked: _Asked) -> Answer:
     half = max(1, len(forgotten.records) // 2)
     shown = forgotten.of(forgotten.records[:half])
     question = forgotten.of(forgotten.records[half:] or forgotten.records)
+    curve: list[float] = []
     with base.serving(asked.weights) as model:
-        curve = [float(_losses(base, model, question).mean())]
+
+        def measure() -> None:
+            curve.append(float(_losses(base, model, question).mean()))
+
+        measure()
         if attack.steps:
             optimizer = torch.optim.Adam(base.parameters().values(), lr=attack.learning_rate)
-        for step in range(attack.steps):
-            train(model, shown, optimizer, 1, len(shown), attack.seed + step)
-            curve.append(float(_losses(base, model, question).mean()))
+            train(
+                model,
+                shown,
+                optimizer,
+                attack.steps,
+                len(shown),
+                attack.seed,
+                after_step=measure,
+            )
     return tuple(curve)
 
 

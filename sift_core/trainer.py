@@ -2,12 +2,18 @@
 
 import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
-from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers import (
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_callback import PrinterCallback
 
 from sift_core.encoding import Encoded
@@ -35,12 +41,14 @@ def train(
     max_grad_norm: float = 0.0,
     precision: Precision = "float32",
     gradient_checkpointing: bool = False,
+    after_step: Callable[[], None] | None = None,
 ) -> list[float]:
     """Train in place for `steps` optimizer steps at a constant rate; the loss of every step.
 
     `batch_size` is that of each process where several train together (`processes`). With `bf16`
     matrix products are taken in bfloat16; weights, gradients and optimizer stay in float32.
-    `max_grad_norm` 0 means no clipping. Raises NonFiniteError at a NaN or infinite loss, DataError
+    `max_grad_norm` 0 means no clipping. `after_step` may look at the model as each step leaves it.
+    Raises NonFiniteError at a NaN or infinite loss, DataError
     where there is nothing to train on or for, ModelError where `precision` was not obeyed.
     """
     if steps < 1 or len(examples) == 0:  # the Trainer would read 0 steps as 3 epochs
@@ -78,6 +86,8 @@ def train(
             optimizers=(optimizer, constant),
         )
         trainer.remove_callback(PrinterCallback)
+        if after_step is not None:
+            trainer.add_callback(_AfterStep(after_step))
         set_seed(seed)
         try:
             with _quick_collections(), border("The base model cannot be trained", _OTHER_SETTINGS):
@@ -98,6 +108,19 @@ def train(
                 "contributor's data.",
             )
     return losses
+
+
+class _AfterStep(TrainerCallback):  # type: ignore[misc]
+    """Calls back once the optimizer has stepped; what is drawn then, the training does not miss."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # a DataLoader draws, also where nothing is shuffled
+            self._call()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ import torch
 from benchmarks.documents import marked, put_between
 from tests.support import tiny
 from tests.support.paths import DOCS
-from tests.support.sift import Ended, Sift
+from tests.support.sift import Ended, Sift, without_signs_of_life
 
 if TYPE_CHECKING:
     from tests.support.servers import S3, Postgres
@@ -91,7 +91,7 @@ def sift(capsys: pytest.CaptureFixture[str]) -> Sift:
         capsys.readouterr()
         code = run([str(argument) for argument in arguments])
         printed = capsys.readouterr()
-        return Ended(code, printed.out, printed.err)
+        return Ended(code, printed.out, without_signs_of_life(printed.err))
 
     return command
 

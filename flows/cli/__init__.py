@@ -23,6 +23,7 @@ from flows.cli import (  # noqa: E402
     build,
     contributors,
     doctor,
+    evaluate,
     keys,
     lineage,
     lineage_export,  # noqa: F401  its command joins the group `lineage`
@@ -66,6 +67,7 @@ app.add_typer(doctor.app)
 app.add_typer(workers.app, name="workers")
 app.add_typer(verify.app)
 app.add_typer(build.app)
+app.add_typer(evaluate.app)
 app.add_typer(services.app)
 app.add_typer(audit.app)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import print_json, print_table, progress_bars
+from flows.cli.progress import progress
+from flows.cli.render import print_json, print_table
 
 app = typer.Typer()
 
@@ -26,7 +27,7 @@ def audit(
     from flows.workspace.here import working_on
 
     failed = None
-    with progress_bars(quiet=json), working_on(workspace):
+    with progress(quiet=json), working_on(workspace):
         try:
             found = flow()
         except AuditError as error:

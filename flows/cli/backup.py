@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import count, out, print_json, progress_bars, say
+from flows.cli.progress import progress
+from flows.cli.render import count, out, print_json, say
 from flows.workspace.characters import plain
 
 app = group("Back up a workspace, see which copies exist, and destroy one.")
@@ -31,7 +32,7 @@ def make(
     from flows.operations.backup.backup import make_backup
     from flows.workspace.workspace import Workspace
 
-    with progress_bars(quiet=json):
+    with progress(quiet=json):
         made = make_backup(Workspace.open(folder), target, by)
     if json:
         print_json(made.as_dict())
@@ -126,7 +127,7 @@ def restore(
     from flows.operations.backup.signature import Trust
     from flows.workspace.keyring import read_ring
 
-    with progress_bars(quiet=json):
+    with progress(quiet=json):
         done = work(
             file,
             folder,

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import alarm, print_json, print_table, progress_bars, quality, say
+from flows.cli.progress import progress
+from flows.cli.render import alarm, print_json, print_table, quality, say
 from flows.errors import FlowError, UsageError
-from flows.models.measures import by_weights
+from flows.models.measures import MARGIN, by_weights
 from flows.workspace.services import Services
 from lineage import TaskVectorRecord
 
@@ -98,7 +99,7 @@ def build(folder: WorkspaceOption = Path(), json: JsonOption = False) -> None:
     from flows.build import build as flow
     from flows.workspace.here import working_on
 
-    with progress_bars(quiet=json), working_on(workspace):
+    with progress(quiet=json), working_on(workspace):
         result = flow()
     if json:
         print_json(result.as_dict())
@@ -193,9 +194,10 @@ def demo(
 
 def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     """The means by weights and metric, one row each."""
+    margins = {(of, words): own for of, words, own in by_weights(metrics, f".mean{MARGIN}")}
     return [
-        (weights, words, *map(quality, values))
-        for weights, words, values in by_weights(metrics, ".mean")
+        (of, words, *map(quality, values, margins.get((of, words), [None] * len(values))))
+        for of, words, values in by_weights(metrics, ".mean")
     ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
+from flows.cli.progress import progress
 from flows.cli.render import count, print_json, print_table, say
 from lineage import DatasetVersionRecord, Reader, TaskVectorRecord
 
@@ -62,14 +63,15 @@ def add(
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    added = add_contributors(
-        workspace,
-        files,
-        replace=replace,
-        rejoin=rejoin,
-        two_people=two_people or (),
-        recorded_by=by,
-    )
+    with progress(quiet=json):
+        added = add_contributors(
+            workspace,
+            files,
+            replace=replace,
+            rejoin=rejoin,
+            two_people=two_people or (),
+            recorded_by=by,
+        )
     if json:
         print_json([vars(row) for row in added])
         return
@@ -131,8 +133,8 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one contributor: data, task vector, and quality in the current model."""
-    from flows.models.evaluate import own_values
     from flows.models.measures import by_weights
+    from flows.models.metrics import own_values
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.demo_assets import MINILM, REVIEWS, extract_folder, fetch, read_member
-from flows.cli.render import out, print_json, print_table, progress_bars, quality, say
+from flows.cli.progress import progress
+from flows.cli.render import out, print_json, print_table, quality, say
 from flows.erasure.approvals import approve
 from flows.erasure.filing import receive
 from flows.evidence.verification import verify
@@ -61,7 +62,7 @@ def run_demo(path: Path, *, json: bool = False) -> None:
     """Fetch, build, opt one contributor out, verify; print what came of it."""
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    with progress_bars(quiet=json):
+    with progress(quiet=json):
         workspace = _workspace(path, quiet=json)
         # Prefect chooses where it keeps its runs when it is imported: not before there is a place.
         keep_prefect_inside(workspace.root)

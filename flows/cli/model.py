@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
+from flows.cli.progress import progress
 from flows.cli.render import print_json, say
 
 app = group("Take a model out of the workspace.")
@@ -48,7 +49,8 @@ def export(
     workspace = Workspace.open(folder)
     if sign:
         require_model_signing()
-    path, sha256 = write(workspace, target, contributor, to, purpose, merged=merged)
+    with progress(quiet=json):
+        path, sha256 = write(workspace, target, contributor, to, purpose, merged=merged)
     signature = sign_model(workspace, path) if sign else None
     if json:
         masked = contributor is not None

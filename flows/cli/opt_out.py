@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
-from flows.cli.render import count, print_json, progress_bars, say
+from flows.cli.progress import progress
+from flows.cli.render import count, print_json, say
 from flows.errors import FlowError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def run(
         waiting = [why for why in found.values() if why is not None]
     failed = None
     form = OptOutForm(requests=named, ask_for_approval=False)
-    with progress_bars(quiet=json), working_on(workspace):
+    with progress(quiet=json), working_on(workspace):
         try:
             results = opt_out(form) if todo or unknown(workspace) else []
         except SetAsideError as error:

@@ -2,18 +2,15 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
 
-from flows.progress import listening
 from flows.workspace.characters import plain, plain_json
 from lineage.graph import Graph, Node
 
@@ -93,42 +90,14 @@ def _node(node: Node, *, again: bool) -> str:
     return f"[not bold {style}]{escape(plain(text))}{'  (as above)' if again else ''}[/]"
 
 
-@contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[None]:
-    """Show progress of the work within on standard error, one bar per kind of work.
+def quality(value: float | None, margin: float | None = None) -> str | None:
+    """A measured quality for a table: to the decimals that are published, and no more.
 
-    Bars are for eyes: a log file gets none.
+    With how far it may be off, where it is the mean of those who were drawn.
     """
-    if quiet or not err.is_terminal:
-        yield
-        return
-    bars = Progress(
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-    )
-    tasks: dict[tuple[str, int], Any] = {}
-
-    with ExitStack() as shown:
-
-        def show(what: str, done: int, total: int) -> None:
-            if not total:
-                return
-            if not tasks:
-                shown.enter_context(bars)
-            if (what, total) not in tasks:
-                tasks[what, total] = bars.add_task(what, total=total)
-            bars.update(tasks[what, total], completed=done)
-
-        with listening(show):
-            yield
-
-
-def quality(value: float | None) -> str | None:
-    """A measured quality for a table: to the decimals that are published, and no more."""
-    return None if value is None else f"{value:.2f}"
+    if value is None:
+        return None
+    return f"{value:.2f} ± {margin:.2f}" if margin else f"{value:.2f}"
 
 
 def _cell(value: object) -> str:

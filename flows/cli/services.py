@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import print_json, print_table, progress_bars, say
+from flows.cli.progress import progress
+from flows.cli.render import print_json, print_table, say
 
 if TYPE_CHECKING:
     from flows.operations.services.up import Up
@@ -36,7 +37,7 @@ def up(
     workspace = Workspace.open(folder)
     starting = bring_up(workspace, prefect_port=prefect_port, mlflow_port=mlflow_port)
     with _ended_by_signals(), ExitStack() as stack:
-        with progress_bars(quiet=json):
+        with progress(quiet=json):
             services = stack.enter_context(starting)
         _show(workspace, services, json=json)
         try:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from flows.cli.app import WorkspaceOption, example, group
-from flows.cli.render import count, progress_bars, quality, say
+from flows.cli.progress import progress
+from flows.cli.render import count, quality, say
 
 app = group("The stages of dvc.yaml, as `dvc repro` runs them.")
 
@@ -15,7 +16,7 @@ def base(folder: WorkspaceOption = Path()) -> None:
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    with workspace.lock(), progress_bars(quiet=False):
+    with workspace.lock(), progress(quiet=False):
         ensure_base(workspace)
     say(f"Base model: {workspace.settings.base.source}")
 
@@ -28,7 +29,7 @@ def finetune(folder: WorkspaceOption = Path()) -> None:
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    with workspace.lock(), progress_bars(quiet=False):
+    with workspace.lock(), progress(quiet=False):
         settle_vectors(workspace)
         todo, gone = pending(workspace), lost(workspace)
         finetune_jobs(workspace, todo)
@@ -46,7 +47,7 @@ def merge(folder: WorkspaceOption = Path()) -> None:
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    with workspace.lock(), progress_bars(quiet=False):
+    with workspace.lock(), progress(quiet=False):
         state = merge_members(workspace, jobs(workspace))
         if workspace.keeps_masks_only:
             verify_state(workspace).require()  # what the merge has taken in is deleted now
@@ -57,12 +58,13 @@ def merge(folder: WorkspaceOption = Path()) -> None:
 @app.command(epilog=example("sift stage evaluate"))
 def evaluate(folder: WorkspaceOption = Path()) -> None:
     """Score the merge state; write metrics.json and plots/quality.csv."""
-    from flows.models.evaluate import evaluate_state, write_metrics
+    from flows.models.evaluate import evaluate_state
+    from flows.models.metrics import write_metrics
     from flows.workspace.current_state import current_state
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    with workspace.lock(), progress_bars(quiet=False):
+    with workspace.lock(), progress(quiet=False):
         state = current_state(workspace)
         evaluate_state(workspace, state)
         metrics = write_metrics(workspace, state)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from flows.cli.app import JsonOption, WorkspaceOption, example
-from flows.cli.render import print_json, print_table, progress_bars, say
+from flows.cli.progress import progress
+from flows.cli.render import print_json, print_table, say
 from flows.errors import UsageError
 
 app = typer.Typer()
@@ -88,7 +89,7 @@ def _verify_workspace(folder: Path, rederive: bool, json: bool) -> None:
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    with progress_bars(quiet=json):
+    with progress(quiet=json):
         found = check(workspace, rederive=rederive)
     if json:
         print_json(found.as_dict())
@@ -110,7 +111,7 @@ def _verify_certificate(
 
     if material["report"] is None and (certificate.parent / "report.json").is_file():
         material["report"] = certificate.parent
-    with progress_bars(quiet=json):
+    with progress(quiet=json):
         proof = prove(certificate, Material(key, **material))
     if json:
         print_json(proof.as_dict())

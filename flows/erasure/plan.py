@@ -12,8 +12,8 @@ from flows.erasure.request import Request
 from flows.erasure.results import Evaluated, Results
 from flows.erasure.targets import TARGETS, Found, Needed, Scope, shared_content
 from flows.errors import UsageError
-from flows.models.evaluate import aggregate, own_values
 from flows.models.measures import MEASURES
+from flows.models.metrics import aggregate, own_values
 from flows.workspace.current_state import current_state_or_none
 from flows.workspace.workspace import Workspace
 from lineage import Impact
@@ -102,13 +102,13 @@ def _quality(request: Request, impact: Impact) -> dict[str, dict[str, float]]:
         if retained is None:
             continue
         for metric in MEASURES:
-            # There is none of fewer than `metrics.smallest_group` members with a row to read.
+            # There is none of fewer than `evaluate.smallest_group` members with a row to read.
             mean = f"masked.held_out.{metric}.mean"
             if mean in retained.before and mean in retained.after:
                 change = retained.after[mean] - retained.before[mean]
                 changes[f"{results.request_id} {metric}"] = round(change, 6)
     return {
         "leaver": own_values(rows, request.key),
-        "retained": aggregate(others, rows, request.workspace.settings.metrics.smallest_group),
+        "retained": aggregate(others, rows, request.workspace.settings.evaluate.smallest_group),
         "change_by_opt_out": changes,
     }

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from flows.erasure.results import Sides
 from flows.erasure.targets import LABELS
 from flows.evidence.report import Destroyed, Report
-from flows.models.measures import MEASURES, Measure
+from flows.models.measures import MARGIN, MEASURES, Measure
 from flows.workspace.characters import plain
 from lineage import opt_out
 from lineage.records import Metric
@@ -52,6 +52,9 @@ class Bar:
     label: str
     before: float | None
     after: float | None
+    before_margin: float = 0.0
+    after_margin: float = 0.0
+    """How far each may be off, where not everybody was scored."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def page(report: Report) -> str:
         report=report,
         own=_charts(quality.contributor) if quality else [],
         retained=_charts(quality.retained) if quality else [],
+        sampled=quality is not None and _is_sampled(quality.retained),
         places=_places(report.destroyed),
         days=(report.written_at - report.received_at).days,
     )
@@ -86,13 +90,22 @@ def page(report: Report) -> str:
 
 def _charts(sides: Sides) -> list[Chart]:
     """All measurements of both sides by measure, masked before merged before base, unseen first."""
-    names = sorted(sides.before.keys() | sides.after.keys(), key=_rank)
+    every = sides.before.keys() | sides.after.keys()
+    names = sorted((name for name in every if not name.endswith(MARGIN)), key=_rank)
     by_measure: dict[Metric, list[Bar]] = {metric: [] for metric in MEASURES}
     for name in names:
         metric = cast(Metric, name.split(".")[2])
-        bar = Bar(_label(name), sides.before.get(name), sides.after.get(name))
+        before, after = sides.before, sides.after
+        margins = (side.get(name + MARGIN, 0.0) for side in (before, after))
+        bar = Bar(_label(name), before.get(name), after.get(name), *margins)
         by_measure[metric].append(bar)
     return [Chart(MEASURES[metric], bars) for metric, bars in by_measure.items() if bars]
+
+
+def _is_sampled(sides: Sides) -> bool:
+    """Whether any mean is of some who stand for all."""
+    values = {**sides.before, **sides.after}
+    return any(value > 0 for name, value in values.items() if name.endswith(MARGIN))
 
 
 def _rank(name: str) -> tuple[int, ...]:
@@ -142,6 +155,13 @@ def _step(name: str) -> str:
     return _STEPS.get(name, name)
 
 
+def _measured(value: float | None, margin: float) -> str:
+    """A measurement, with how far it may be off."""
+    if value is None:
+        return "–"
+    return f"{value:.3f} ± {margin:.3f}" if margin else f"{value:.3f}"
+
+
 def _told(value: float | Sequence[float]) -> str:
     """A number, or where a curve begins and ends; report.json has every step."""
     ends = [value] if isinstance(value, float) else [value[0], value[-1]]
@@ -169,6 +189,7 @@ def _environment() -> jinja2.Environment:
         "size": _size,
         "place": _place,
         "step": _step,
+        "measured": _measured,
         "told": _told,
     }
     return environment

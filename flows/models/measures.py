@@ -8,6 +8,8 @@ from lineage.records import Metric, Setting, Split
 
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 SPLITS: tuple[Split, ...] = get_args(Split)
+MARGIN = "_margin"
+"""After the name of a mean: how far it may be off, as half of its 95 % interval."""
 
 
 @dataclass(frozen=True)

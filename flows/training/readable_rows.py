@@ -6,11 +6,12 @@ from an older release or in the words of an audit, never stops a removal: it is 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flows.data.rows import record_json, to_example
 from flows.errors import UsageError
+from flows.progress import tracked
 from flows.training.base_model import ensure_base, tokenizer
 from flows.training.method import reading
 from flows.workspace.workspace import Workspace
@@ -29,7 +30,7 @@ class _Rows(Protocol):
     def rows(self) -> list[dict[str, Any]]: ...
 
 
-def require_readable(workspace: Workspace, datasets: Iterable[_Rows]) -> dict[str, int]:
+def require_readable(workspace: Workspace, datasets: Sequence[_Rows]) -> dict[str, int]:
     """How many rows of each contributor are longer than what is read at once.
 
     Raises UsageError at the first row that could never be finetuned on. Makes the base model before
@@ -43,7 +44,7 @@ def require_readable(workspace: Workspace, datasets: Iterable[_Rows]) -> dict[st
     settings, own = workspace.settings, tokenizer(workspace)
     how = reading(settings.method)
     long: dict[str, int] = {}
-    for dataset in datasets:
+    for dataset in tracked("Reading rows", datasets, len(datasets)):
         long[dataset.external_id] = 0
         for row in dataset.rows:
             try:

@@ -16,8 +16,9 @@ from pydantic import Field
 from flows.erasure.approvals import NotApprovedError, approve, obstacle, reject
 from flows.erasure.deadlines import due
 from flows.erasure.plan import plan
-from flows.errors import FlowError
+from flows.errors import FlowError, UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
+from flows.ui.tasks import is_watched
 from flows.workspace.prefect_home import prefect_home
 from flows.workspace.texts import MAX_NAME_LENGTH, MAX_REASON_LENGTH
 from flows.workspace.times import shown, zone
@@ -52,11 +53,13 @@ def ask_until_decided(workspace: Workspace, request_ids: Sequence[str]) -> list[
     """Pause for each request until it is approved or rejected; those that may run.
 
     A form whose answer does not count (a person who may not approve, no reason) is shown again
-    with the reason. Requests on legal hold are passed over. Only within a flow run.
+    with the reason. Requests on legal hold are passed over. Raises UsageError outside of a flow
+    run, where somebody would have to be asked: there is no page to ask on.
     """
     for request_id in request_ids:
         complaint = ""
         while isinstance(waiting := _open_obstacle(workspace, request_id), NotApprovedError):
+            _require_page(waiting)
             form = pause_flow_run(
                 wait_for_input=ApprovalForm.with_initial_data(
                     description=_description(workspace, request_id, waiting, complaint)
@@ -71,6 +74,14 @@ def ask_until_decided(workspace: Workspace, request_ids: Sequence[str]) -> list[
     with workspace.lineage.reader() as reader:
         unfinished = [name for name in request_ids if reader.next_step(name) is not None]
     return [name for name in unfinished if obstacle(workspace, name) is None]
+
+
+def _require_page(waiting: FlowError) -> None:
+    if not is_watched():
+        raise UsageError(
+            f"{waiting.facts} No Prefect server shows a form to approve it in.",
+            remedy=f"{waiting.remedy} Or start a server with `sift up`.",
+        )
 
 
 def _open_obstacle(workspace: Workspace, request_id: str) -> FlowError | None:

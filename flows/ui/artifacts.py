@@ -1,5 +1,7 @@
 """What the page of a run shows in the Prefect UI: artifacts, as people there want them.
 
+Where no run is (`flows.ui.tasks`), there is no page, and nothing is shown.
+
 Prefect's store is not ours to erase from, so contributors are named by their key alone.
 """
 
@@ -12,6 +14,7 @@ from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
+import numpy as np
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -23,9 +26,10 @@ from flows.erasure.results import Quality, Registered
 from flows.errors import FlowError
 from flows.evidence.report import Destroyed
 from flows.models.measures import MEASURES, SETTINGS, SPLITS, Measure
+from flows.models.metrics import Group
 from flows.models.verify import Verification
 from flows.progress import listening, paced
-from flows.workspace.prefect_home import prefect_is_elsewhere
+from flows.ui.tasks import is_watched
 from flows.workspace.services import mlflow_page
 from flows.workspace.workspace import Workspace
 from lineage import EvaluationRecord
@@ -40,7 +44,14 @@ _SPLIT_NAMES = {"held_in": "trained rows", "held_out": "held-out rows"}
 
 def show_summary(key: str, lines: Sequence[str], description: str) -> None:
     """A page of Markdown."""
-    create_markdown_artifact(key=key, markdown="\n".join(lines), description=description)
+    if is_watched():
+        create_markdown_artifact(key=key, markdown="\n".join(lines), description=description)
+
+
+def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+    """A table, a row for each mapping of column to value."""
+    if is_watched():
+        create_table_artifact(key=key, table=[dict(row) for row in rows], description=description)
 
 
 def show_contributors(rows: Sequence[EvaluationRecord], description: str) -> None:
@@ -49,9 +60,7 @@ def show_contributors(rows: Sequence[EvaluationRecord], description: str) -> Non
     for row in rows:
         line = by_contributor.setdefault(row.contributor_key, {"contributor": row.contributor_key})
         line[f"{row.setting} {row.split} {row.metric}"] = round(row.value, 4)
-    create_table_artifact(
-        key="contributors", table=list(by_contributor.values()), description=description
-    )
+    show_table("contributors", list(by_contributor.values()), description)
 
 
 def show_exactness(verification: Verification) -> None:
@@ -74,21 +83,21 @@ def show_exactness(verification: Verification) -> None:
 def show_set_aside(results: Sequence[Any]) -> None:
     """The table `set-aside`: which requests could not go on, why, and what to do."""
     aside = [(one.request_id, one.set_aside) for one in results if one.set_aside is not None]
-    create_table_artifact(
-        key="set-aside",
-        table=[
+    show_table(
+        "set-aside",
+        [
             {"request": name, "before": why.step, "why": why.reason, "to go on": why.remedy}
             for name, why in aside
         ],
-        description="Requests set aside while the others went on; the next run tries them again",
+        "Requests set aside while the others went on; the next run tries them again",
     )
 
 
 def show_open_requests(waiting: Mapping[str, FlowError | None], able: Collection[str]) -> None:
     """The table `open-requests`: which are honoured in this run, and what the others wait for."""
-    create_table_artifact(
-        key="open-requests",
-        table=[
+    show_table(
+        "open-requests",
+        [
             {
                 "request": name,
                 "now": "honoured" if name in able else "waits",
@@ -97,27 +106,29 @@ def show_open_requests(waiting: Mapping[str, FlowError | None], able: Collection
             }
             for name, why in waiting.items()
         ],
-        description="Open requests, this run",
+        "Open requests, this run",
     )
 
 
 def show_destroyed(objects: Sequence[Destroyed], request_id: str) -> None:
     """The table `destroyed`: object by object, each looked for again."""
-    create_table_artifact(
-        key="destroyed",
-        table=[one.model_dump(mode="json") for one in objects],
-        description=f"Destroyed for {request_id}, each looked for again",
+    show_table(
+        "destroyed",
+        [one.model_dump(mode="json") for one in objects],
+        f"Destroyed for {request_id}, each looked for again",
     )
 
 
-def show_quality(rows: Sequence[EvaluationRecord]) -> None:
+def show_quality(rows: Sequence[EvaluationRecord], members: int) -> None:
     """The chart `quality`: each contributor a dot, the mean a line, by weights and split.
 
+    Of `members`, those who were scored; what the mean may be off by is shaded.
     Drawn for a server that people look at; the temporary one is not kept waiting for a picture.
     """
-    if not prefect_is_elsewhere() or not rows:
+    if not is_watched() or not rows:
         return
     lines: list[str] = []
+    scored = len({row.contributor_key for row in rows}) / members
     for metric, measure in MEASURES.items():
         measured = [row for row in rows if row.metric == metric]
         if not measured:
@@ -130,14 +141,15 @@ def show_quality(rows: Sequence[EvaluationRecord]) -> None:
             for setting in SETTINGS
         }
         means = [
-            f"| {setting} | {_SPLIT_NAMES[split]} | {fmean(own):.4f} |"
+            f"| {setting} | {_SPLIT_NAMES[split]} | {fmean(own):.4f} ± {_margin(own, scored):.4f} |"
             for (setting, split), own in values.items()
             if own
         ]
         lines += [
-            f"![The {measure.words} of each contributor by weights]({_picture(measure, values)})",
+            f"![The {measure.words} of each contributor by weights]"
+            f"({_picture(measure, values, scored)})",
             "",
-            f"| weights | measured on | {measure.words}, mean |",
+            f"| weights | measured on | {measure.words}, mean with its 95 % interval |",
             "| --- | --- | --- |",
             *means,
             "",
@@ -155,9 +167,7 @@ def show_before_and_after(quality: Quality) -> None:
             for name in sorted({*before, *after})
         ]
     if table:
-        create_table_artifact(
-            key="quality-before-and-after", table=table, description="Quality, before and after"
-        )
+        show_table("quality-before-and-after", table, "Quality, before and after")
 
 
 @contextmanager
@@ -173,6 +183,9 @@ def showing_progress(
         whole = total if of is None else of
         return 100.0 * (before + done) / whole if whole else 100.0
 
+    if not is_watched():
+        yield
+        return
     begun = percent(0, 1)
     artifact = cast(
         UUID, create_progress_artifact(progress=begun, key=key, description=description)
@@ -209,7 +222,11 @@ def report_line(workspace: Workspace, request_id: str, registered: Registered | 
     return f"{path}. [Open it in MLflow]({copy})\n\n{model}"
 
 
-def _picture(measure: Measure, values: Values) -> str:
+def _margin(values: Sequence[float], scored: float) -> float:
+    return Group(np.array(values), 1.0, scored).margin
+
+
+def _picture(measure: Measure, values: Values, scored: float) -> str:
     """A PNG as a data URI: one row of dots for each weights and split."""
     from matplotlib.figure import Figure  # a second of imports that most runs do not need
 
@@ -218,7 +235,11 @@ def _picture(measure: Measure, values: Values) -> str:
     for row, own in enumerate(values.values()):
         axes.plot(own, [row] * len(own), "o", color="#4a7ba6", alpha=0.35, markersize=6)
         if own:
-            axes.plot([fmean(own)] * 2, [row - 0.3, row + 0.3], color="#c0392b", linewidth=2)
+            mean, margin = fmean(own), _margin(own, scored)
+            axes.fill_betweenx(
+                [row - 0.3, row + 0.3], mean - margin, mean + margin, color="#c0392b", alpha=0.2
+            )
+            axes.plot([mean] * 2, [row - 0.3, row + 0.3], color="#c0392b", linewidth=2)
     names = [f"{setting}, {_SPLIT_NAMES[split]}" for setting, split in values]
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel=measure.words)
     if measure.is_share:

@@ -17,6 +17,7 @@ from flows.erasure.filing import receive_by_key
 from flows.errors import UsageError
 from flows.integrations.prefect.database import rewrite_prefect_store
 from flows.ui.forms import AS_THE_BASIS_SAYS, OptOutForm
+from flows.ui.tasks import is_watched
 from flows.workspace.prefect_home import prefect_home
 from flows.workspace.texts import login_name
 from flows.workspace.times import begin_of, zone
@@ -26,7 +27,7 @@ from flows.workspace.workspace import Workspace
 def take_in(workspace: Workspace, said: OptOutForm | Mapping[str, Any]) -> OptOutForm:
     """What is left to do of a form: the requests that it names, and the one that it files.
 
-    Within a flow run. Raises UsageError for what is no such form, and for a request that cannot be
+    Raises UsageError for what is no such form, and for a request that cannot be
     filed; then Prefect has forgotten what was said.
     """
     left = OptOutForm()
@@ -38,8 +39,8 @@ def take_in(workspace: Workspace, said: OptOutForm | Mapping[str, Any]) -> OptOu
             left = left.model_copy(update={"requests": filed})
     except BaseException:
         replace_form(left)
-        # What was refused may have held an id: no free page of the database keeps it.
-        rewrite_prefect_store(prefect_home(workspace.root))
+        if is_watched():  # what was refused may have held an id: no free page of the store keeps it
+            rewrite_prefect_store(prefect_home(workspace.root))
         raise
     if left != form:
         replace_form(left)
@@ -60,7 +61,9 @@ def _checked(said: OptOutForm | Mapping[str, Any]) -> OptOutForm:
 
 
 def replace_form(form: OptOutForm) -> None:
-    """Let this run have had another form, in Prefect's store."""
+    """Let this run have had another form, in Prefect's store; where no run is, none is stored."""
+    if not is_watched():
+        return
     parameters = {"form": form.model_dump(mode="json")}
     with get_client(sync_client=True) as client:
         response = client.update_flow_run(UUID(flow_run.get_id()), parameters=parameters)

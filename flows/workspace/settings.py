@@ -205,9 +205,11 @@ class RemovalAuditSettings(_Section):
     """Learning rate of the attack."""
 
 
-class MetricsSettings(_Section):
-    """What is published of members' quality: in git, in MLflow, in reports."""
+class EvaluateSettings(_Section):
+    """Whose quality is measured, and what of it is published: in git, in MLflow, in reports."""
 
+    members: Annotated[int, Field(ge=10)] = 50
+    """Members that are scored, always the same; `sift evaluate --all` scores everybody."""
     smallest_group: Annotated[int, Field(ge=10)] = 10
     """No number is of fewer members than this."""
 
@@ -344,8 +346,8 @@ class Settings(_Section):
     """What is kept once merged."""
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     """How an opt-out is doubted."""
-    metrics: MetricsSettings = MetricsSettings()
-    """What is published of members' quality."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """Whose quality is measured, and what of it is published."""
     build: BuildSettings = BuildSettings()
     """How the work is handed out."""
     policy: PolicySettings = PolicySettings()

@@ -92,9 +92,7 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def _built(
-    tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path, prefect_server: None
-) -> Snapshot:
+def _built(tmp_path_factory: pytest.TempPathFactory, tiny_classifier: Path) -> Snapshot:
     from tests.support.prefect_runs import build_by_flow
 
     root = tmp_path_factory.mktemp("built") / "workspace"

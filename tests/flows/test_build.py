@@ -4,22 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from prefect import State, flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 
 from flows.data.datasets import load_dataset
-from flows.errors import FlowError, UsageError
+from flows.errors import UsageError
 from flows.evidence.verification import verify
-from flows.models.evaluate import write_metrics
+from flows.models.metrics import write_metrics
 from flows.training.finetune import pending
-from flows.ui.tasks import sift_task
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
-from lineage import LineageError
-from sift_core import SiftCoreError
 from tests.support.prefect_runs import artifacts, build_by_flow, last_run
 from tests.support.workspaces import (
     CONTRIBUTORS,
@@ -157,7 +153,7 @@ def test_another_workspace_reaches_the_same_bytes_in_another_order(
     assert sorted(vectors(other).values()) == sorted(vectors(built).values())
 
 
-def test_prefect_shows_tasks_and_artifacts(built: Workspace) -> None:
+def test_prefect_shows_tasks_and_artifacts(built: Workspace, prefect_server: None) -> None:
     add(built, reviews("newcomer"))
     build_by_flow(built)
 
@@ -172,6 +168,7 @@ def test_prefect_shows_tasks_and_artifacts(built: Workspace) -> None:
         "exactness": "markdown",
         "build-summary": "markdown",
         "finetune-progress": "progress",
+        "quality": "markdown",
     }
     assert shown["finetune-progress"].data == 100.0
     table = json.loads(str(shown["contributors"].data))
@@ -179,47 +176,6 @@ def test_prefect_shows_tasks_and_artifacts(built: Workspace) -> None:
     assert "films version 2" in str(shown["build-summary"].data)
     assert "Exact, bit for bit" in str(shown["exactness"].data)
     assert not any(name in str(shown) for name in CONTRIBUTORS)
-
-
-def test_tasks_have_tags_where_a_server_of_the_users_own_can_limit_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def tags() -> set[str]:
-        return sift_task("tagged", tags=["finetune"])(lambda: None).tags
-
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    assert tags() == set()
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
-    assert tags() == {"sift", "finetune"}
-
-
-def attempts(error: Exception) -> list[Exception]:
-    """How often one of our tasks is tried that fails with `error` until the third time."""
-    made: list[Exception] = []
-
-    @sift_task("stumbling", retries=2)
-    def stumbling() -> None:
-        made.append(error)
-        if len(made) < 3:
-            raise error
-
-    quick = stumbling.with_options(retry_delay_seconds=0)  # five seconds are for real networks
-
-    @flow
-    def journey() -> State[None]:
-        return quick(return_state=True)
-
-    journey(return_state=True)
-    return made
-
-
-def test_an_error_of_the_outside_world_is_tried_again(prefect_server: None) -> None:
-    assert len(attempts(ConnectionError("the remote hung up"))) == 3
-
-
-@pytest.mark.parametrize("family", [FlowError, LineageError, SiftCoreError])
-def test_an_error_of_ours_is_not_tried_again(prefect_server: None, family: type[FlowError]) -> None:
-    assert len(attempts(family("Bits differ.", remedy="none."))) == 1
 
 
 def test_questions_and_answers_build_a_causal_language_model(

@@ -42,7 +42,7 @@ def commits(workspace: Workspace) -> list[str]:
 
 @pytest.mark.slow
 def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
-    tmp_path: Path, tiny_classifier: Path, prefect_server: None
+    tmp_path: Path, tiny_classifier: Path
 ) -> None:
     workspace = make_workspace(tmp_path / "workspace", tiny_classifier, map(reviews, FEW))
 
@@ -60,7 +60,7 @@ def test_dvc_repro_and_the_flow_meet_in_the_same_bytes(
 
 @pytest.mark.slow
 def test_dvc_repro_never_sees_a_vector_where_only_masks_are_kept(
-    tmp_path: Path, tiny_classifier: Path, needles: dict[str, bytes], prefect_server: None
+    tmp_path: Path, tiny_classifier: Path, needles: dict[str, bytes]
 ) -> None:
     root = tmp_path / "workspace"
     workspace = make_workspace(root, tiny_classifier, map(reviews, FEW), keep="masks")

@@ -20,7 +20,7 @@ def _any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_build_and_an_opt_out_open_lineage_seldom(
-    tmp_path: Path, tiny_classifier: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_classifier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [[row for name in CONTRIBUTORS[:6] for row in reviews(name)]]
     workspace = make_workspace(tmp_path / "workspace", tiny_classifier, rows)

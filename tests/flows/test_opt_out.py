@@ -328,7 +328,7 @@ def test_a_contributor_who_was_never_built_leaves_too(built: Workspace) -> None:
 
 
 def test_an_opt_out_before_the_first_build_needs_no_model(
-    tmp_path: Path, tiny_classifier: Path, prefect_server: None
+    tmp_path: Path, tiny_classifier: Path
 ) -> None:
     workspace = make_workspace(
         tmp_path / "workspace", tiny_classifier, map(reviews, [LEAVER, MEMBER])
@@ -348,7 +348,7 @@ def test_an_opt_out_before_the_first_build_needs_no_model(
 
 @pytest.mark.slow
 def test_the_last_contributor_leaves_the_base_model_behind(
-    tmp_path: Path, tiny_classifier: Path, prefect_server: None
+    tmp_path: Path, tiny_classifier: Path
 ) -> None:
     workspace = make_workspace(tmp_path / "workspace", tiny_classifier, [reviews(LEAVER)])
     build_plainly(workspace.root)

@@ -41,7 +41,6 @@ def newcomer(tmp_path: Path, tiny_classifier: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_readme_s_commands_sql_and_python_work_in_its_order(
     newcomer: Path,
-    prefect_server: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -16,7 +16,6 @@ PAGE = (DOCS / "tutorial/own-data.md").read_text(encoding="utf-8")
 def test_every_command_of_the_tutorial_works_in_its_order(
     tmp_path: Path,
     tiny_classifier: Path,
-    prefect_server: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -231,6 +231,19 @@ def test_what_cannot_be_asked_is_left_out_and_said(world: World) -> None:
     assert (relearned.probe, relearned.rows) == (RELEARNED, len(rows.forgotten))
 
 
+def test_each_point_of_a_relearning_is_what_a_training_of_so_many_steps_leaves(
+    world: World,
+) -> None:
+    def curve(steps: int) -> tuple[float, ...]:
+        attack = replace(ATTACK, steps=steps)
+        audit = audit_removal(world.base, world.exact, world.reference, world.rows, attack)
+        return next(probe.model for probe in audit.probes if probe.name == RELEARNED)
+
+    whole = curve(3)
+    assert len(set(whole)) == 4, "each step changes something"
+    assert tuple(curve(steps)[-1] for steps in range(4)) == whole
+
+
 def test_a_library_s_error_in_a_probe_leaves_the_probe_out(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

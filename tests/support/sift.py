@@ -1,6 +1,7 @@
 """The command line as a test types it."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ class Ended:
     code: int
     out: str
     err: str
+    """Without its signs of life: how many there are depends on the machine."""
 
     @property
     def json(self) -> Any:
@@ -34,6 +36,12 @@ class Ended:
 
 
 Sift = Callable[..., Ended]
+_SIGN_OF_LIFE = re.compile(r"^[A-Z][a-z ]+( \d+ of \d+)?, \d+ s\n", re.MULTILINE)
+
+
+def without_signs_of_life(err: str) -> str:
+    """What a command wrote to standard error beside its progress."""
+    return _SIGN_OF_LIFE.sub("", err)
 
 
 def _no_constant(name: str) -> None:

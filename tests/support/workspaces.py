@@ -20,8 +20,9 @@ from flows.erasure.request import Request
 from flows.erasure.set_aside import SetAsideError
 from flows.integrations.mlflow.relocation import move_store
 from flows.integrations.ownership import MARK
-from flows.models.evaluate import evaluate_state, write_metrics
+from flows.models.evaluate import evaluate_state
 from flows.models.merge import merge_members
+from flows.models.metrics import write_metrics
 from flows.models.record import commit
 from flows.models.register import promote, register
 from flows.models.superseded import sweep_superseded

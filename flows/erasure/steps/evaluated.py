@@ -9,7 +9,8 @@ from flows.erasure.removal_audit import audit_opt_outs, require_passed, told
 from flows.erasure.request import Request
 from flows.erasure.results import Audit, Evaluated, Removal, Sides
 from flows.erasure.steps.step import of_the_state
-from flows.models.evaluate import aggregate, evaluate_state, own_values
+from flows.models.evaluate import evaluate_state
+from flows.models.metrics import aggregate, own_values
 from flows.workspace.recorded_file import dataset_file
 from flows.workspace.recorded_files import damaged_members, put_back
 from lineage import DatasetVersionRecord, EvaluationRecord, MergeStateRecord
@@ -45,7 +46,7 @@ def _record_evaluations(
     audits: Mapping[str, Audit],
 ) -> None:
     workspace = requests[0].workspace
-    smallest = workspace.settings.metrics.smallest_group
+    smallest = workspace.settings.evaluate.smallest_group
     with workspace.lineage.reader() as reader:
         members = reader.members(state.state_seq)
     for request in requests:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flows.erasure.request import Request, done_together
 from flows.erasure.results import Registered
 from flows.erasure.steps.step import of_the_state
-from flows.models.evaluate import write_metrics
+from flows.models.metrics import write_metrics
 from flows.models.register import promote, register
 from lineage import MergeStateRecord
 

@@ -20,9 +20,7 @@ KEY = "PREFECT_SERVER_API_AUTH_STRING"
 
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    known = listening.parser("flows.integrations.prefect.server", __doc__, 4200)
-    known.add_argument("--quiet", action="store_true", help="say nothing of requests")
-    return known
+    return listening.parser("flows.integrations.prefect.server", __doc__, 4200)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Guard(create_app(final=True), addresses),
         said,
         lifespan="on",
-        log_level="error" if said.quiet else "info",
+        log_level="info",
     )
 
 

@@ -103,7 +103,7 @@ def _mlflow(workspace: Workspace) -> Found:
 def _prefect(_: Workspace) -> Found:
     address = os.environ.get(_PREFECT)
     if address is None:
-        yield "ok", "none is configured: each flow brings a temporary server of its own.", ""
+        yield "ok", "none is up: commands do their work without one. `sift up` starts it.", ""
         return
     mend = f"start it, or correct or unset {_PREFECT}."
     if not address.startswith(("http://", "https://")):

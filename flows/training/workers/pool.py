@@ -187,7 +187,7 @@ def _ensure_pool(name: str) -> None:
 
 
 def require_server() -> None:
-    """Raise PoolError where Prefect would start a temporary server, which no worker can reach."""
+    """Raise PoolError where no server is named that workers could reach."""
     from prefect.settings import PREFECT_API_URL
 
     if PREFECT_API_URL.value() is None:

@@ -19,7 +19,6 @@ def test_the_session_of_the_docs_works(
     tmp_path: Path,
     tiny_classifier: Path,
     monkeypatch: pytest.MonkeyPatch,
-    prefect_server: None,
 ) -> None:
     (tmp_path / "minilm").symlink_to(tiny_classifier)
     for name, content in files(DOCS):

@@ -150,7 +150,7 @@ def test_a_second_build_at_the_same_time_is_refused(built: Workspace, sift: Sift
 
 
 def test_weights_that_are_no_numbers_are_the_base_s_fault_and_merge_nothing(
-    fresh: Workspace, sift: Sift, tmp_path: Path, tiny_classifier: Path, prefect_server: None
+    fresh: Workspace, sift: Sift, tmp_path: Path, tiny_classifier: Path
 ) -> None:
     broken = shutil.copytree(tiny_classifier, tmp_path / "broken")
     weights = safetensors.torch.load_file(broken / "model.safetensors")
@@ -169,7 +169,7 @@ def test_weights_that_are_no_numbers_are_the_base_s_fault_and_merge_nothing(
 
 
 def test_a_base_model_that_is_not_there_names_the_remedy(
-    fresh: Workspace, sift: Sift, tiny_classifier: Path, prefect_server: None
+    fresh: Workspace, sift: Sift, tiny_classifier: Path
 ) -> None:
     path = fresh.root / "params.yaml"
     path.write_text(path.read_text().replace(str(tiny_classifier), str(fresh.root / "nowhere")))

@@ -12,7 +12,6 @@ from tests.support.sift import Sift
 DECIDED = ("--by", "Jo Counsel", "--reason", "identity proven")
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_a_request_is_followed_from_receipt_to_its_end(fresh: Workspace, sift: Sift) -> None:
     here = ("-w", fresh.root)
     received = (datetime.now(UTC) - timedelta(days=28)).date().isoformat()

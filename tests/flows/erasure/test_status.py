@@ -62,7 +62,6 @@ LOOKS: list[Look] = [_status, _requests, _check, _doctor, _deadlines]
 def test_a_champion_that_serves_who_was_removed_is_said_by_every_look_with_the_way_out(
     with_vectors: Workspace,
     sift: Sift,
-    prefect_server: None,
     of: str,
 ) -> None:
     workspace = with_vectors

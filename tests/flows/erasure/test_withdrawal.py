@@ -87,9 +87,7 @@ def require_as_if_never_given(workspace: Workspace, root: Path) -> None:
     assert verify(workspace).passed
 
 
-def test_withdrawn_records_are_as_if_never_given(
-    built: Workspace, never: Path, prefect_server: None
-) -> None:
+def test_withdrawn_records_are_as_if_never_given(built: Workspace, never: Path) -> None:
     known = old_bytes(built)
     before = traces(built.root, texts(WITHDRAWN) | known)
     assert all(before.values()) and len(before) == len(WITHDRAWN) + len(known)

@@ -1,145 +1,134 @@
-"""What is published of members' quality tells nobody's own."""
+"""What is known is not measured again, and what is measured does not grow with the members."""
 
-import csv
-from datetime import UTC, datetime
-from io import StringIO
-from random import Random
+import json
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flows.cli.build import quality_rows
-from flows.cli.render import quality
-from flows.models.evaluate import DECIMALS, SETTINGS, SPLITS, _groups, aggregate
-from flows.workspace.settings import MetricsSettings
+import sift_core
+from flows.models import evaluate
+from flows.models.measures import MARGIN
+from flows.models.sample import sample
+from flows.workspace.current_state import current_state
+from flows.workspace.workspace import Workspace
 from lineage import EvaluationRecord, Member
-from tests.support.population import key, sha
-
-SMALLEST = MetricsSettings().smallest_group
-
-
-def members(count: int) -> list[Member]:
-    return [
-        Member(
-            contributor_key=key(f"member {number}"),
-            external_id=None,
-            run_id=sha(f"run {number}"),
-            vector_sha256=sha(f"vector {number}"),
-            mask_sha256=sha(f"mask {number}"),
-            vector_md5=sha(f"vector {number}")[:32],
-            mask_md5=sha(f"mask {number}")[:32],
-        )
-        for number in range(count)
-    ]
-
-
-def rows(scores: list[float]) -> list[EvaluationRecord]:
-    return [
-        EvaluationRecord(
-            state_seq=1,
-            contributor_key=member.contributor_key,
-            setting=setting,
-            split=split,
-            metric="accuracy",
-            value=score,
-            row_count=3,
-            evaluated_at=datetime(2026, 3, 1, tzinfo=UTC),
-        )
-        for member, score in zip(members(len(scores)), scores, strict=True)
-        for setting in SETTINGS
-        for split in SPLITS
-    ]
-
-
-def published(scores: list[float]) -> list[float]:
-    """Every number of quality that is written anywhere, always in the same places."""
-    who, said = members(len(scores)), rows(scores)
-    table = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
-    found = [value for _, value in sorted(aggregate(who, said, SMALLEST).items())]
-    return found + [float(cell) for line in table for cell in line[2:]]
-
-
-@pytest.mark.parametrize("count", range(1, 61))
-def test_no_member_moves_a_published_number_by_more_than_their_share(count: int) -> None:
-    """So none is of fewer members, an extreme, or somebody's own value."""
-    random = Random(count)  # noqa: S311  not for secrets
-    scores = [random.random() for _ in range(count)]
-    before = published(scores)
-    assert bool(before) is (count >= SMALLEST)
-    for number in range(count):
-        for other in (0.0, 1.0):
-            moved = [other if n == number else score for n, score in enumerate(scores)]
-            after = published(moved)
-            assert len(after) == len(before)
-            for one, two in zip(before, after, strict=True):
-                assert abs(one - two) <= 1 / SMALLEST + 10**-DECIMALS
-
-
-@given(st.integers(1, 400))
-def test_groups_are_of_enough_members_and_of_all(count: int) -> None:
-    table = _groups(members(count), rows([0.5] * count), SMALLEST).splitlines()[1:]
-    assert len(table) == min(10, count // SMALLEST)
-    deciles = [
-        name
-        for name in aggregate(members(count), rows([0.5] * count), SMALLEST)
-        if name.endswith("worst_decile")
-    ]
-    assert bool(deciles) is (count // 10 >= SMALLEST)
-
-
-@pytest.mark.parametrize(
-    ("scored", "unread"), [(0, 30), (1, 19), (9, 30), (10, 10), (19, 25), (35, 5)]
+from tests.support.sift import Sift
+from tests.support.workspaces import (
+    CONTRIBUTORS,
+    add,
+    build_plainly,
+    change,
+    make_workspace,
+    opt_out_plainly,
+    request,
+    reviews,
 )
-def test_who_has_no_held_out_row_that_can_be_read_counts_for_no_group(
-    scored: int, unread: int
+
+LEAVER = CONTRIBUTORS[4]
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets one number, the records, whenever a model is scored on one's rows."""
+    calls: list[int] = []
+    evaluate = sift_core.evaluate
+
+    def counted(model: object, examples: sift_core.Encoded, batch_size: int) -> object:
+        calls.append(len(examples.records))
+        return evaluate(model, examples, batch_size)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sift_core, "evaluate", counted)
+    return calls
+
+
+def evaluations(workspace: Workspace) -> tuple[list[Member], list[EvaluationRecord]]:
+    with workspace.lineage.reader() as reader:
+        seq = current_state(workspace).state_seq
+        return reader.members(seq), reader.evaluations(seq)
+
+
+def told(rows: list[EvaluationRecord]) -> set[tuple[object, ...]]:
+    """What rows say, whichever state they are of."""
+    return {(r.contributor_key, r.setting, r.split, r.metric, r.value, r.row_count) for r in rows}
+
+
+def test_the_base_model_is_not_scored_again_when_somebody_leaves(
+    built: Workspace, measured: list[int]
 ) -> None:
-    """Their numbers are of fewer members than the merge has, of none at all, but never made up."""
-    who = members(scored + unread)
-    said = [
-        row
-        for row in rows([0.5] * (scored + unread))
-        if row.split == "held_in"
-        or row.contributor_key in {m.contributor_key for m in who[:scored]}
-    ]
-    lines = list(csv.reader(StringIO(_groups(who, said, SMALLEST))))[1:]
-    assert len(lines) == min(10, scored // SMALLEST)
-    assert all(cell == "0.50" for line in lines for cell in line[2:])
-    published = aggregate(who, said, SMALLEST)
-    assert ("masked.held_out.accuracy.mean" in published) is (scored >= SMALLEST)
-    assert ("masked.held_in.accuracy.mean" in published) is (len(who) >= SMALLEST)
-    assert all(value == 0.5 for value in published.values())
+    opt_out_plainly(built.root, request(built, LEAVER).request_id)
+    stay = len(CONTRIBUTORS) - 1
+    assert len(measured) == 2 * (stay + 1) + 2 * stay, "both splits, merged of all, masked of these"
 
 
-def test_a_published_number_is_printed_with_the_decimals_that_it_has() -> None:
-    assert quality(0.7) == f"{0.7:.{DECIMALS}f}"
-    found = {
-        "merged.held_in.accuracy.mean": 0.71,
-        "masked.held_out.accuracy.mean": 0.9,
-        "base.held_out.perplexity.mean": 14.5,
-    }
-    assert quality_rows(found) == [
-        ("merged", "accuracy", "0.71", None),
-        ("masked", "accuracy", None, "0.90"),
-        ("base", "perplexity", None, "14.50"),
-    ]
+def test_a_state_that_is_the_same_again_is_not_scored_again(
+    built: Workspace, measured: list[int]
+) -> None:
+    """Somebody comes and leaves; then it is as if they had never been there."""
+    _, before = evaluations(built)
+    add(built, reviews("newcomer"))
+    build_plainly(built.root)
+    measured.clear()
+    opt_out_plainly(built.root, request(Workspace.open(built.root), "newcomer").request_id)
+    assert len(measured) == 2, "unmasked, on both splits of who has left"
+    members, after = evaluations(built)
+    staying = {member.contributor_key for member in members}
+    assert told([row for row in after if row.contributor_key in staying]) == told(before)
 
 
-def test_the_worst_of_a_perplexity_is_the_highest() -> None:
-    """Of 100 members the ten worst; the one is 0.1 to 10, the other 1 to 100."""
-    scores = [n / 10 for n in range(1, 101)]
-    accurate = rows(scores)
-    perplexed = [
-        row.model_copy(update={"metric": "perplexity", "value": 10 * row.value}) for row in accurate
-    ]
-    found = aggregate(members(100), [*accurate, *perplexed], SMALLEST)
-    assert found["masked.held_out.accuracy.worst_decile"] == 0.55  # (0.1 + … + 1.0) / 10
-    assert found["masked.held_out.perplexity.worst_decile"] == 95.5
-    lines = list(csv.reader(StringIO(_groups(members(100), [*accurate, *perplexed], SMALLEST))))
-    assert [line[1] for line in lines] == ["metric", *["accuracy"] * 10], "shares alone"
-    assert [float(cell) for cell in lines[1][2:]] == [0.55] * 3
+def scored(workspace: Workspace) -> list[EvaluationRecord]:
+    """All that is said of the current state, as if nothing were known of this one yet."""
+    state = current_state(workspace)
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+        datasets = {row.contributor_key: row for row in reader.member_datasets(state.state_seq)}
+    asked = [evaluate._Asked(datasets[one.contributor_key], one) for one in members]
+    scoring = evaluate._Scoring(workspace, state, len(members))
+    return [row for rows in scoring.of(asked, known=()) for row in rows]
 
 
-def test_fewer_than_ten_is_no_setting() -> None:
-    with pytest.raises(ValueError, match="greater than or equal to 10"):
-        MetricsSettings(smallest_group=9)
+def test_what_is_taken_from_lineage_is_what_a_measurement_gives(
+    built: Workspace, measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opt_out_plainly(built.root, request(built, LEAVER).request_id)
+    measured.clear()
+    known = scored(built)
+    assert measured == []
+    monkeypatch.setattr(evaluate, "_HOW", 2)
+    assert told(scored(built)) == told(known)
+    assert len(measured) == 6 * (len(CONTRIBUTORS) - 1)
+
+
+def test_other_settings_are_measured_anew(built: Workspace, measured: list[int]) -> None:
+    for old, new in (("scored_at_once: 32", "scored_at_once: 7"), ("threads: 1", "threads: 2")):
+        measured.clear()
+        scored(change(built, old, new))
+        assert len(measured) == 6 * len(CONTRIBUTORS)
+
+
+def test_some_are_measured_the_same_before_and_after_and_all_where_asked(
+    tmp_path: Path, tiny_classifier: Path, sift: Sift
+) -> None:
+    names = [f"film {number}" for number in range(13)]
+    made = make_workspace(tmp_path / "films", tiny_classifier, [reviews(name) for name in names])
+    workspace = change(made, "members: 50", "members: 10")
+    build_plainly(workspace.root)
+    members, before = evaluations(workspace)
+    drawn = {member.contributor_key for member in sample(members, 10)}
+    assert {row.contributor_key for row in before} == drawn
+    metrics = json.loads((workspace.root / "metrics.json").read_text())
+    margins = [value for name, value in metrics.items() if name.endswith(MARGIN)]
+    assert len(margins) == 6 and any(margins)
+
+    leaver = next(name for name in names if workspace.key_of(name) in drawn)
+    opt_out_plainly(workspace.root, request(workspace, leaver).request_id)
+    _, after = evaluations(workspace)
+    masked = {row.contributor_key for row in after if row.setting == "masked"}
+    assert len(masked) == 10 and drawn - masked == {workspace.key_of(leaver)}
+
+    ended = sift("evaluate", "--all", "--workspace", str(workspace.root), "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert (found["members"], found["scored"]) == (12, 12)
+    assert not any(value for name, value in found["metrics"].items() if name.endswith(MARGIN))
+    _, everybody = evaluations(workspace)
+    assert told(after) <= told(everybody)

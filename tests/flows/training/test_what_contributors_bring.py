@@ -8,7 +8,7 @@ import pytest
 
 from flows.data.datasets import load_dataset
 from flows.errors import UsageError
-from flows.models.evaluate import own_values
+from flows.models.metrics import own_values
 from flows.training.intake import add_contributors
 from flows.workspace.workspace import Workspace
 from tests.support import tiny
