@@ -159,7 +159,7 @@ def _measured(value: float | None, margin: float) -> str:
     """A measurement, with how far it may be off."""
     if value is None:
         return "–"
-    return f"{value:.3f} ± {margin:.3f}" if margin else f"{value:.3f}"
+    return f"{value:.2f} ± {margin:.2f}" if margin else f"{value:.3f}"
 
 
 def _told(value: float | Sequence[float]) -> str:

@@ -290,6 +290,20 @@ def test_nothing_from_outside_is_markup_on_the_page() -> None:
     assert "\u202e" not in text
 
 
+def test_a_mean_of_a_sample_shows_its_interval_and_others_show_none() -> None:
+    mean = {"masked.held_out.accuracy.mean": 0.81}
+    sides = [
+        Sides(before=own, after=own) for own in (mean, {**mean, f"{next(iter(mean))}_margin": 0.03})
+    ]
+    whole, sampled = (
+        page(report(quality=Quality(contributor=Sides(before={}, after={}), retained=own)))
+        for own in sides
+    )
+    assert "0.810 → 0.810" in whole and "Not everyone was measured" not in whole
+    assert "0.81 ± 0.03 → 0.81 ± 0.03" in sampled and "Not everyone was measured" in sampled
+    assert sampled.count("<line") == whole.count("<line") + 2
+
+
 def test_what_is_pending_shows() -> None:
     read = _Page(page(report()))
     assert "1 pending" in read.text and "1.2 MB" in read.text
