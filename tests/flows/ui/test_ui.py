@@ -249,7 +249,7 @@ def test_an_opt_out_from_the_form_over_the_approval_to_the_report(desk: Desk) ->
     assert latest["deployment_id"] is None, "what a command runs is in the UI, too"
     chart = desk.artifacts(latest)["quality"]
     desk.open(f"/artifacts/artifact/{chart['id']}", 860)
-    picture = page.locator("img[alt^='Quality']")
+    picture = page.locator("img[alt$='of each contributor by weights']")
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 300
     desk.photo("quality")
