@@ -48,7 +48,7 @@ def growing(summary: pd.DataFrame, title: str, path: Path) -> None:
         axis.set_xscale("log")
         axis.set_xticks(list(table.columns), [str(size) for size in table.columns])
         axis.minorticks_off()
-        axis.set_title(heading.format(metric=measure.words), fontsize=10)
+        axis.set_title(heading.format(metric=measure.words), fontsize=9)
         axis.set_ylabel(measure.words)
         axis.grid(alpha=0.3)
     for axis in axes[1]:
