@@ -17,7 +17,7 @@ import torch
 from flows.integrations.openlineage.events import FILE
 from flows.workspace.workspace import Workspace
 from tests.support.rival import rival
-from tests.support.sift import Sift
+from tests.support.sift import Sift, without_signs_of_life
 from tests.support.trees import tree
 from tests.support.workspaces import add, request, reviews
 
@@ -34,7 +34,7 @@ MAKE_READ_ONLY = 'set -e; mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"'
 def on_a_machine(prepare: str, root: Path, *commands: list[str]) -> list[tuple[int, str]]:
     """Run commands after `prepare` has changed what the file system allows, for them alone.
 
-    Returns exit code and standard error of each.
+    Returns exit code and standard error of each, without signs of life.
     """
     if shutil.which("unshare") is None or not _may_mount():
         pytest.skip("mounting for one process alone is not allowed here")
@@ -55,7 +55,8 @@ def on_a_machine(prepare: str, root: Path, *commands: list[str]) -> list[tuple[i
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    return [tuple(json.loads(line)) for line in ended.stdout.splitlines()]
+    found = [json.loads(line) for line in ended.stdout.splitlines()]
+    return [(code, without_signs_of_life(err)) for code, err in found]
 
 
 def _quoted(program: str) -> str:
