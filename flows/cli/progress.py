@@ -85,7 +85,8 @@ class Lines:
         self._write, self._clock = write, clock
         self._lock = threading.Lock()
         self._work = ("Working", 0, 0)
-        self._begun = self._said = self._started = clock()
+        self._said = self._started = clock()
+        self._begun = {("Working", 0): self._started}
 
     def hear(self, what: str, done: int, total: int) -> None:
         """A listener of progress."""
@@ -94,8 +95,8 @@ class Lines:
                 return
             begins = (what, total) != (self._work[0], self._work[2])
             self._work = (what, done, total)
-            if begins:
-                self._begun = self._clock()
+            if not done or (what, total) not in self._begun:
+                self._begun[what, total] = self._clock()
             if (begins or done == total) and self._clock() - self._started >= AT_ONCE:
                 self._say()
 
@@ -117,4 +118,4 @@ class Lines:
         what, done, total = self._work
         self._said = self._clock()
         far = f" {done} of {total}" if total else ""
-        self._write(f"{what}{far}, {self._said - self._begun:.0f} s")
+        self._write(f"{what}{far}, {self._said - self._begun[what, total]:.0f} s")

@@ -41,6 +41,25 @@ def test_a_kind_of_work_is_told_when_it_begins_and_when_it_ends() -> None:
     ]
 
 
+def test_work_within_other_work_leaves_that_its_time() -> None:
+    log = Log()
+    log.wait(AT_ONCE)
+    log.lines.hear("Opting out", 0, 2)
+    for _ in range(2):
+        for done in range(2):
+            log.lines.hear("Evaluating", done, 1)
+            log.wait(3)
+    log.lines.hear("Opting out", 1, 2)
+    assert [line for _, line in log.said] == [
+        "Working, 2 s",
+        "Opting out 0 of 2, 0 s",
+        "Evaluating 0 of 1, 0 s",
+        "Evaluating 1 of 1, 3 s",
+        "Evaluating 1 of 1, 3 s",
+        "Opting out 1 of 2, 12 s",
+    ]
+
+
 def test_work_that_tells_nothing_is_heard_of_all_the_same() -> None:
     log = Log()
     log.wait(2.5 * SECONDS)
