@@ -129,7 +129,8 @@ class _Scoring:
             rows = {one.key: _Rows(self._workspace, self._base, one.dataset) for one in some}
             for setting, weighed in self._of_anyone.items():
                 todo = [rows[one.key] for one in some if (one.key, setting) not in known]
-                yield from self._score(setting, weighed, todo)
+                if todo:  # else the weights need not even be hashed
+                    yield from self._score(setting, weighed, todo)
             for member in (one.member for one in some if one.member is not None):
                 if (member.contributor_key, "masked") not in known:
                     own = _Weighed(self._masked(member))
