@@ -198,7 +198,7 @@ class VectorReader:
         """Where the next block is not zero, counted from its start, and |τ|·2^bits there."""
         with self._mask.explained(), self._vector.explained():
             where = self._set_bits(block)
-            return where, INTEGER_OF[self._magnitudes(len(where))]
+            return where, INTEGER_OF.take(self._magnitudes(len(where)))
 
     def require_recorded(self) -> None:
         """Raise AlteredError unless all of both files is as recorded, whatever else is wrong."""

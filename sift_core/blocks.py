@@ -16,6 +16,18 @@ from numpy.typing import NDArray
 _ENTRIES = 1 << 18
 """Most entries of a block: 2 MiB of sums. A multiple of 64: a piece begins with a sign word."""
 
+_IN_CACHE = 1 << 16
+"""Entries of which a few arrays stay in a core's cache from one operation to the next."""
+
+
+def in_cache(entries: int) -> Iterator[slice]:
+    """Spans of at most `_IN_CACHE` entries, one after the other.
+
+    Arithmetic that goes over the same entries several times waits for memory otherwise.
+    """
+    for start in range(0, entries, _IN_CACHE):
+        yield slice(start, min(start + _IN_CACHE, entries))
+
 
 @dataclass(frozen=True)
 class Piece:

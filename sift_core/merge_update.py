@@ -36,7 +36,7 @@ from sift_core.block_reader import (
     VectorReader,
     state_blocks,
 )
-from sift_core.blocks import Block, blocks, joined
+from sift_core.blocks import Block, blocks, in_cache, joined
 from sift_core.digest import LANES, as_integers, digest_of_rows
 from sift_core.errors import GridOverflowError, MiscountError
 from sift_core.file_header import Kind
@@ -263,18 +263,29 @@ def _total(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
 
 def _group(readers: Sequence[VectorReader], direction: int, block: Block) -> Totals:
     """The same over so few vectors that sum and count fit in one integer, all of one direction."""
+    if len(readers) == 1:
+        return _single(readers[0], direction, block)
     both = np.zeros(block.entries, np.int64)
     total = torch.from_numpy(both)
     for reader in readers:
         where, integers = reader.take(block)
         integers |= 1 << _COUNTED
-        total.index_add_(0, torch.from_numpy(where), torch.from_numpy(integers))
+        total.scatter_add_(0, torch.from_numpy(where), torch.from_numpy(integers))
     counts = (both >> _COUNTED).astype(_COUNT)
     both &= (1 << _COUNTED) - 1
     if direction < 0:
         np.negative(both, out=both)
         np.negative(counts, out=counts)
     return Totals(both, counts)
+
+
+def _single(reader: VectorReader, direction: int, block: Block) -> Totals:
+    """The same of one vector, as nearly every opt-out has it: there is nothing to add up."""
+    where, integers = reader.take(block)
+    sums, counts = np.zeros(block.entries, np.int64), np.zeros(block.entries, np.int8)
+    sums[where] = integers if direction > 0 else np.negative(integers, out=integers)
+    counts[where] = direction
+    return Totals(sums, counts)
 
 
 def _sum(parts: Iterable[Totals]) -> Totals:
@@ -298,15 +309,12 @@ class _Digests:
     def __init__(self, seed: int, rows: int = 2) -> None:
         self._seed = seed
         self.lanes = np.zeros((rows, LANES), np.uint64)
-        self._rows = np.empty((rows, 0), np.uint64)
-        """What is digested, in one place: to map new memory for each block takes longer."""
 
     def take(self, block: Block, totals: Sequence[Totals]) -> None:
         """Add one block."""
-        if self._rows.shape[1] < block.entries:
-            self._rows = np.empty((len(totals), block.entries), np.uint64)
-        rows = self._rows[:, : block.entries]
-        for row, each in zip(rows, totals, strict=True):
-            each.digest_input(into=row)
         for piece, span in block.spans():
-            self.lanes += digest_of_rows(piece.name, piece.start, rows[:, span], self._seed)
+            own = [each[span] for each in totals]
+            for part in in_cache(len(piece)):
+                rows = np.stack([each[part].digest_input() for each in own])
+                start = piece.start + part.start
+                self.lanes += digest_of_rows(piece.name, start, rows, self._seed)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sift_core.blocks import in_cache
 from sift_core.fixed_point import Grid
 from sift_core.totals import Totals
 
@@ -45,22 +46,22 @@ def served_entries(
     base: torch.Tensor, sums: NDArray[np.integer[Any]], grid: Grid, divisors: Sequence[Divisor]
 ) -> list[torch.Tensor]:
     """The formula for each divisor; of the shape and dtype of `base`, on the CPU."""
-    # A few arrays, changed in place: a new one for each operation takes longer than it. NumPy's,
-    # because torch would wake its threads for every piece, and they spin in between.
-    start = base.detach().float().numpy()
-    # θ0 − (−S)/T: where S is 0, this takes +0 away, and even a θ0 of −0 keeps its sign.
-    against = np.negative(sums, out=np.empty(sums.shape, np.float64), casting="unsafe")
-    against *= grid.scale()
-    served = [_moved(start, against, divisor) for divisor in divisors]
-    return [torch.from_numpy(weights).to(base.dtype) for weights in served]
+    # NumPy's arrays: torch would wake its threads for every piece, and they spin in between.
+    start, whole = base.detach().float().reshape(-1).numpy(), sums.reshape(-1)
+    served = [np.empty(start.shape, np.float32) for _ in divisors]
+    for span in in_cache(start.size):
+        before = start[span].astype(np.float64)
+        # θ0 − (−S)/T: where S is 0, this takes +0 away, and even a θ0 of −0 keeps its sign.
+        against = np.negative(whole[span], out=np.empty_like(before), casting="unsafe")
+        against *= grid.scale()
+        for weights, divisor in zip(served, divisors, strict=True):
+            moved = np.divide(against, np.maximum(_of(divisor, span), 1))
+            weights[span] = np.subtract(before, moved, out=moved)
+    return [torch.from_numpy(weights).reshape(base.shape).to(base.dtype) for weights in served]
 
 
-def _moved(
-    start: NDArray[np.float32], against: NDArray[np.float64], divisor: Divisor
-) -> NDArray[np.float32]:
-    moved = np.divide(against, np.maximum(divisor, 1), out=np.empty_like(against))
-    np.subtract(start, moved, out=moved)
-    return moved.astype(np.float32)
+def _of(divisor: Divisor, span: slice) -> Divisor:
+    return divisor if isinstance(divisor, int) else divisor.reshape(-1)[span]
 
 
 def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
