@@ -37,7 +37,7 @@ STATE = {"state_seq": NUMBER, "state_sha256": SHA, "members": COUNT, "linear_dig
 STATE |= {"base_id": SHA, "grid_bits": range(8, 61), "sign_seed": SEED, "digest_seed": SEED}
 MODEL = {"name": TEXT, "version": NUMBER, "served_sha256": SHA, "members_sha256": SHA}
 MODEL |= {"member_mean": ("counted", "all")}
-EVIDENCE = ("stored vectors", "vectors derived again", "digests alone")
+LEVEL = ("derived", "rebuilt")
 PREDICATE = {
     "sequence": NUMBER,
     "previous": (None, SHA),
@@ -51,11 +51,14 @@ PREDICATE = {
     "model": (None, MODEL),
     "verification": (
         None,
-        {"evidence": EVIDENCE, "checks": [{"name": TEXT, "passed": True, "found": TEXT}]},
+        {"level": LEVEL, "checks": [{"name": TEXT, "passed": True, "found": TEXT}]},
     ),
     "destruction": {"objects": COUNT, "absent": COUNT},
     "audit_head": (None, {"seq": range(1, 2**63), "sha256": SHA}),
 }
+ATTESTATION = {"sequence": NUMBER, "previous": (None, SHA), "attested_at": TIME, "state": STATE}
+ATTESTATION |= {"code_version": TEXT, "rebuilt_from": ("stored vectors",)}
+ATTESTATION |= {"audit_head": PREDICATE["audit_head"]}
 RECORD = {"sequence": NUMBER, "previous": (None, SHA), "purpose": ("certificates", "models")}
 RECORD |= {"public_key": TEXT, "at": TIME, "certificates": COUNT}
 
@@ -148,6 +151,15 @@ def read_keys(first: bytes, records: list[bytes]) -> Keys:
     return keys
 
 
+def kind_of(data: bytes) -> Any:
+    """What a signed statement says that it is; nothing of it is believed yet."""
+    try:
+        payload = unbase64(parse(data, "the envelope")["payload"])
+        return parse(payload, "the statement")["predicateType"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusedError("REFUSED: no signed statement") from error
+
+
 def open_envelope(data: bytes, keys: Keys, kind: str, form: dict[str, Any]) -> dict[str, Any]:
     """The signed statement. DSSE signs the payload and its type, each with its length."""
     envelope = parse(data, "the envelope")
@@ -204,6 +216,20 @@ def open_certificate(data: bytes, keys: Keys) -> dict[str, Any]:
     return statement
 
 
+def open_attestation(data: bytes, keys: Keys) -> dict[str, Any]:
+    """The statement that a merge state was added up anew from its members' vectors alone."""
+    statement = open_envelope(data, keys, "urn:sift-masks:rebuild-attestation:1", ATTESTATION)
+    about, subjects = statement["predicate"], statement["subject"]
+    state = [own["digest"]["sha256"] for own in subjects if own["name"] != "lineage.jsonl"]
+    names = [own["name"] for own in subjects]
+    require(names == ["lineage.jsonl", "merge-state.safetensors"], "it attests something else")
+    require(state == [about["state"]["state_sha256"]], "its merge state is not its subject")
+    require(
+        (about["sequence"] == 1) == (about["previous"] is None), "the first alone has none before"
+    )
+    return statement
+
+
 def check_files(statement: dict[str, Any], files: dict[str, bytes], prefix: str = "") -> None:
     """These are certified; with a prefix, exactly these of all whose name starts so."""
     subjects = {own["name"]: own["digest"]["sha256"] for own in statement["subject"]}
@@ -228,19 +254,33 @@ def check_lineage(statement: dict[str, Any], data: bytes) -> None:
     require(all(own["contributor_key"] != gone for own in members), "who left is still a member")
 
 
-def check_chain(certificates: list[bytes], keys: Keys, own: bytes) -> None:
-    """All certificates of the issuer: numbered 1, 2, 3…, each naming the one before, in time."""
+def check_chain(certificates: list[bytes], keys: Keys, own: bytes) -> str:
+    """All certificates of the issuer: numbered 1, 2, 3…, each naming the one before, in time.
+
+    Returns how far the merge of this one is shown.
+    """
     require(own in certificates, "this certificate is not in the chain")
-    opened = [open_certificate(data, keys)["predicate"] for data in certificates]
+    attests = [kind_of(data) == "urn:sift-masks:rebuild-attestation:1" for data in certificates]
+    opened = [
+        (open_attestation if attests else open_certificate)(data, keys)["predicate"]
+        for data, attests in zip(certificates, attests, strict=True)
+    ]
     links = sorted(zip(opened, certificates, strict=True), key=lambda link: link[0]["sequence"])
     before, time = None, datetime.min.replace(tzinfo=UTC)
     for number, (about, data) in enumerate(links, start=1):
-        at = datetime.fromisoformat(about["certified_at"])
+        at = datetime.fromisoformat(about.get("certified_at") or about["attested_at"])
         follows = (about["sequence"], about["previous"]) == (number, before)
         require(follows, f"certificate {number} is missing, doubled, or follows another")
         require(time <= at, f"certificate {number} is dated before the one before")
         before, time = sha256(data).hexdigest(), at
-    require(len({about["request_id"] for about in opened}) == len(opened), "two for one request")
+    requests = [about["request_id"] for about in opened if "request_id" in about]
+    require(len(set(requests)) == len(requests), "two for one request")
+    mine = opened[certificates.index(own)]
+    later = [about for about in opened if "request_id" not in about]
+    later = [about["sequence"] for about in later if about["sequence"] > mine["sequence"]]
+    if (mine["verification"] or {}).get("level") != "derived":
+        return "rebuilt before it was signed"
+    return f"derived, rebuilt since by number {min(later)}" if later else "derived, not rebuilt yet"
 
 
 def main() -> None:
@@ -267,8 +307,9 @@ def main() -> None:
     if given.lineage:
         check_lineage(statement, given.lineage.read_bytes())
     if given.chain:
-        found = [path.read_bytes() for path in given.chain.rglob("*certificate*.dsse.json")]
-        check_chain(found, keys, own)
+        names = ("*certificate*.dsse.json", "*attestation*.dsse.json")
+        found = [path.read_bytes() for name in names for path in given.chain.rglob(name)]
+        print(f"merge: {check_chain(found, keys, own)}")
     for name in LEVELS:
         print(f"{name}: {'holds' if getattr(given, name) else 'not given, not checked'}")
 

@@ -22,7 +22,7 @@ from flows.models.metrics import write_metrics
 from flows.models.record import commit
 from flows.models.register import promote, register, require_same_name
 from flows.models.superseded import sweep_superseded
-from flows.models.verify import Verification, verify_state
+from flows.models.verify import Verification, Way, verify_state
 from flows.opt_out import carry_out
 from flows.progress import tracked
 from flows.training.base_model import ensure_base
@@ -38,7 +38,7 @@ from flows.ui.artifacts import (
     showing_progress,
     version_line,
 )
-from flows.ui.forms import FINETUNE_AGAIN, BuildForm
+from flows.ui.forms import WAYS, BuildForm
 from flows.ui.run_events import observed
 from flows.ui.tasks import sift_flow, sift_task
 from flows.workspace.here import here
@@ -73,10 +73,10 @@ def build(form: BuildForm = BuildForm()) -> BuildResult:  # noqa: B008  Prefect 
     with workspace.lock():
         catch_up(workspace, carry_out)  # who has left, and a restored backup has brought back
         with noted(workspace, "build"), observed(workspace, "build"):
-            return _build(workspace, rederive=form.exactness == FINETUNE_AGAIN)
+            return _build(workspace, WAYS[form.exactness])
 
 
-def _build(workspace: Workspace, *, rederive: bool) -> BuildResult:
+def _build(workspace: Workspace, way: Way) -> BuildResult:
     seconds: dict[str, float] = {}
     with _phase(workspace, seconds, "base model"):
         prepare_base_model(workspace)
@@ -86,7 +86,7 @@ def _build(workspace: Workspace, *, rederive: bool) -> BuildResult:
         finetuned = _finetune(workspace, work)
     with _phase(workspace, seconds, "merge"):
         state = merge(workspace, work)
-        verification = check_exactness(workspace, rederive)
+        verification = check_exactness(workspace, way)
         keep_what_is_kept(workspace)
     with _phase(workspace, seconds, "evaluate"):
         rows, metrics = score(workspace, state)
@@ -171,9 +171,9 @@ def merge(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord:
 
 
 @sift_task("verify", tags=["exactness"])
-def check_exactness(workspace: Workspace, rederive: bool) -> Verification:
-    """Rebuild and compare before anything is registered. Raises ExactnessError."""
-    verification = verify_state(workspace, rederive=rederive)
+def check_exactness(workspace: Workspace, way: Way) -> Verification:
+    """Verify the merge before anything is registered. Raises ExactnessError."""
+    verification = verify_state(workspace, way)
     verification.require()
     return verification
 

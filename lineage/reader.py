@@ -32,6 +32,7 @@ from lineage.records import (
     MergeStateRecord,
     ModelVersionRecord,
     PurgeObjectRecord,
+    RebuildRecord,
     RequestRecord,
     StepRecord,
     Table,
@@ -189,6 +190,14 @@ class Reader:
     def evaluations(self, state_seq: int) -> list[EvaluationRecord]:
         """Return the evaluations of a merge state."""
         return self._list(EvaluationRecord, "evaluations", state_seq=state_seq)
+
+    def rebuild(self, state_seq: int) -> RebuildRecord | None:
+        """Return what the rebuild of a merge state gave; None where it was not rebuilt."""
+        return next((row for row in self.rebuilds() if row.state_seq == state_seq), None)
+
+    def rebuilds(self) -> list[RebuildRecord]:
+        """Return the merge states that were rebuilt, in order."""
+        return self._list(RebuildRecord, "rebuilds")
 
     def scores(
         self, weights_sha256: str, settings_sha256: str, datasets: Collection[str]

@@ -58,6 +58,7 @@ Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_n
 ContributorKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 MemberMean = Literal["counted", "all"]
+Level = Literal["derived", "rebuilt"]
 """A member's entries are the mean over the members who moved them, or over all members."""
 TooLong = Literal["window", "cut", "refuse"]
 """What becomes of a row with more tokens than are read at once."""
@@ -341,6 +342,24 @@ class EvaluationRecord(Row):
     settings_sha256: Sha256 | None = None
 
 
+class RebuildRecord(Row):
+    """A merge state that an audit added up anew from its members' vectors alone.
+
+    `sequence` and `certificate` are the attestation's in the chain of certificates; without them,
+    other bytes came out than those of the state.
+    """
+
+    table = "rebuild"
+    key = ("state_seq",)
+    again = "replace"
+
+    state_seq: Sequence32
+    rebuilt_sha256: Sha256
+    rebuilt_at: Utc
+    sequence: Sequence32 | None = None
+    certificate: Sha256 | None = None
+
+
 class RequestRecord(Row):
     """A contributor's request to withdraw and the right it rests on.
 
@@ -476,6 +495,7 @@ ROWS: tuple[type[Row], ...] = (
     MembershipRecord,
     ModelVersionRecord,
     EvaluationRecord,
+    RebuildRecord,
     RequestRecord,
     StepRecord,
     PurgeObjectRecord,

@@ -13,7 +13,7 @@ from flows.cli.render import alarm, print_json, print_table, quality, say
 from flows.errors import FlowError, UsageError
 from flows.models.measures import MARGIN, by_weights
 from flows.workspace.services import Services
-from lineage import TaskVectorRecord
+from lineage import MergeStateRecord, RebuildRecord, TaskVectorRecord
 
 app = typer.Typer()
 
@@ -148,6 +148,7 @@ def status(
         vectors = [row for row in reader.task_vectors() if row.run_id in merged]
         upcoming = {row.request_id: reader.next_step(row.request_id) for row in reader.requests()}
         aside = reader.process.standing_set_asides()
+        rebuilt = reader.rebuild(state.state_seq) if state else None
     served = still_served(workspace)
     waiting = {name: step for name, step in upcoming.items() if step is not None}
     facts: dict[str, object] = {
@@ -157,6 +158,7 @@ def status(
         "contributors": len(datasets),
         "members of the merge": len(members),
         "merge state": state.state_sha256 if state else None,
+        **_rebuilt(state, rebuilt),
         "champion": champion.version if champion else None,
         **_storage(workspace.settings.storage.keep, vectors),
         "open opt-outs": ", ".join(waiting) or "none",
@@ -175,6 +177,8 @@ def status(
         print_json(facts)
         return
     print_table("Workspace", ["what", "value"], list(facts.items()), right=2)
+    if state and rebuilt and rebuilt.rebuilt_sha256 != state.state_sha256:
+        alarm("The merge that is served is not what its members' vectors add up to: sift audit.")
     if served:
         alarm(" To end that: ".join(still_served_in_words(served)))
 
@@ -199,6 +203,15 @@ def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
         (of, words, *map(quality, values, margins.get((of, words), [None] * len(values))))
         for of, words, values in by_weights(metrics, ".mean")
     ]
+
+
+def _rebuilt(state: MergeStateRecord | None, row: RebuildRecord | None) -> dict[str, str]:
+    """What an audit found that added the merge up anew; nothing where none did."""
+    if state is None or row is None:
+        return {}
+    if row.rebuilt_sha256 != state.state_sha256:
+        return {"rebuilt": f"OTHERWISE, as {row.rebuilt_sha256}"}
+    return {"rebuilt": f"the same bytes, attested by certificate number {row.sequence}"}
 
 
 def _services(up: Services | None) -> str:

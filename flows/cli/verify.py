@@ -1,7 +1,7 @@
 """`sift verify`: exactness of a workspace, or one certificate anywhere."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,12 +10,16 @@ from flows.cli.progress import progress
 from flows.cli.render import print_json, print_table, say
 from flows.errors import UsageError
 
+if TYPE_CHECKING:
+    from flows.models.verify import Way
+
 app = typer.Typer()
 
 
 @app.command(
     epilog=example(
         "sift verify",
+        "sift verify --rebuild",
         "sift verify --rederive",
         "sift verify certificate.dsse.json --key public --report reports/opt-out-0001",
     )
@@ -45,6 +49,12 @@ def verify(
     vectors: Annotated[
         Path | None, typer.Option(help="A folder with vectors/ and masks/ of all members.")
     ] = None,
+    rebuild: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild", help="Rebuild the merge from all vectors, however many members there are."
+        ),
+    ] = False,
     rederive: Annotated[
         bool,
         typer.Option(
@@ -56,8 +66,9 @@ def verify(
 ) -> None:
     """Check the workspace's exactness, or one certificate without a workspace; exit 1 on failure.
 
-    Of a workspace, the merge is rebuilt from the stored vectors and compared bit by bit. Of a
-    certificate, each level is checked that there is material for.
+    Of a workspace, the merge is rebuilt from the stored vectors and compared bit by bit, or its
+    derivation is checked where it has more members than `verify.rebuild_up_to`. Of a certificate,
+    each level is checked that there is material for.
     """
     material = {
         "report": report,
@@ -74,28 +85,33 @@ def verify(
                 "These options belong to a certificate.",
                 remedy="name its file first: sift verify CERTIFICATE --key FOLDER.",
             )
-        _verify_workspace(folder, rederive, json)
+        if rebuild and rederive:
+            raise UsageError(
+                "--rebuild and --rederive are two ways to rebuild.", remedy="choose one."
+            )
+        way: Way = "finetune again" if rederive else "rebuild" if rebuild else "as set"
+        _verify_workspace(folder, way, json)
         return
-    if rederive:
+    if rebuild or rederive:
         raise UsageError(
-            "--rederive needs a workspace, not a certificate.",
+            "--rebuild and --rederive need a workspace, not a certificate.",
             remedy="leave one of the two out.",
         )
     _verify_certificate(certificate, key or _own_keys(folder), material, json)
 
 
-def _verify_workspace(folder: Path, rederive: bool, json: bool) -> None:
+def _verify_workspace(folder: Path, way: "Way", json: bool) -> None:
     from flows.evidence.verification import verify as check
     from flows.workspace.workspace import Workspace
 
     workspace = Workspace.open(folder)
     with progress(quiet=json):
-        found = check(workspace, rederive=rederive)
+        found = check(workspace, way)
     if json:
         print_json(found.as_dict())
     else:
         print_table(
-            f"Merge state {found.state_seq} of {found.members} members",
+            f"Merge state {found.state_seq} of {found.members} members: {found.level}",
             ["check", "", "found"],
             [(c.name, "passed" if c.passed else "FAILED", c.found) for c in found.checks],
             right=3,
@@ -117,7 +133,7 @@ def _verify_certificate(
         print_json(proof.as_dict())
     else:
         print_table(
-            f"Certificate {certificate.name} of {proof.request_id or 'an unknown request'}",
+            f"Certificate {certificate.name} of {proof.about or 'what is unknown'}",
             ["level", "", "found"],
             [(level.name, level.status, level.found) for level in proof.levels],
             right=3,

@@ -8,6 +8,7 @@ from flows.erasure.targets import TARGETS, Needed, Scope
 from flows.erasure.tombstones.places import unknown
 from flows.errors import FlowError
 from flows.evidence.anchors import anchors
+from flows.evidence.attest import rebuild_and_attest
 from flows.evidence.inventory import UNKNOWN, Stock
 from flows.evidence.store_inventory import dvc_findings, mlflow_findings, report_findings
 from flows.evidence.verification import verify
@@ -140,6 +141,11 @@ def _exactness(stock: Stock) -> Iterable[Finding]:
             )
 
 
+def _rebuild(stock: Stock) -> Iterable[Finding]:
+    rebuild_and_attest(stock.workspace)
+    return ()
+
+
 CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "audit log": ("Is every entry as written, in its place?", _log("chain")),
     "anchors": (
@@ -157,6 +163,7 @@ CHECKS: dict[str, tuple[str, Callable[[Stock], Iterable[Finding]]]] = {
     "departures": ("Is everybody gone who has left?", _departures),
     "erased": ("Is everything that was destroyed still gone?", _erased),
     "reports": ("Has every finished request its report?", report_findings),
-    "exactness": ("Is the merge, rebuilt, the same bytes?", _exactness),
+    "exactness": ("Is the merge what its members make, and served?", _exactness),
+    "rebuild": ("Is a derived merge, added up anew, the same bytes?", _rebuild),
 }
 """Name → what is asked, and the work; in the order in which they are made."""

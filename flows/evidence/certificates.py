@@ -1,19 +1,27 @@
-"""The certificates a workspace has: one chain, kept in `reports/` and known to lineage."""
+"""The certificates a workspace has: one chain, kept in `reports/` and known to lineage.
+
+A folder there is of a request, with its certificate, or of a merge state that was rebuilt, with the
+attestation of that; both are links of the chain.
+"""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from flows.erasure.results import Certified, Results
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
 from lineage import Anchor, opt_out
-from lineage.certificates.chain import Link, check_chain, read_link
+from lineage.certificates.chain import Chain, certificates_in, check_chain, read_link
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.levels import check_report
+from lineage.certificates.statement import Statement
+from lineage.reader import Reader
 from sift_bytes import sha256_of
 
-CERTIFICATE = "certificate.dsse.json"
+CERTIFICATE, ATTESTATION = "certificate.dsse.json", "attestation.dsse.json"
+_REBUILD = "rebuild-"
 
 
 @dataclass(frozen=True)
@@ -26,19 +34,32 @@ class Head:
 
 
 def certificates(workspace: Workspace) -> dict[str, bytes]:
-    """The file of each certificate of the workspace, by request."""
-    return {name: _read(workspace, name) for name in _with_certificate(workspace)}
+    """The file of each certificate and attestation of the workspace, by request or rebuild."""
+    return {name: _read(workspace, name) for name in _in_chain(workspace)}
 
 
-def _with_certificate(workspace: Workspace) -> list[str]:
-    return sorted(path.parent.name for path in workspace.reports.glob(f"*/{CERTIFICATE}"))
+def rebuild_name(state_seq: int) -> str:
+    """What the folder of the rebuild of a merge state is called."""
+    return f"{_REBUILD}{state_seq:04}"
+
+
+def _in_chain(workspace: Workspace) -> list[str]:
+    found = (
+        path for name in (CERTIFICATE, ATTESTATION) for path in workspace.reports.glob(f"*/{name}")
+    )
+    return sorted(path.parent.name for path in found)
+
+
+def _file(workspace: Workspace, name: str) -> Path:
+    link = ATTESTATION if name.startswith(_REBUILD) else CERTIFICATE
+    return workspace.reports / name / link
 
 
 def _read(workspace: Workspace, name: str) -> bytes:
-    return (workspace.reports / name / CERTIFICATE).read_bytes()
+    return _file(workspace, name).read_bytes()
 
 
-def check_certificates(workspace: Workspace) -> tuple[Link, ...]:
+def check_certificates(workspace: Workspace) -> Chain:
     """The chain of the workspace's certificates: none lost, each as lineage recorded it.
 
     And each report is the one that its certificate signs. Raises EvidenceError.
@@ -55,7 +76,7 @@ def check_certificates(workspace: Workspace) -> tuple[Link, ...]:
     if not found:
         return ()
     links = check_chain(list(found.values()), Keys(workspace.root).ring())
-    for link in links:
+    for link in certificates_in(links):
         check_report(link.content, workspace.reports / link.content.predicate.request_id)
     return links
 
@@ -75,7 +96,7 @@ def audit_anchors(workspace: Workspace) -> list[Anchor]:
 
 
 def _broken(workspace: Workspace, name: str, what: str) -> EvidenceError:
-    path = workspace.reports / name / CERTIFICATE
+    path = _file(workspace, name)
     return EvidenceError(
         f"The certificate of {name} {what}.",
         remedy=f"restore {path} or the lineage store, whichever was changed, from a backup.",
@@ -85,6 +106,8 @@ def _broken(workspace: Workspace, name: str, what: str) -> EvidenceError:
 def _is_about_to_end(workspace: Workspace, name: str) -> bool:
     """Whether a killed run may have left a certificate that is not recorded yet."""
     with workspace.lineage.reader() as reader:
+        if name.startswith(_REBUILD):
+            return _is_unrecorded_rebuild(reader, name)
         known = name in {row.request_id for row in reader.requests()}
         return known and reader.next_step(name) == opt_out.STEPS[-1]
 
@@ -111,17 +134,22 @@ def recorded_heads(workspace: Workspace) -> dict[str, Head]:
                 found[request.request_id] = Head(
                     certified.sequence, certified.certificate, steps[-1].done_at
                 )
+        for row in reader.rebuilds():
+            if row.sequence is not None:
+                name = rebuild_name(row.state_seq)
+                found[name] = Head(row.sequence, row.certificate, row.rebuilt_at)
     return found
 
 
 def _unrecorded(workspace: Workspace, recorded: Collection[str]) -> Iterator[Head]:
     ring = Keys(workspace.root).ring()
-    for name in _with_certificate(workspace):
+    for name in _in_chain(workspace):
         if name in recorded:
             continue
         try:
             link = read_link(_read(workspace, name), ring, f"the certificate of {name}")
-            check_report(link.content, workspace.reports / name)
+            if isinstance(link.content, Statement):
+                check_report(link.content, workspace.reports / name)
         except (EvidenceError, OSError):
             if not _is_open(workspace, name):
                 raise
@@ -131,5 +159,14 @@ def _unrecorded(workspace: Workspace, recorded: Collection[str]) -> Iterator[Hea
 
 def _is_open(workspace: Workspace, name: str) -> bool:
     with workspace.lineage.reader() as reader:
+        if name.startswith(_REBUILD):
+            return _is_unrecorded_rebuild(reader, name)
         known = name in {row.request_id for row in reader.requests()}
         return known and reader.next_step(name) is not None
+
+
+def _is_unrecorded_rebuild(reader: Reader, name: str) -> bool:
+    """Whether a killed audit may have left this attestation: the next one records it."""
+    state, recorded = reader.current_state(), {row.state_seq for row in reader.rebuilds()}
+    states = range(1, state.state_seq + 1) if state else range(0)
+    return name in {rebuild_name(number) for number in states if number not in recorded}

@@ -17,8 +17,8 @@ from flows.models import verify
 from flows.training.environment import code_version
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
-from lineage import ModelVersionRecord, RequestRecord
-from lineage.certificates.chain import Link, read_link
+from lineage import MergeStateRecord, ModelVersionRecord, RequestRecord
+from lineage.certificates.chain import Link, read_certificate
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.levels import check_report
 from lineage.certificates.statement import (
@@ -37,6 +37,7 @@ from lineage.certificates.statement import (
     Model,
     Scope,
     State,
+    Statement,
     Verification,
     sign,
     statement,
@@ -86,14 +87,14 @@ def end_request(workspace: Workspace, request_id: str) -> Ended:
     return ended
 
 
-def _written(workspace: Workspace, request_id: str) -> Link | None:
+def _written(workspace: Workspace, request_id: str) -> Link[Statement] | None:
     """The certificate that a killed run left, still fit to be the next of the chain."""
     path = workspace.reports / request_id / CERTIFICATE
     if not path.exists():
         return None
     numbers = {one.sequence for one in recorded_heads(workspace).values()}
     try:
-        link = read_link(path.read_bytes(), Keys(workspace.root).ring(), str(path))
+        link = read_certificate(path.read_bytes(), Keys(workspace.root).ring(), str(path))
         check_report(link.content, path.parent)
     except EvidenceError as error:
         if len(numbers) < max(numbers, default=0):
@@ -154,9 +155,21 @@ def _served(
     if registered is None:
         return None, None
     version = reader.model_version(registered.model, registered.version)
-    record = reader.state(version.state_seq)
+    state = certified_state(workspace, reader, reader.state(version.state_seq))
+    model = Model(
+        name=version.name,
+        version=version.version,
+        served_sha256=version.served_sha256,
+        members_sha256=version.members_sha256,
+        member_mean=workspace.settings.exactness.member_mean,
+    )
+    return model, state
+
+
+def certified_state(workspace: Workspace, reader: Reader, record: MergeStateRecord) -> State:
+    """A merge state as a certificate names it."""
     settings = workspace.settings.exactness
-    state = State(
+    return State(
         state_seq=record.state_seq,
         state_sha256=record.state_sha256,
         members=len(reader.members(record.state_seq)),
@@ -166,14 +179,6 @@ def _served(
         sign_seed=settings.sign_seed,
         digest_seed=settings.digest_seed,
     )
-    model = Model(
-        name=version.name,
-        version=version.version,
-        served_sha256=version.served_sha256,
-        members_sha256=version.members_sha256,
-        member_mean=settings.member_mean,
-    )
-    return model, state
 
 
 def _change(removal: Removal) -> Change | None:
@@ -186,7 +191,7 @@ def _verification(found: verify.Verification | None) -> Verification | None:
     if found is None:
         return None
     checks = tuple(CheckResult(**check.model_dump()) for check in found.checks)
-    return Verification(evidence=found.evidence, checks=checks)
+    return Verification(level=found.level, checks=checks)
 
 
 def _subjects(workspace: Workspace, about: Certificate, folder: Path) -> dict[str, str]:

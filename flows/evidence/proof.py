@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from flows.errors import UsageError
 from flows.workspace.keyring import read_ring
-from lineage.certificates.chain import Link, check_chain, read_link
+from lineage.certificates.attestation import AttestationStatement
+from lineage.certificates.chain import Entry, Link, check_chain, read_link
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.keys import KeyRing
 from lineage.certificates.levels import check_lineage, check_model, check_place, check_report
+from lineage.certificates.statement import Statement
 
 Status = Literal["passed", "FAILED", "not checked"]
 
@@ -45,9 +47,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Proof:
-    """All levels of one certificate; `request_id` is None where the signature does not hold."""
+    """All levels of one certificate or attestation, about a request or a merge state.
 
-    request_id: str | None
+    `about` is None where the signature does not hold.
+    """
+
+    about: str | None
     levels: tuple[Level, ...]
 
     @property
@@ -80,7 +85,10 @@ def prove(certificate: Path, material: Material) -> Proof:
             raise UsageError(f"There is no {path}.", remedy="name a file or folder that is there.")
     link, signature = _signature(certificate, read_ring(material.key))
     levels = [signature]
+    attests = link is not None and isinstance(link.content, AttestationStatement)
     for name, (needs, look) in _LEVELS.items():
+        if attests and name not in _OF_A_STATE:
+            continue
         missing = [f"--{need}" for need in needs if need not in given]
         if link is None:
             levels.append(Level(name, "not checked", "the signature does not hold"))
@@ -88,17 +96,16 @@ def prove(certificate: Path, material: Material) -> Proof:
             levels.append(Level(name, "not checked", f"give {' and '.join(missing)}"))
         else:
             levels.append(_taken(name, partial(look, link, *(given[need] for need in needs))))
-    return Proof(link.content.predicate.request_id if link else None, tuple(levels))
+    return Proof(link.name if link else None, tuple(levels))
 
 
-def _signature(certificate: Path, ring: KeyRing) -> tuple[Link | None, Level]:
+def _signature(certificate: Path, ring: KeyRing) -> tuple[Link[Entry] | None, Level]:
     try:
         link = read_link(certificate.read_bytes(), ring, certificate.name)
     except EvidenceError as error:
         return None, Level("signature", "FAILED", error.facts)
-    about = link.content.predicate
-    signer = next(term.key for term in ring.terms if term.covers(about.sequence))
-    found = f"certificate {about.sequence}, {about.request_id}, by key {signer.key_id[:16]}…"
+    signer = next(term.key for term in ring.terms if term.covers(link.sequence))
+    found = f"number {link.sequence}, {link.name}, by key {signer.key_id[:16]}…"
     return link, Level("signature", "passed", found)
 
 
@@ -109,24 +116,25 @@ def _taken(name: str, look: Callable[[], str]) -> Level:
         return Level(name, "FAILED", error.facts)
 
 
-def _report(link: Link, folder: Path) -> str:
+def _report(link: Link[Statement], folder: Path) -> str:
     return check_report(link.content, folder)
 
 
-def _model(link: Link, folder: Path) -> str:
+def _model(link: Link[Statement], folder: Path) -> str:
     return check_model(link.content, folder)
 
 
-def _lineage(link: Link, export: Path) -> str:
+def _lineage(link: Link[Entry], export: Path) -> str:
     return check_lineage(link.content, export.read_bytes())
 
 
-def _chain(link: Link, folder: Path, key: Path) -> str:
-    files = sorted(folder.rglob("*certificate*.dsse.json"))
+def _chain(link: Link[Entry], folder: Path, key: Path) -> str:
+    kinds = ("*certificate*.dsse.json", "*attestation*.dsse.json")
+    files = sorted(path for kind in kinds for path in folder.rglob(kind))
     return check_place(link, check_chain([path.read_bytes() for path in files], read_ring(key)))
 
 
-def _state(link: Link, state: Path) -> str:
+def _state(link: Link[Entry], state: Path) -> str:
     from flows.evidence.recomputation import (
         check_state,  # torch: for this level and the next two alone
     )
@@ -134,13 +142,13 @@ def _state(link: Link, state: Path) -> str:
     return check_state(link.content, state)
 
 
-def _served(link: Link, state: Path, base: Path, model: Path) -> str:
+def _served(link: Link[Statement], state: Path, base: Path, model: Path) -> str:
     from flows.evidence.recomputation import check_served
 
     return check_served(link.content, state, base, model)
 
 
-def _vectors(link: Link, export: Path, vectors: Path) -> str:
+def _vectors(link: Link[Entry], export: Path, vectors: Path) -> str:
     from flows.evidence.recomputation import check_vectors
 
     check_lineage(link.content, export.read_bytes())
@@ -157,3 +165,5 @@ _LEVELS: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
     "vectors": (("lineage", "vectors"), _vectors),
 }
 """Each level with the material it needs, the cheapest first."""
+_OF_A_STATE = ("lineage", "chain", "merge state", "vectors")
+"""Those of an attestation, which is about a merge state alone."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import sift_core
 from flows.hashing import artifact_name
 from flows.progress import tracked
+from lineage.certificates.chain import Entry
 from lineage.certificates.envelope import EvidenceError
 from lineage.certificates.statement import State, Statement
 from lineage.state_export import read_export
@@ -15,7 +16,7 @@ from sift_core.parameterization import start
 from sift_core.serving import Weights
 
 
-def check_state(content: Statement, path: Path) -> str:
+def check_state(content: Entry, path: Path) -> str:
     """A merge-state file is the certified one, and its sums have the certified linear digest."""
     state = _state(content)
     with _as_evidence():
@@ -49,7 +50,7 @@ def check_served(content: Statement, path: Path, base: Path, folder: Path) -> st
     )
 
 
-def check_vectors(content: Statement, export: bytes, folder: Path) -> str:
+def check_vectors(content: Entry, export: bytes, folder: Path) -> str:
     """The sum of the vectors of exactly the listed members is the certified merge state.
 
     `folder` has `vectors/` and `masks/`, as a workspace has. `export` was checked before.
@@ -82,7 +83,7 @@ def _name(key: str, sha256: str) -> str:
     return artifact_name(key, sha256, ".safetensors")
 
 
-def _state(content: Statement) -> State:
+def _state(content: Entry) -> State:
     if content.predicate.state is None:
         raise _differs("nothing had been built, so no merge state is certified")
     return content.predicate.state

@@ -76,8 +76,8 @@ class Recipient(_Part):
 class Comparison(_Part):
     """The new model against the one that never saw what was withdrawn, both ways.
 
-    `reference_sha256` is the merge rebuilt from who stays alone; null where vectors are not kept,
-    so that nothing was compared.
+    `reference_sha256` is the merge rebuilt from who stays alone; null where it was derived and not
+    rebuilt, so that nothing was compared.
     """
 
     state_sha256: Sha256

@@ -4,7 +4,7 @@ Everything in it is read from lineage; `flows/evidence/report.py` has its form,
 `flows/evidence/report_page.py` its page.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -49,11 +49,17 @@ _RECORDS_GONE = (
     "the sum of this and the other contributors' task vectors{how}"
 )
 _REBUILT = {"what": "byte for byte", "how": ", rebuilt from the stored vectors alone."}
-_BY_DIGESTS = {
-    "what": "by the linear digests in lineage",
-    "how": ". Not every vector of who stays is kept here: what left was subtracted in integers, as "
-    "a vector with the recorded digests, and the sum was not rebuilt from the others; the first "
-    "command under 'To repeat' does it.",
+_DERIVED = {
+    "what": "by exact arithmetic and the linear digests in lineage",
+    "how": ". It is derived: what left was subtracted in integers from a state with the recorded "
+    "hash, as a vector with the recorded hash and digests. It was not rebuilt from the vectors of "
+    "who stays alone; the first command under 'To repeat' does it, and so does the audit, which "
+    "then signs an attestation into the chain of certificates.",
+}
+_DERIVED_FROM_MASKS = _DERIVED | {
+    "how": ". It is derived: what left was subtracted in integers from a state with the recorded "
+    "hash, as a vector with the recorded hash and digests. It was not rebuilt from the vectors of "
+    "who stays alone, which are not kept here; the first command under 'To repeat' does it.",
 }
 _ABSENT = (
     "Every object listed under 'destroyed' was looked for again after its destruction and was "
@@ -87,7 +93,8 @@ _COPY = (
 _TOLD = "The opt-out is noted beside it, and is carried out again where it is restored."
 _OF_THE_ORIGIN = "It is of the workspace that this one is a copy of, which is not told."
 _UNTOLD = "It was out of reach, and does not know of the opt-out: do not restore it."
-_REBUILD = "sift verify"
+_VERIFY = "sift verify"
+_REBUILD = "sift verify --rebuild"
 _REBUILD_BY_FINETUNING = "sift verify --rederive"
 REPEAT = (
     "sift verify reports/{request_id}/certificate.dsse.json",
@@ -129,7 +136,6 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
     results = Results.of(request_id, steps)
     verification, removal = results.get(Verification), results.need(Removal)
     evaluated = results.get(Evaluated)
-    by_digests = verification is not None and verification.evidence == "digests alone"
     shared = results.need(Purge).kept_because_shared
     return Report(
         format=FORMAT,
@@ -158,10 +164,14 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         destroyed=[_destroyed(row) for row in objects if row.locator not in shared],
         kept_because_shared=shared,
         not_kept_after_merge=_dropped(vectors),
-        claimed=[_claim(request.records is not None, by_digests), _ABSENT, *_again(results)],
+        claimed=[
+            _claim(request.records is not None, _shown(workspace, verification)),
+            _ABSENT,
+            *_again(results),
+        ],
         not_claimed=[*_copies(workspace, request_id), *NOT_CLAIMED],
         repeat=[
-            _REBUILD_BY_FINETUNING if by_digests else _REBUILD,
+            _rebuild(workspace, verification),
             *(command.format(request_id=request_id) for command in REPEAT),
         ],
     )
@@ -225,7 +235,7 @@ def _comparison(verification: Verification | None) -> Comparison | None:
     """The rebuild never saw what was withdrawn. It has the same bytes, or there is none."""
     if verification is None:
         return None
-    rebuilt = verification.evidence != "digests alone" and verification.passed
+    rebuilt = verification.level == "rebuilt" and verification.passed
     return Comparison(
         state_sha256=verification.state_sha256,
         reference_sha256=verification.state_sha256 if rebuilt else None,
@@ -250,10 +260,22 @@ def _dropped(vectors: Sequence[TaskVectorRecord]) -> list[Dropped]:
     ]
 
 
-def _claim(of_records: bool, by_digests: bool) -> str:
-    return (_RECORDS_GONE if of_records else _GONE).format(
-        **(_BY_DIGESTS if by_digests else _REBUILT)
-    )
+def _claim(of_records: bool, shown: Mapping[str, str]) -> str:
+    return (_RECORDS_GONE if of_records else _GONE).format(**shown)
+
+
+def _shown(workspace: Workspace, verification: Verification | None) -> Mapping[str, str]:
+    """How far the claim is shown, in words."""
+    if verification is None or verification.level == "rebuilt":
+        return _REBUILT
+    return _DERIVED_FROM_MASKS if workspace.keeps_masks_only else _DERIVED
+
+
+def _rebuild(workspace: Workspace, verification: Verification | None) -> str:
+    """The command that rebuilds the merge, from whatever it takes here."""
+    if verification is None or verification.level == "rebuilt":
+        return _VERIFY
+    return _REBUILD_BY_FINETUNING if workspace.keeps_masks_only else _REBUILD
 
 
 def _again(results: Results) -> list[str]:

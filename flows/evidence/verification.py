@@ -6,7 +6,7 @@ from pathlib import Path
 import sift_core
 from flows.evidence.certificates import check_certificates
 from flows.models.served_files import adapters_as_drawn, served_digests
-from flows.models.verify import ExactnessError, Verification, checked, verify_state
+from flows.models.verify import ExactnessError, Verification, Way, checked, verify_state
 from flows.models.weights import kind_of
 from flows.training.base_model import require_base
 from flows.workspace.current_state import current_state
@@ -16,9 +16,9 @@ from sift_core import StoredWeights
 from sift_core.errors import ModelError
 
 
-def verify(workspace: Workspace, *, rederive: bool = False) -> Verification:
+def verify(workspace: Workspace, way: Way = "as set") -> Verification:
     """Check the current merge state, that the champion serves it, and the chain of certificates."""
-    found = verify_state(workspace, rederive=rederive)
+    found = verify_state(workspace, way)
     champion = checked("champion", lambda: _champion(workspace, current_state(workspace)))
     certificates = checked("certificates", lambda: _certificates(workspace))
     return found.and_also(champion, certificates)

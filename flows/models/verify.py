@@ -9,6 +9,7 @@ import sift_bytes
 import sift_core
 from flows.errors import FlowError
 from flows.models.merge import rebuilt_sha256, stored_state
+from flows.models.rebuild import require_no_alarm
 from flows.models.weights import kind_of, stored_mask
 from flows.progress import tracked
 from flows.training.finetune import require_same_exactness
@@ -17,17 +18,25 @@ from flows.workspace.current_state import current_state
 from flows.workspace.recorded_file import state_file
 from flows.workspace.workspace import Workspace
 from lineage import LineageError, Member, MergeStateRecord
-from lineage.records import Sha256
+from lineage.records import Level, Sha256
 from sift_core import Grid, MergeState, SiftCoreError, TaskVector
 
-Evidence = Literal["stored vectors", "vectors derived again", "digests alone"]
-"""What a merge state can be held against."""
+Way = Literal["as set", "rebuild", "finetune again"]
+"""How far to go: as `verify` in params.yaml says, or rebuild whatever it says, from the stored
+vectors or from each member's finetuning, run again."""
 
-_MERGE_CHECKS: dict[Evidence, str] = {
+_Source = Literal["stored vectors", "vectors finetuned again"]
+"""What a merge is rebuilt from."""
+
+_REBUILT: dict[_Source, str] = {
     "stored vectors": "merge rebuilt from vectors",
-    "vectors derived again": "merge rebuilt by finetuning again",
-    "digests alone": "merge and masks unaltered",
+    "vectors finetuned again": "merge rebuilt by finetuning again",
 }
+_DERIVED = "merge derived, its digest computed again"
+
+_MOST_MEMBERS = 100
+_MOST_ENTRIES = 10**9
+"""Of all members' vectors together: seconds to open, to read and to add up."""
 
 
 class ExactnessError(FlowError):
@@ -58,8 +67,9 @@ class Verification(BaseModel):
     """SHA-256 of its file."""
     members: int
     """How many contributors are in it."""
-    evidence: Evidence
-    """What the vectors were that it rests on."""
+    level: Level
+    """`derived`: made from the state before by exact steps on files with the recorded hashes, its
+    digest computed again; `rebuilt`: also added up anew from vectors of its members alone."""
     checks: list[Check]
     """Each one made."""
     passed: bool
@@ -88,47 +98,71 @@ class Verification(BaseModel):
 
 
 def verify_state(
-    workspace: Workspace, *, rederive: bool = False, damaged: Collection[str] = ()
+    workspace: Workspace, way: Way = "as set", damaged: Collection[str] = ()
 ) -> Verification:
     """Check the current merge state against what it is the sum of; nothing is written.
 
-    The gold check rebuilds S from the stored vectors alone and compares bytes; the linear
-    digests are summed by the SQL that docs/reference/cookbook.md prints. Where only masks are
-    kept, S cannot be rebuilt: its file, its digest and the masks are checked instead.
-    `rederive` rebuilds it all the same, by running every member's finetuning again. `damaged`
-    are the keys of members whose files are known not to be sound: then, too, S is not rebuilt,
-    and their masks are not looked at.
+    Rebuilt, S and C are added up from vectors alone and must be the same bytes. Where the members
+    are too many for that at once, or vectors are not kept, the state is derived: it was made from
+    verified files by exact integers, so that its bytes, its linear digest computed again, and the
+    sum of the members' digests by the SQL that docs/reference/cookbook.md prints say the same.
+    `damaged` are the keys of members whose files are known not to be sound: then it is not rebuilt.
     """
     with workspace.lineage.reader() as reader:  # those within share its opening
         state = current_state(workspace)
         require_same_exactness(workspace)
         members = reader.members(state.state_seq)
-    evidence = "digests alone" if damaged else _evidence(workspace, members, rederive)
+    source, why = _source(workspace, members, way, damaged)
+    if source is None:
+        merge = checked(_DERIVED, lambda: _derived(workspace, state, members, damaged, why))
+    else:
+        merge = checked(_REBUILT[source], lambda: _rebuilt(workspace, state, members, source))
     begun = Verification(
         state_seq=state.state_seq,
         state_sha256=state.state_sha256,
         members=len(members),
-        evidence=evidence,
+        level="derived" if source is None else "rebuilt",
         checks=[],
         passed=True,
     )
     return begun.and_also(
         checked("base model", lambda: _base(workspace, state)),
-        checked(
-            _MERGE_CHECKS[evidence], lambda: _merge(workspace, state, members, evidence, damaged)
-        ),
+        merge,
         checked("linear digests in SQL", lambda: _digests(workspace, state)),
     )
 
 
-def _evidence(workspace: Workspace, members: Sequence[Member], rederive: bool) -> Evidence:
-    if rederive:
-        return "vectors derived again"
+def rebuilt_at_once(workspace: Workspace, members: Sequence[Member]) -> int:
+    """Up to how many members a merge is rebuilt whenever it is made."""
+    limit = workspace.settings.verify.rebuild_up_to
+    if limit is not None or not members:
+        return limit or 0
+    with workspace.lineage.reader() as reader:
+        entries = reader.task_vector(members[0].run_id).entries
+    return min(_MOST_MEMBERS, _MOST_ENTRIES // max(entries, 1))
+
+
+def _source(
+    workspace: Workspace,
+    members: Sequence[Member],
+    way: Way,
+    damaged: Collection[str],
+) -> tuple[_Source | None, str]:
+    """What to rebuild from; None: nothing, and why."""
+    if damaged:
+        return None, "files of a member are damaged"
+    if way == "finetune again":
+        return "vectors finetuned again", ""
     # Until the merge's vectors are dropped, they are there to rebuild it from.
     files = (workspace.vector_file(row.contributor_key, row.vector_sha256) for row in members)
     if workspace.keeps_masks_only and not all(path.is_file() for path in files):
-        return "digests alone"
-    return "stored vectors"
+        return None, "only masks are kept: `sift verify --rederive` rebuilds it"
+    if way == "as set" and len(members) > (limit := rebuilt_at_once(workspace, members)):
+        return None, (
+            f"{len(members)} members are more than {limit} (verify.rebuild_up_to): `sift audit` "
+            "does in its time, `sift verify --rebuild` at once"
+        )
+    return "stored vectors", ""
 
 
 def checked(name: str, look: Callable[[], str]) -> Check:
@@ -158,34 +192,32 @@ def _base(workspace: Workspace, state: MergeStateRecord) -> str:
     return f"SHA-256 {state.base_id[:16]}… as recorded"
 
 
-def _merge(
-    workspace: Workspace,
-    state: MergeStateRecord,
-    members: Sequence[Member],
-    evidence: Evidence,
-    damaged: Collection[str],
-) -> str:
+def _require_whole(workspace: Workspace, state: MergeStateRecord) -> None:
     if not state_file(workspace, state).is_whole:
         raise ExactnessError(
             f"{workspace.state_file(state.state_sha256)} is not the state that lineage recorded.",
             remedy="restore it with `dvc checkout`, or run `sift build`.",
         )
-    if evidence == "digests alone":
-        return _unaltered(workspace, state, members, damaged)
-    if evidence == "stored vectors":
+
+
+def _rebuilt(
+    workspace: Workspace, state: MergeStateRecord, members: Sequence[Member], source: _Source
+) -> str:
+    _require_whole(workspace, state)
+    if source == "stored vectors":
         found = rebuilt_sha256(workspace, members)
     else:
-        found = _derived_sha256(workspace, state, members)
+        found = _finetuned_again_sha256(workspace, state, members)
     if found != state.state_sha256:
         raise ExactnessError(
             f"the sum of {len(members)} vectors is {found[:16]}…, lineage recorded "
             f"{state.state_sha256[:16]}….",
             remedy="run `sift build` to merge again from the vectors.",
         )
-    return f"the sum of {len(members)} {evidence} is {found[:16]}…, bit for bit"
+    return f"the sum of {len(members)} {source} is {found[:16]}…, bit for bit"
 
 
-def _derived_sha256(
+def _finetuned_again_sha256(
     workspace: Workspace, state: MergeStateRecord, members: Sequence[Member]
 ) -> str:
     """The SHA-256 of the merge of members' vectors, each by its finetuning again; in memory."""
@@ -207,30 +239,40 @@ def _derive_again(workspace: Workspace, members: Sequence[Member]) -> Iterator[T
         yield rederiver.vector(member.run_id)
 
 
-def _unaltered(
+def _derived(
     workspace: Workspace,
     state: MergeStateRecord,
     members: Sequence[Member],
     damaged: Collection[str],
+    why: str,
 ) -> str:
-    """All that can be said of a merge whose vectors are not kept, short of finetuning again."""
+    """All that can be said of a merge without adding it up anew; masks are read of so many alone
+    as would be rebuilt at once.
+    """
+    _require_whole(workspace, state)
+    require_no_alarm(workspace, state)
     kind, seed = kind_of(workspace, state), workspace.settings.exactness.digest_seed
     stored = stored_state(workspace, state, len(members))
     lanes = sift_core.stored_digest(kind, stored, seed)
     with workspace.lineage.reader() as reader:
         recorded = [digest.value for digest in reader.linear_digest(state.state_sha256)]
+        attested = reader.rebuild(state.state_seq)
+    if attested is not None:
+        why = f"an audit has: certificate number {attested.sequence} attests it"
     if list(lanes) != recorded:
         raise ExactnessError(
             f"the linear digest of the merge is {list(lanes)}, lineage recorded {recorded}.",
             remedy="restore the lineage store from a backup: a digest in it was altered.",
         )
     sound = [member for member in members if member.contributor_key not in damaged]
-    for member in tracked("Reading masks", sound, len(sound)):
-        sift_core.require_mask(stored_mask(workspace, member), kind)
-    why = "only masks" if workspace.keeps_masks_only else "not all vectors"
+    masks = ""
+    if len(members) <= rebuilt_at_once(workspace, members):
+        for member in tracked("Reading masks", sound, len(sound)):
+            sift_core.require_mask(stored_mask(workspace, member), kind)
+        masks = f" and {len(sound)} masks"
     return (
-        f"{state.state_sha256[:16]}…, its linear digest and {len(sound)} masks are as recorded; "
-        f"not rebuilt, {why} are kept: `sift verify --rederive` does"
+        f"{state.state_sha256[:16]}…, its linear digest{masks} are as recorded; not rebuilt now, "
+        f"{why}"
     )
 
 

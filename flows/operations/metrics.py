@@ -80,8 +80,11 @@ def _stock(workspace: Workspace) -> Iterator[Metric]:
         champion = reader.champion(workspace.settings.model.name)
         backups = sum(row.destroyed_at is None for row in reader.process.backups())
         entries = reader.audit_head().seq
+        rebuilt = reader.rebuild(state.state_seq) if state else None
     yield _one("sift_contributors", "Contributors with data", contributors)
     yield _one("sift_members", "Members of the current merge", members)
+    alarm = state and rebuilt and rebuilt.rebuilt_sha256 != state.state_sha256
+    yield _one("sift_rebuild_alarm", "1: the merge is not what an audit rebuilt", int(bool(alarm)))
     yield _one("sift_model_versions", "Registered versions that exist", len(versions))
     yield _one(
         "sift_champion_version", "The served version, 0: none", champion.version if champion else 0

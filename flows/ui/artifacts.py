@@ -67,8 +67,8 @@ def show_exactness(verification: Verification) -> None:
     """The verdict `exactness`: every check of a verification."""
     lines = [
         "# Exact, bit for bit" if verification.passed else "# NOT exact",
-        f"Merge state `{verification.state_sha256}`, {verification.members} members, held "
-        f"against {verification.evidence}.",
+        f"Merge state `{verification.state_sha256}`, {verification.members} members, "
+        f"{verification.level}.",
         "",
         "| check | | found |",
         "| --- | --- | --- |",

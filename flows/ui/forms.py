@@ -14,6 +14,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from flows.evidence.audit_checks import CHECKS
+from flows.models.verify import Way
 from flows.workspace.here import policy_here
 from flows.workspace.identity import KEY_LENGTH
 from flows.workspace.texts import MAX_NAME_LENGTH
@@ -73,8 +74,11 @@ def _one_of(choices: Callable[[], list[str]], *, title: str, description: str) -
 Basis = Annotated[str, OneOf(bases)]
 Law = Annotated[str, OneOf(laws)]
 CheckName = Annotated[str, OneOf(lambda: list(CHECKS))]
-MergeCheck = Literal["rebuild from stored vectors", "finetune everybody again"]
-REBUILD, FINETUNE_AGAIN = get_args(MergeCheck)
+MergeCheck = Literal[
+    "as verify in params.yaml says", "rebuild from stored vectors", "finetune everybody again"
+]
+WAYS: dict[MergeCheck, Way] = dict(zip(get_args(MergeCheck), get_args(Way), strict=True))
+AS_SET = get_args(MergeCheck)[0]
 
 
 class _Form(BaseModel):
@@ -85,7 +89,7 @@ class BuildForm(_Form):
     """How a build is checked."""
 
     exactness: MergeCheck = Field(
-        default=REBUILD,
+        default=AS_SET,
         description="What the merge is held against before anything is registered. Finetuning "
         "everybody again takes as long as a first build.",
     )

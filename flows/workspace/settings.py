@@ -205,6 +205,16 @@ class RemovalAuditSettings(_Section):
     """Learning rate of the attack."""
 
 
+class VerifySettings(_Section):
+    """How far a merge is verified before it is registered, and by the audit."""
+
+    rebuild_up_to: Annotated[int, Field(ge=0)] | None = None
+    """Members up to whom every new merge is rebuilt from all vectors; of more, it is derived, and
+    the audit rebuilds it. null: as many as take seconds, 100 or 10^9 entries in all."""
+    rebuild_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """How long an audit may rebuild; the next one goes on from there."""
+
+
 class EvaluateSettings(_Section):
     """Whose quality is measured, and what of it is published: in git, in MLflow, in reports."""
 
@@ -346,6 +356,8 @@ class Settings(_Section):
     """What is kept once merged."""
     removal_audit: RemovalAuditSettings = RemovalAuditSettings()
     """How an opt-out is doubted."""
+    verify: VerifySettings = VerifySettings()
+    """How far a merge is verified."""
     evaluate: EvaluateSettings = EvaluateSettings()
     """Whose quality is measured, and what of it is published."""
     build: BuildSettings = BuildSettings()

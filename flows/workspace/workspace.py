@@ -201,6 +201,11 @@ class Workspace:
         return self.root / "merge"
 
     @property
+    def rebuild(self) -> Path:
+        """What an audit has added up anew so far: `flows.models.rebuild`."""
+        return self.root / ".sift" / "rebuild"
+
+    @property
     def temporary(self) -> Path:
         """Things under way; whatever is here after a run is rubbish."""
         return self.root / ".sift" / "tmp"
@@ -366,7 +371,13 @@ class Workspace:
         """Remove what a killed process left half written: it may hold a contributor's bytes."""
         _empty(self.temporary, remove=False)
         folders = (self.root, self.data, *self.vector_folders, self.masks, self.merge)
-        for folder in (*folders, self.quarantine, self.root / "plots", *self.reports.glob("*")):
+        for folder in (
+            *folders,
+            self.quarantine,
+            self.rebuild,
+            self.root / "plots",
+            *self.reports.glob("*"),
+        ):
             for unfinished in folder.glob(UNFINISHED):
                 unfinished.unlink()
 

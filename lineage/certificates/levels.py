@@ -8,9 +8,9 @@ compute the merge state again, are in `flows/evidence/proof.py`.
 import json
 from pathlib import Path
 
-from lineage.certificates.chain import Link
+from lineage.certificates.chain import Chain, Entry, Link, rebuilt_since
 from lineage.certificates.envelope import EvidenceError
-from lineage.certificates.statement import LINEAGE, PAGE, REPORT, Statement
+from lineage.certificates.statement import LINEAGE, PAGE, REPORT, Certificate, Statement
 from lineage.state_export import read_export, require_sum
 from sift_bytes import file_sha256, sha256_of
 
@@ -57,7 +57,7 @@ def check_model(content: Statement, folder: Path) -> str:
     return f"{len(found)} files are the certified bytes"
 
 
-def check_lineage(content: Statement, data: bytes) -> str:
+def check_lineage(content: Entry, data: bytes) -> str:
     """The export of the certified state is the certified one, sums up, and is without who left."""
     if sha256_of(data) != content.digest(LINEAGE):
         raise _differs(LINEAGE, "its bytes are not the certified ones")
@@ -71,20 +71,35 @@ def check_lineage(content: Statement, data: bytes) -> str:
     ):
         raise _differs(LINEAGE, "it is of another state than the certificate")
     require_sum(head, members)
-    key, gone = about.scope.contributor_key, about.scope.records is None
-    if gone and key in {member.contributor_key for member in members}:
-        raise _differs(LINEAGE, f"{key} is still a member")
-    return (
+    found = (
         f"the digests of {head.members} members sum to the state's in "
-        f"{len(head.linear_digest)} lanes{', who left is not among them' if gone else ''}"
+        f"{len(head.linear_digest)} lanes"
     )
+    if not isinstance(about, Certificate) or about.scope.records is not None:
+        return found
+    key = about.scope.contributor_key
+    if key in {member.contributor_key for member in members}:
+        raise _differs(LINEAGE, f"{key} is still a member")
+    return f"{found}, who left is not among them"
 
 
-def check_place(link: Link, chain: tuple[Link, ...]) -> str:
+def check_place(link: Link[Entry], chain: Chain) -> str:
     """The certificate is the one that the (whole) chain has at its number."""
     if link.sha256 not in {other.sha256 for other in chain}:
         raise _differs(f"certificate {link.sequence}", "it is not in the chain")
-    return f"number {link.sequence} of {len(chain)}, none missing, dates in order"
+    place = f"number {link.sequence} of {len(chain)}, none missing, dates in order"
+    about = link.content.predicate
+    if not isinstance(about, Certificate) or about.verification is None:
+        return place
+    if about.verification.level == "rebuilt":
+        return f"{place}; its merge was rebuilt before it was signed"
+    later = rebuilt_since(link, chain)
+    if later is None:
+        return f"{place}; its merge is derived, and no merge since was rebuilt"
+    return (
+        f"{place}; its merge is derived, and {later.name}, which came from it, was rebuilt: number "
+        f"{later.sequence} attests it"
+    )
 
 
 def _require_file(content: Statement, name: str, path: Path) -> None:

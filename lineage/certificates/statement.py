@@ -8,7 +8,7 @@ docs/schemas/opt-out-certificate-1.schema.json.
 in-toto Statement v1: https://github.com/in-toto/attestation, spec/v1/statement.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
@@ -26,6 +26,7 @@ from lineage.records import (
     ContributorKey,
     Count,
     DecimalDigest,
+    Level,
     MemberMean,
     Sequence32,
     Sha256,
@@ -154,8 +155,9 @@ class CheckResult(Plain):
 class Verification(Plain):
     """How exactness was checked before anything was destroyed."""
 
-    evidence: Literal["stored vectors", "vectors derived again", "digests alone"]
-    """What the vectors were that it rests on."""
+    level: Level
+    """`derived`: made from the state before by exact steps on files with the recorded hashes, its
+    digest computed again; `rebuilt`: also added up anew from vectors of its members alone."""
     checks: Annotated[tuple[CheckResult, ...], Field(min_length=1)]
     """Each one made."""
 
@@ -209,25 +211,32 @@ class Certificate(Plain):
     """Null where the workspace keeps no audit log."""
 
 
-class Statement(Plain):
-    """The payload of the envelope."""
+class StatementOfFiles(Plain):
+    """An in-toto statement about files; what is said of them is for those that build on this."""
 
-    model_config = ConfigDict(serialize_by_alias=True, title="opt-out certificate")
+    model_config = ConfigDict(serialize_by_alias=True)
 
     type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT, alias="_type")
     """The form of in-toto statements."""
     subject: Annotated[tuple[Subject, ...], Field(min_length=1)]
     """Files and byte strings, in the order of their names."""
+
+    def digest(self, name: str) -> str | None:
+        """The SHA-256 of the subject with this name, None where there is none."""
+        return next((own.digest.sha256 for own in self.subject if own.name == name), None)
+
+
+class Statement(StatementOfFiles):
+    """The payload of the envelope."""
+
+    model_config = ConfigDict(title="opt-out certificate")
+
     predicate_type: Literal["urn:sift-masks:opt-out-certificate:1"] = Field(
         default=PREDICATE, alias="predicateType"
     )
     """A name; nothing is fetched from it."""
     predicate: Certificate
     """What was done."""
-
-    def digest(self, name: str) -> str | None:
-        """The SHA-256 of the subject with this name, None where there is none."""
-        return next((own.digest.sha256 for own in self.subject if own.name == name), None)
 
     def model_files(self) -> dict[str, str]:
         """The files of the model folder: path in it → SHA-256."""
@@ -240,10 +249,14 @@ class Statement(Plain):
 
 def statement(subjects: dict[str, str], predicate: Certificate) -> Statement:
     """The statement that these subjects (name → SHA-256) are what the predicate says."""
-    ordered = tuple(
+    return Statement(subject=in_order(subjects), predicate=predicate)
+
+
+def in_order(subjects: Mapping[str, str]) -> tuple[Subject, ...]:
+    """Subjects (name → SHA-256) in the order of their names."""
+    return tuple(
         Subject(name=name, digest=DigestSet(sha256=subjects[name])) for name in sorted(subjects)
     )
-    return Statement(subject=ordered, predicate=predicate)
 
 
 def sign(content: Statement, key: SigningKey) -> bytes:

@@ -57,6 +57,9 @@ WITH reference (table_name, column_name, value, missing_in) AS (
     SELECT 'evaluation', 'state_seq', CAST(state_seq AS VARCHAR), 'merge_state'
     FROM evaluation ANTI JOIN merge_state USING (state_seq)
     UNION ALL
+    SELECT 'rebuild', 'state_seq', CAST(state_seq AS VARCHAR), 'merge_state'
+    FROM rebuild ANTI JOIN merge_state USING (state_seq)
+    UNION ALL
     SELECT 'evaluation', 'contributor_key', contributor_key, 'contributor'
     FROM evaluation ANTI JOIN contributor USING (contributor_key)
     UNION ALL

@@ -144,7 +144,7 @@ def predicate(sequence: int = 1, previous: str | None = None) -> form.Certificat
             members_sha256=sha("members"),
             member_mean="counted",
         ),
-        verification=form.Verification(evidence="stored vectors", checks=(check,)),
+        verification=form.Verification(level="rebuilt", checks=(check,)),
         destruction=form.Destruction(objects=7, absent=7),
         audit_head=form.AuditHead(seq=40 + sequence, sha256=sha(f"entry {sequence}")),
     )

@@ -56,11 +56,11 @@ def vector_files(workspace: Workspace) -> list[Path]:
     return [path for folder in workspace.vector_folders for path in folder.iterdir()]
 
 
-def evidence(workspace: Workspace) -> str:
+def level(workspace: Workspace) -> str:
     """What the merge was held against; all checks passed."""
     found = verify(workspace)
     found.require()
-    return found.evidence
+    return found.level
 
 
 def elsewhere(workspace: Workspace) -> None:

@@ -1,6 +1,6 @@
 """`evaluated`: the new model is scored, and asked what left, beside one that never saw it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flows.data.datasets import Dataset, load_dataset
@@ -11,17 +11,18 @@ from flows.erasure.results import Audit, Evaluated, Removal, Sides
 from flows.erasure.steps.step import of_the_state
 from flows.models.evaluate import evaluate_state
 from flows.models.metrics import aggregate, own_values
+from flows.models.verify import Verification
 from flows.workspace.recorded_file import dataset_file
 from flows.workspace.recorded_files import damaged_members, put_back
 from lineage import DatasetVersionRecord, EvaluationRecord, MergeStateRecord
-from sift_core.errors import MissingReferenceError
 
 _NOTHING_TO_ASK = Audit(
     refused="Nothing of what is withdrawn had trained the model that served, or its rows are lost."
 )
 _NO_REFERENCE = Audit(
-    refused="A file of somebody whose request is set aside is damaged, so no model that never saw "
-    "who left could be made from vectors alone."
+    refused="The merge was derived, and not rebuilt from the vectors of who stays alone, so there "
+    "was no model that never saw who left to compare with. Where an audit rebuilds it later and "
+    "finds the same bytes, no question could have told the two apart."
 )
 
 
@@ -35,7 +36,7 @@ def evaluate(requests: Sequence[Request], state: MergeStateRecord) -> None:
     ]
     damaged = damaged_members(workspace, state.state_seq)
     after = evaluate_state(workspace, state, departed, passing_over=damaged)
-    audits = _audits(requests, state, damaged)
+    audits = _audits(requests, state)
     _record_evaluations(requests, state, after, audits)
 
 
@@ -63,21 +64,16 @@ def _record_evaluations(
         request.done("evaluated", result)
 
 
-def _audits(
-    requests: Sequence[Request], state: MergeStateRecord, damaged: Collection[str]
-) -> dict[str, Audit]:
+def _audits(requests: Sequence[Request], state: MergeStateRecord) -> dict[str, Audit]:
     """What the audit of each removal found, or why there was nothing to ask.
 
     Raises RemovalAuditError where a removal is not what it should be.
     """
     audits = {request.request_id: _NOTHING_TO_ASK for request in requests}
-    if damaged:
-        return dict.fromkeys(audits, _NO_REFERENCE)
     asked = {request: rows for request in requests if (rows := _withdrawn(request)) is not None}
-    try:
-        found = audit_opt_outs(requests[0].workspace, state, list(asked.values()))
-    except MissingReferenceError as error:
-        return audits | {request.request_id: Audit(refused=str(error)) for request in asked}
+    if requests[0].results().need(Verification).level == "derived":
+        return audits | {request.request_id: _NO_REFERENCE for request in asked}
+    found = audit_opt_outs(requests[0].workspace, state, list(asked.values()))
     for request, audit in zip(asked, found, strict=True):
         require_passed(audit, request.request_id)
         audits[request.request_id] = told(audit)

@@ -18,6 +18,7 @@ from flows.erasure.steps.step import Step
 from flows.erasure.withdrawal import finetune_again, replace_dataset
 from flows.models.merge import make_current, stored_state, stored_vector, write_state
 from flows.models.merge_plan import altered_state
+from flows.models.rebuild import require_no_alarm
 from flows.models.verify import ExactnessError, require_same_base
 from flows.training.base_model import require_base
 from flows.training.finetune import require_same_exactness, require_same_settings
@@ -67,14 +68,16 @@ def remove(requests: Sequence[Request]) -> None:
     Where only masks are kept, τ_u is derived again. A request that cannot be made ready, since τ_u
     or τ_u' cannot be had or settings have changed, is set aside, and the state is the one of a run
     without it. Raises SetAsideError for those; AlteredError and ExactnessError where the state
-    itself is damaged, UsageError where the merge was made with another grid or seed.
+    itself is damaged, RebuiltOtherwiseError where an audit found it to be another sum, UsageError
+    where the merge was made with another grid or seed.
     """
     workspace = requests[0].workspace
     with workspace.lineage.reader():  # those within share its opening
         state = current_state_or_none(workspace)
         leaving = _leaving(requests, state)
-        if leaving:
+        if state is not None and leaving:
             require_same_exactness(workspace)
+            require_no_alarm(workspace, state)
     if leaving:
         settle_vectors(workspace)
     with setting_aside() as aside:

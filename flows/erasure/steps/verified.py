@@ -1,4 +1,4 @@
-"""`verified`: the merge is rebuilt from who stays, and must be the same bytes."""
+"""`verified`: the merge is what who stays makes, derived or rebuilt."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from lineage import MergeStateRecord
 
 
 def verify(requests: Sequence[Request], state: MergeStateRecord) -> None:
-    """Rebuild the merge from the remaining vectors and compare bits. Raises ExactnessError.
+    """Prove the new merge, as far as `verify` in params.yaml says. Raises ExactnessError.
 
-    The rebuilt state never saw who left: it is the reference that the removal must equal, byte for
-    byte. Where only masks are kept, digests take its place.
+    Rebuilt from the remaining vectors it never saw who left: it is the reference that the removal
+    must equal, byte for byte. Of more members it is derived: that costs the same for any number.
     """
     workspace = requests[0].workspace
     verification = verify_state(workspace, damaged=damaged_members(workspace, state.state_seq))

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from flows.erasure.request import Request
 from flows.erasure.targets.target import Found, Impacts, Scope
+from flows.models.rebuild import members_rebuilt
 from flows.workspace.current_state import current_state_or_none
 from lineage import Impact, PurgeObjectRecord
 
@@ -84,8 +85,22 @@ class WorkspaceFiles:
         keep = place.state_file(current.state_sha256) if current and stays else None
         states = sorted(path for path in place.merge.iterdir() if path != keep)
         # Nobody can tell whose data a hostile worker's files hold; damaged ones say whose they are.
+        began = self._rebuild(key)
         hostile = [*sorted(place.quarantine.glob("*.bin")), *place.quarantine.glob(f"{key}-*")]
-        return files | dict.fromkeys(states, "merge_state") | dict.fromkeys(hostile, "quarantined")
+        return (
+            files
+            | dict.fromkeys([*states, *began], "merge_state")
+            | dict.fromkeys(hostile, "quarantined")
+        )
+
+    def _rebuild(self, key: str) -> list[Path]:
+        """The file of an unfinished rebuild, where it holds their vector or nobody can tell.
+
+        What is added to it later, less it, would be what it holds of them.
+        """
+        members = members_rebuilt(self._workspace)
+        inside = members is None or key in members
+        return sorted(self._workspace.rebuild.glob("*.safetensors")) if inside else []
 
     def _locator(self, path: Path) -> str:
         return path.relative_to(self._workspace.root).as_posix()

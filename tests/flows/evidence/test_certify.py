@@ -88,7 +88,7 @@ def test_the_certificate_of_an_opt_out_holds_at_every_level(
     proof = prove(certificate(left), material(left, tmp_path / "outside"))
 
     assert status(proof) == dict.fromkeys(LEVELS, "passed")
-    assert proof.request_id == departure.result.request_id
+    assert proof.about == departure.result.request_id
     needles = {name: departure.needles[name] for name in ("id", "text")}
     assert traces(left.reports, needles) == traces(tmp_path / "outside", needles) == {}
 

@@ -27,6 +27,7 @@ from flows.evidence.report_page import page
 from flows.models.verify import Check, Verification
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
+from lineage.certificates.attestation import AttestationStatement
 from lineage.certificates.keys import KeyStatement
 from lineage.certificates.statement import Statement
 from lineage.opt_out import STEPS
@@ -38,6 +39,7 @@ from tests.support.population import key, sha
 PUBLISHED = {
     "opt-out-report-2": Report,
     "opt-out-certificate-1": Statement,
+    "rebuild-attestation-1": AttestationStatement,
     "key-record-1": KeyStatement,
     "lineage-state-1": ExportedState,
     "lineage-member-1": ExportedMember,
@@ -103,7 +105,7 @@ def report(**changes: Any) -> Report:
             state_seq=3,
             state_sha256=sha("after"),
             members=2,
-            evidence="stored vectors",
+            level="rebuilt",
             checks=[Check(name="merge rebuilt from vectors", passed=True, found=HOSTILE)],
             passed=True,
         ),

@@ -5,15 +5,16 @@ from collections.abc import Callable
 import pytest
 
 from flows.evidence.verification import verify
-from flows.models.verify import ExactnessError
+from flows.models.verify import ExactnessError, rebuilt_at_once
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from tests.support.damage import change_lineage, failed, flip_a_byte, member, vector_file
-from tests.support.workspaces import CONTRIBUTORS
+from tests.support.workspaces import CONTRIBUTORS, change
 
-BASE, MERGE, DIGESTS, CHAMPION, CERTIFICATES = (
+BASE, MERGE, DERIVED, DIGESTS, CHAMPION, CERTIFICATES = (
     "base model",
     "merge rebuilt from vectors",
+    "merge derived, its digest computed again",
     "linear digests in SQL",
     "champion",
     "certificates",
@@ -94,6 +95,64 @@ def test_each_damage_fails_its_own_check(
     assert reason in first.found
     with pytest.raises(ExactnessError, match=f"Check '{first.name}' failed"):
         verification.require()
+
+
+def of_few(workspace: Workspace) -> Workspace:
+    """The same, where a merge of so many is not rebuilt."""
+    return change(workspace, "rebuild_up_to:", "rebuild_up_to: 11")
+
+
+def test_a_merge_of_many_is_derived_and_rebuilt_when_asked(built: Workspace) -> None:
+    few = of_few(built)
+
+    derived, rebuilt = verify(few), verify(few, "rebuild")
+
+    assert (derived.passed, derived.level) == (True, "derived")
+    assert (rebuilt.passed, rebuilt.level) == (True, "rebuilt")
+    assert "12 members are more than 11" in derived.checks[1].found
+    assert [check.name for check in derived.checks] == [
+        BASE,
+        DERIVED,
+        DIGESTS,
+        CHAMPION,
+        CERTIFICATES,
+    ]
+
+
+@pytest.mark.parametrize("damage", [a_lost_vector, an_altered_vector, an_altered_mask])
+def test_what_is_derived_does_not_read_the_files_of_members(
+    built: Workspace, damage: Callable[[Workspace], None]
+) -> None:
+    few = of_few(built)
+    damage(few)
+
+    assert verify(few).passed
+    assert not verify(few, "rebuild").passed
+
+
+def test_a_derived_merge_must_have_the_recorded_bytes_and_digest(built: Workspace) -> None:
+    few = of_few(built)
+    sha256 = current_state(few).state_sha256
+    change_lineage(
+        few, f"UPDATE linear_digest SET value = xor(value, 1) WHERE subject = '{sha256}'"
+    )
+    assert failed(verify(few)).keys() == {DERIVED, DIGESTS}
+
+    flip_a_byte(few.state_file(sha256))
+    assert str(few.merge) in failed(verify(few))[DERIVED]
+
+
+def test_as_many_are_rebuilt_at_once_as_take_seconds(built: Workspace) -> None:
+    with built.lineage.reader() as reader:
+        members = reader.members(current_state(built).state_seq)
+    assert rebuilt_at_once(built, members) == 100
+
+    change_lineage(built, f"UPDATE task_vector SET entries = {10**8 + 1}")
+    assert rebuilt_at_once(built, members) == 9
+    assert verify(built).level == "derived"
+
+    change_lineage(built, f"UPDATE task_vector SET entries = {10**9 + 1}")
+    assert rebuilt_at_once(built, members) == 0
 
 
 def test_an_altered_merge_state_is_found(built: Workspace) -> None:

@@ -20,9 +20,9 @@ from tests.support.kept import (
     LEAVER,
     STAYER,
     elsewhere,
-    evidence,
     fresh_merge,
     keep,
+    level,
     vector_files,
 )
 from tests.support.traces import traces
@@ -79,21 +79,21 @@ def test_a_second_build_finds_everything_done(masks_only: Workspace) -> None:
 def test_verify_says_what_it_did_not_check_and_rederiving_does(masks_only: Workspace) -> None:
     before = tree(masks_only.root / "masks"), tree(masks_only.merge)
 
-    assert evidence(masks_only) == "digests alone"
+    assert level(masks_only) == "derived"
     found = {check.name: check for check in verify(masks_only).checks}
-    assert "not rebuilt" in found["merge and masks unaltered"].found
+    assert "not rebuilt" in found["merge derived, its digest computed again"].found
 
-    again = verify(masks_only, rederive=True)
+    again = verify(masks_only, "finetune again")
 
     assert again.passed
-    assert again.evidence == "vectors derived again"
-    assert again.checks[1].found.startswith(f"the sum of {len(FEW)} vectors derived again is ")
+    assert again.level == "rebuilt"
+    assert again.checks[1].found.startswith(f"the sum of {len(FEW)} vectors finetuned again is ")
     assert (tree(masks_only.root / "masks"), tree(masks_only.merge)) == before
     assert vector_files(masks_only) == []
 
 
 def test_rederiving_names_what_differs(masks_only: Workspace) -> None:
-    found = verify(change(masks_only, "steps: 3", "steps: 4"), rederive=True)
+    found = verify(change(masks_only, "steps: 3", "steps: 4"), "finetune again")
 
     failed = [check for check in found.checks if not check.passed]
     assert [check.name for check in failed] == ["merge rebuilt by finetuning again"]
@@ -116,7 +116,7 @@ def test_damage_is_found_without_any_vector(
 
     failed = {check.name: check.found for check in verify(masks_only).checks if not check.passed}
 
-    assert "lineage recorded" in failed["merge and masks unaltered"]
+    assert "lineage recorded" in failed["merge derived, its digest computed again"]
 
 
 def test_a_lost_mask_is_made_again_with_the_same_bytes(masks_only: Workspace) -> None:
@@ -145,8 +145,8 @@ def test_an_opt_out_ends_in_the_bytes_of_a_world_without_the_leaver(
     assert merge_bytes(masks_only) == merge_bytes(with_vectors) == merge_bytes(other)
     assert served_sha256(masks_only) == served_sha256(with_vectors) == served_sha256(other)
     assert traces(masks_only.root, {**needles, "text": marker(LEAVER).encode()}) == {}
-    assert evidence(masks_only) == "digests alone"
-    assert verify(masks_only, rederive=True).passed
+    assert level(masks_only) == "derived"
+    assert verify(masks_only, "finetune again").passed
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_the_report_says_what_was_checked_and_what_was_not(masks_only: Workspace
     report = report_of(masks_only, removal.request_id)
 
     assert report["removal"]["vector"] == "derived again"
-    assert report["verification"]["evidence"] == "digests alone"
+    assert report["verification"]["level"] == "derived"
     assert "not rebuilt" in report["claimed"][0]
     assert report["repeat"][0] == "sift verify --rederive"
     (vector,) = report["not_kept_after_merge"]
@@ -178,7 +178,7 @@ def test_withdrawn_records_are_as_if_never_given(
     require_merge_of(masks_only, tmp_path / "other", tiny_classifier, [left, *others])
     texts = {row["text"]: row["text"].encode() for row in gone}
     assert traces(masks_only.root, needles | texts) == {}
-    assert verify(masks_only, rederive=True).passed
+    assert verify(masks_only, "finetune again").passed
     assert "not rebuilt" in report_of(masks_only, removal.request_id)["claimed"][0]
 
 
@@ -189,7 +189,7 @@ def test_identical_data_of_another_contributor_survives(masks_only: Workspace) -
     opt_out_plainly(masks_only.root)
 
     assert files(masks_only, stayer)[2].is_file()
-    assert verify(masks_only, rederive=True).passed
+    assert verify(masks_only, "finetune again").passed
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def require_merge_of(workspace: Workspace, elsewhere: Path, source: Path, rows: 
     finetune_and_merge(other)
     assert merge_bytes(workspace) == merge_bytes(other)
     assert vector_files(workspace) == []
-    assert evidence(workspace) == "digests alone"
+    assert level(workspace) == "derived"
 
 
 def test_a_build_derives_again_only_what_it_takes_away(
@@ -331,7 +331,7 @@ def test_vectors_that_were_kept_go_from_dvc_too(
 
     assert traces(workspace.root, needles) == {}
     assert merge_bytes(workspace) == state
-    assert evidence(workspace) == "digests alone"
+    assert level(workspace) == "derived"
     assert workspace.dvc.record.status() == {}
     assert workspace.git.is_clean()
 
@@ -371,7 +371,7 @@ def test_vectors_come_back_where_they_are_to_be_kept_again(
     masks_only = keep(masks_only, "vectors")
     build_plainly(masks_only.root)
 
-    assert evidence(masks_only) == "stored vectors"
+    assert level(masks_only) == "rebuilt"
     for who in FEW:
         assert files(masks_only, who)[1].read_bytes() == files(with_vectors, who)[1].read_bytes()
     assert masks_only.dvc.record.status() == {}

@@ -80,7 +80,7 @@ def test_an_opt_out_that_dies_while_others_wait_ends_the_same(
     assert merge_bytes(masks_only) == merge_bytes(
         fresh_merge(tmp_path / "then", tiny_classifier, stayers)
     )
-    assert verify(masks_only, rederive=True).passed
+    assert verify(masks_only, "finetune again").passed
     text = {"id": LEAVER.encode(), "text": marker(LEAVER).encode()}
     assert traces(masks_only.root, needles | text) == {}
 

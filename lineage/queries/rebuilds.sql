@@ -1,0 +1,2 @@
+SELECT * FROM rebuild
+ORDER BY state_seq
