@@ -324,7 +324,7 @@ def test_a_report_without_a_reference_claims_no_comparison() -> None:
         state_sha256=sha("after"), reference_sha256=None, same_bytes=None, difference=None
     )
     text = _Page(page(report(comparison=without))).text
-    assert "Not compared here" in text and "byte for byte, so every measurement" not in text
+    assert "Not compared:" in text and "byte for byte, so every measurement" not in text
 
 
 def test_a_report_of_what_was_never_built_has_no_measurements() -> None:
