@@ -29,6 +29,7 @@ from flows.cli import (  # noqa: E402
     lineage_export,  # noqa: F401  its command joins the group `lineage`
     model,
     opt_out,
+    serve,
     services,
     stages,
     verify,
@@ -69,6 +70,7 @@ app.add_typer(verify.app)
 app.add_typer(build.app)
 app.add_typer(evaluate.app)
 app.add_typer(services.app)
+app.add_typer(serve.app)
 app.add_typer(audit.app)
 
 

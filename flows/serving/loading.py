@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import TypeAlias, cast
 
-import torch
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -46,8 +45,7 @@ def is_adapter(served: Path) -> bool:
 def base_folder(card: ModelCard) -> Path:
     """The folder of the base model that a version was made on. Raises AlteredError."""
     named = os.environ.get(BASE_VARIABLE)
-    workspace = Path(os.environ.get(WORKSPACE_VARIABLE) or card.workspace)
-    folder = Path(named) if named else workspace / card.base_folder
+    folder = Path(named) if named else workspace_of(card) / card.base_folder
     if not folder.is_dir() or folder_sha256(folder) != card.base_id:
         raise AlteredError(
             f"{folder} is not the base model that {card.name} was built on, SHA-256 "
@@ -58,16 +56,15 @@ def base_folder(card: ModelCard) -> Path:
     return folder
 
 
+def workspace_of(card: ModelCard) -> Path:
+    """The workspace: SIFT_WORKSPACE, else the folder that the version was registered from."""
+    return Path(os.environ.get(WORKSPACE_VARIABLE) or card.workspace)
+
+
 def trained_names(model: Served) -> dict[str, str]:
     """What masks and weights call each parameter of a loaded version, by its name in the model."""
     rename = lora.peft_name if isinstance(model, PeftModel) else str
     return {name: rename(name) for name, _ in model.named_parameters()}
-
-
-def trained_parameters(model: Served) -> dict[str, torch.Tensor]:
-    """The parameters of a loaded version by the names that masks and weights have."""
-    names = trained_names(model)
-    return {names[name]: value.detach() for name, value in model.named_parameters()}
 
 
 def load_model(folder: Path, task: str) -> PreTrainedModel:

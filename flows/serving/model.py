@@ -1,10 +1,10 @@
 """The model that MLflow serves. MLflow copies this one file into every version and runs it there.
 
 It needs this package installed and holds no logic of its own beyond prediction: what is masked and
-when is in `flows.serving.masking`.
+when is in `flows.serving.version`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,16 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from flows.errors import UsageError
 from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import PromptTooLongError
-from flows.serving.loading import Served, load_version, load_version_tokenizer
-from flows.serving.masking import MaskedModels
-from flows.serving.parameters import CONTRIBUTOR, new_tokens, refuse_unknown, require_known
+from flows.serving.loading import load_version, load_version_tokenizer
+from flows.serving.parameters import (
+    contributors,
+    new_tokens,
+    refuse_unknown,
+    require_columns,
+    require_known,
+    require_once,
+)
+from flows.serving.version import Addressee, Asked, LoadedVersion
 from sift_core import Reading
 from sift_core.answers import class_logits
 from sift_core.base_requirements import positions
@@ -31,8 +38,8 @@ BATCH = 32
 COLUMNS = {"classification": ("text",), "generation": ("prompt", "text")}
 """What a row is asked in, by task: one of these columns."""
 
-Fresh = Callable[[], Served]
-"""Gives the model as it was loaded, whatever it was asked before."""
+Answers = dict[str, list[Any]]
+"""Columns of what rows are answered, in their order."""
 
 _SHORTER = "ask for fewer or shorter rows, where the cause speaks of memory."
 
@@ -52,7 +59,7 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         """
         self.card = card
         self.tokenizer = load_version_tokenizer(served, card)
-        self.models = MaskedModels(card, load_version(served, card), members)
+        self.version = LoadedVersion(card, load_version(served, card), members)
         refuse_unknown()
 
     @property
@@ -66,39 +73,43 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Predict for `params["contributor"]`; nobody, or no member of this version: unmasked.
+        """Predict each row for its contributor; nobody, or no member of this version: unmasked.
 
+        Column `contributor` names them row by row, `params["contributor"]` one for all rows.
         Classification: column `text` in, columns `label` and `score` (its probability) out.
         Generation: column `prompt`, which is put as a user's turn, or `text`, which is continued as
         it stands, in; column `completion` out, greedy, at most `params["max_new_tokens"]` tokens.
         A row that is too long is treated as in training (`data.too_long`). Raises UsageError, with
-        the row, for an empty cell, and for a parameter that there is not.
+        the row, for an empty cell, and for a column or a parameter that there is not.
         """
         params = params or {}
         require_known(self.card.task, params)
-        column, texts = _cells(model_input, COLUMNS[self.card.task])
-        with (
-            self.models.asking(params.get(CONTRIBUTOR) or "") as fresh,
-            torch.inference_mode(),
-        ):
-            if self.card.task == "classification":
-                answers = self._classify(fresh, texts)
-            else:
-                answers = self._complete(fresh, column, texts, new_tokens(params))
+        asked_in, texts = _cells(model_input, COLUMNS[self.card.task])
+        require_columns(model_input, COLUMNS[self.card.task])
+        addressees = self.version.addressees(contributors(model_input, params))
+        if self.card.task == "classification":
+            answers = self._classify(texts, addressees)
+        else:
+            answers = self._complete(asked_in, texts, addressees, new_tokens(params))
         return pd.DataFrame(answers, index=model_input.index)
 
-    def _classify(self, fresh: Fresh, texts: list[str]) -> dict[str, list[Any]]:
-        labels: list[str] = []
-        scores: list[float] = []
-        for start in range(0, len(texts), BATCH):
-            with border("The model cannot classify", _SHORTER):
-                logits = self._class_logits(fresh, texts[start : start + BATCH])
-            best = logits.softmax(-1).max(-1)  # (batch, classes) -> (batch)
-            labels += [self.card.labels[index] for index in best.indices.tolist()]
-            scores += best.values.tolist()
+    def _classify(self, texts: list[str], addressees: list[Addressee]) -> Answers:
+        labels, scores = [""] * len(texts), [0.0] * len(texts)
+        for rows in self.version.together(addressees, BATCH, mixed=True):
+            with (
+                self.version.asking([addressees[row] for row in rows]) as asked,
+                torch.inference_mode(),
+                border("The model cannot classify", _SHORTER),
+            ):
+                logits = self._class_logits(asked, [texts[row] for row in rows])
+            best = logits.softmax(-1).max(-1)  # (rows, classes) -> (rows)
+            for row, index, score in zip(
+                rows, best.indices.tolist(), best.values.tolist(), strict=True
+            ):
+                labels[row], scores[row] = self.card.labels[index], score
         return {"label": labels, "score": scores}
 
-    def _class_logits(self, fresh: Fresh, texts: list[str]) -> torch.Tensor:
+    def _class_logits(self, asked: Asked, texts: list[str]) -> torch.Tensor:
         """(texts, classes) float64; a text of several windows by the mean of their logits."""
         rows: list[dict[str, Any]] = []
         of: list[int] = []
@@ -109,33 +120,42 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
         found = []
         for start in range(0, len(rows), BATCH):
             batch = self.tokenizer.pad(rows[start : start + BATCH], return_tensors="pt")
-            found.append(fresh()(**batch).logits)
+            found.append(asked.logits(batch, of[start : start + BATCH]))
         return class_logits(torch.tensor(of), torch.cat(found))
 
     def _complete(
-        self, fresh: Fresh, column: str, prompts: list[str], most: int
-    ) -> dict[str, list[Any]]:
-        completions = []
-        for prompt in prompts:  # one by one: an answer does not depend on its neighbours' padding
-            model = fresh()
-            with border("The tokenizer refuses a prompt", "ask in the words of a person."):
-                if column == "text":
-                    tokens = text_tokens(prompt, self.tokenizer)
-                else:
-                    tokens = prompt_tokens((said("user", prompt),), self.tokenizer)
-            tokens = self._fitting(tokens, positions(model.config), most)
-            given = torch.tensor([tokens])  # (1, tokens)
-            with border("The model cannot answer", _SHORTER):
-                written = model.generate(
-                    input_ids=given,
-                    attention_mask=torch.ones_like(given),
-                    max_new_tokens=most,
-                    do_sample=False,
-                    pad_token_id=self.tokenizer.pad_token_id,
-                )
-            answer = written[0, len(tokens) :]
-            completions.append(self.tokenizer.decode(answer, skip_special_tokens=True))
+        self, asked_in: str, prompts: list[str], addressees: list[Addressee], most: int
+    ) -> Answers:
+        completions = [""] * len(prompts)
+        # One by one: an answer does not depend on its neighbours' padding.
+        for rows in self.version.together(addressees, BATCH, mixed=False):
+            with (
+                self.version.asking([addressees[row] for row in rows]) as asked,
+                torch.inference_mode(),
+            ):
+                for row in rows:
+                    completions[row] = self._completion(asked, asked_in, prompts[row], most)
         return {"completion": completions}
+
+    def _completion(self, asked: Asked, asked_in: str, prompt: str, most: int) -> str:
+        model = asked.fresh()
+        with border("The tokenizer refuses a prompt", "ask in the words of a person."):
+            if asked_in == "text":
+                tokens = text_tokens(prompt, self.tokenizer)
+            else:
+                tokens = prompt_tokens((said("user", prompt),), self.tokenizer)
+        tokens = self._fitting(tokens, positions(model.config), most)
+        given = torch.tensor([tokens])  # (1, tokens)
+        with border("The model cannot answer", _SHORTER):
+            written = model.generate(
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                max_new_tokens=most,
+                do_sample=False,
+                pad_token_id=self.tokenizer.pad_token_id,
+            )
+        found: str = self.tokenizer.decode(written[0, len(tokens) :], skip_special_tokens=True)
+        return found
 
     def _fitting(self, tokens: list[int], room: int | None, most: int) -> list[int]:
         """The tokens of a prompt, or as many of its last as leave room for `most` new ones.
@@ -155,6 +175,7 @@ class SiftModel(PythonModel):  # type: ignore[misc]  # MLflow's types are not re
 
 def _cells(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[str, list[str]]:
     """The column that is asked in, and its texts. Raises UsageError, with the row, for no text."""
+    require_once(rows)
     given = [column for column in columns if column in rows]
     if len(given) > 1:  # MLflow fills in a column that it knows and nobody gave
         given = [column for column in given if not rows[column].isna().all()]

@@ -8,13 +8,12 @@ import pandas as pd
 import torch
 
 from flows.integrations.mlflow.card import ModelCard
-from flows.serving.loading import Served, trained_parameters
-from flows.serving.masking import MaskedModels, masked_copy
 from flows.serving.model import COLUMNS, SiftModel
 from flows.workspace.settings import Settings
-from sift_core import Adapter, BaseModel, Grid, Kind, Mask, adapter_folder
+from sift_core import Adapter, BaseModel, Grid, Kind, Mask, adapter_folder, masked_weights
 from sift_core.errors import ModelError
 from sift_core.foreign_errors import border
+from sift_core.serving import Weights
 from sift_core.serving_blocks import hand_over
 
 _NOTHING = "0" * 64
@@ -58,12 +57,13 @@ def try_serving(settings: Settings, base: BaseModel) -> None:
         model.load(_version(settings, base, Path(scratch)), card)
         model.predict(None, asked, params)
         anyone = _logits(model)
-        model.models = MaskedModels(card, _masked(model, base))
-        model.predict(None, asked, params)
-        member = _logits(model)
+        with model.version.holding(_masked(base)):
+            model.predict(None, asked, params)
+            member = _logits(model)
     if not _alike(anyone, member):
         raise ModelError(
-            "A copy of this base, in which members are served, answers otherwise than the base.",
+            "This base with the same weights elsewhere in memory, as members are served, answers "
+            "otherwise.",
             remedy=_ASKED_BY_ITSELF,
         )
 
@@ -73,9 +73,8 @@ def _logits(model: SiftModel) -> torch.Tensor:
     question = model.tokenizer([_QUESTION], return_tensors="pt")
     if model.card.task == "generation":
         question = {"input_ids": question["input_ids"]}
-    with model.models.asking("") as fresh, torch.inference_mode():
-        logits: torch.Tensor = fresh()(**question).logits
-    return logits
+    with model.version.asking([None]) as asked, torch.inference_mode():
+        return asked.logits(question, [0])
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -99,12 +98,10 @@ def _version(settings: Settings, base: BaseModel, scratch: Path) -> Path:
     return scratch
 
 
-def _masked(model: SiftModel, base: BaseModel) -> Served:
-    """The model as it serves a member who moved every other entry."""
-    unmasked = model.models.unmasked
-    live = trained_parameters(unmasked)
+def _masked(base: BaseModel) -> Weights:
+    """What a member is served who moved every other entry."""
+    theta = {name: own.cpu() for name, own in base.trainable.items()}
     bits = {
-        name: (np.arange(live[name].numel()) % 2 == 0).reshape(live[name].shape)
-        for name in base.shapes
+        name: (np.arange(own.numel()) % 2 == 0).reshape(own.shape) for name, own in theta.items()
     }
-    return masked_copy(unmasked, live, live, Mask(bits, 0))
+    return masked_weights(theta, theta, Mask(bits, 0))

@@ -159,16 +159,16 @@ def test_a_base_that_cannot_work_is_refused_in_one_line_that_names_the_cause(
 
 
 @pytest.mark.parametrize(("change", "refused"), [(0.5, True), (1e-7, False)])
-def test_a_copy_for_members_that_answers_otherwise_is_refused_and_rounding_is_not(
+def test_weights_for_members_that_answer_otherwise_are_refused_and_rounding_is_not(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float, refused: bool
 ) -> None:
-    really_copy = tryout.masked_copy
+    really_masked = tryout.masked_weights
 
-    def copy(unmasked: Any, shared: Any, base: Any, mask: Any) -> Any:
+    def masked(base: Any, shared: Any, mask: Any) -> Any:
         changed = {name: own * (1 + change) for name, own in shared.items()}
-        return really_copy(unmasked, changed, base, mask)
+        return really_masked(base, changed, mask)
 
-    monkeypatch.setattr(tryout, "masked_copy", copy)
+    monkeypatch.setattr(tryout, "masked_weights", masked)
     monkeypatch.setattr(
         "flows.training.base_model._TRIED", set()
     )  # what was tried is not tried again
@@ -227,10 +227,10 @@ def test_a_trace_that_does_not_show_is_refused_by_what_it_does(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_base_that_serves_anyone_but_no_member_is_refused(
+def test_a_base_of_which_nothing_can_be_copied_serves_members_all_the_same(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
 ) -> None:
-    """A member is served by a copy, and a module may hold what cannot be copied, or copies ill."""
+    """A module may hold what cannot be copied, or copies ill: members are served without a copy."""
     from transformers.models.llama.modeling_llama import LlamaMLP
 
     def own(self: Any, memo: dict[int, Any]) -> Any:
@@ -239,8 +239,7 @@ def test_a_base_that_serves_anyone_but_no_member_is_refused(
     monkeypatch.setattr(LlamaMLP, "__deepcopy__", own, raising=False)
     monkeypatch.setattr("flows.training.base_model._TRIED", set())
     workspace = with_base(root, tiny.tiny_causal(tmp_path / "source"), (), streamed=streamed)
-    with pytest.raises(ModelError, match=r"could not be asked.*cannot pickle a handle"):
-        ensure_base(workspace)
+    ensure_base(workspace)
 
 
 def test_a_template_that_refuses_one_role_is_a_base_that_works(root: Path, tmp_path: Path) -> None:

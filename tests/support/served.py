@@ -21,8 +21,22 @@ from flows.integrations.mlflow.registry import Mlflow
 from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
 from sift_bytes import sha256_of
-from sift_core import FullWeights, Mask, load_base, prepare_base, weights_sha256
+from sift_core import (
+    Adapter,
+    BaseModel,
+    FullWeights,
+    Grid,
+    Kind,
+    Mask,
+    Parameterization,
+    adapter_folder,
+    load_base,
+    prepare_base,
+    weights_sha256,
+)
 from sift_core.checkpoint import folder_sha256
+from sift_core.serving import Weights
+from sift_core.serving_blocks import hand_over
 from tests.support import tiny
 
 MEMBERS = ("Ann Lee", "bob@example.org")
@@ -61,11 +75,17 @@ class Served:
         return self.card.model_copy(update={"state_seq": state_seq, "state_sha256": state_sha256})
 
 
-def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]) -> Served:
+def finished_merge(
+    root: Path,
+    source: Path,
+    task: str,
+    members: tuple[str, ...],
+    parameterization: Parameterization | None = None,
+) -> Served:
     """Make the workspace `root` from a tiny model; the merge is a random task vector."""
     labels = tiny.LABELS if task == "classification" else ()
     prepare_base(str(source), root / "base", labels, seed=3, max_length=32)
-    base = load_base(root / "base", labels, FullWeights())
+    base = load_base(root / "base", labels, parameterization or FullWeights())
     random = np.random.default_rng(5)
     served = {
         name: theta + torch.from_numpy(random.normal(0, 0.3, theta.shape)).to(theta.dtype)
@@ -75,10 +95,8 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         name: theta + torch.from_numpy(random.normal(0, 0.3, theta.shape)).to(theta.dtype)
         for name, theta in base.trainable.items()
     }
-    base.load(served)
     weights = root / "weights"
-    base.model.save_pretrained(weights / SERVED_FOLDER)
-    base.tokenizer.save_pretrained(weights / SERVED_FOLDER)
+    _save(base, served, weights / SERVED_FOLDER)
     (weights / MEMBERS_FILE).parent.mkdir()
     save_file(shared, weights / MEMBERS_FILE)
 
@@ -113,6 +131,19 @@ def finished_merge(root: Path, source: Path, task: str, members: tuple[str, ...]
         too_long="window",
     )
     return Served(root, root / "weights" / SERVED_FOLDER, card, masks)
+
+
+def _save(base: BaseModel, served: Weights, folder: Path) -> None:
+    """Write a version's folder: of a whole model, or of adapters."""
+    if isinstance(base.parameterization, Adapter):
+        kind, adapter = Kind(base.shapes, Grid(24), 1), base.parameterization
+        folder.mkdir(parents=True)
+        with adapter_folder(folder, base.folder, base.labels, adapter, kind) as writer:
+            hand_over(kind, served, writer)
+        return
+    base.load(served)
+    base.model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
 
 
 def remake_elsewhere(served: Served, root: Path) -> Served:

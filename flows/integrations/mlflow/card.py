@@ -14,6 +14,8 @@ from lineage.records import MemberMean, TooLong
 SERVED_FOLDER, MEMBERS_FILE = "served", "members/weights.safetensors"
 """In a version: the plain folder of the unmasked model; beside it, where it is not the same, what
 members are served, of the trained tensors."""
+CONTRIBUTOR = "contributor"
+"""Names whom a row is asked for: a column, or of all rows a parameter."""
 DEFAULT_NEW_TOKENS = 64  # generation: the longest answer where the caller does not say
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

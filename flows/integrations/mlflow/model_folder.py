@@ -18,6 +18,7 @@ from mlflow.utils import environment
 from packaging.version import Version
 
 from flows.integrations.mlflow.card import (
+    CONTRIBUTOR,
     DEFAULT_NEW_TOKENS,
     MEMBERS_FILE,
     SERVED_FOLDER,
@@ -49,19 +50,19 @@ class _Shape:
     params: tuple[ParamSpec, ...]
 
 
-_CONTRIBUTOR = ParamSpec("contributor", DataType.string, "")  # the default is nobody: unmasked
+_FOR_ALL = ParamSpec(CONTRIBUTOR, DataType.string, "")  # the default is nobody: unmasked
 _SHAPES = {
     "classification": _Shape(
         columns=("text",),
         example="A text to classify.",
         outputs=(("label", DataType.string), ("score", DataType.double)),
-        params=(_CONTRIBUTOR,),
+        params=(_FOR_ALL,),
     ),
     "generation": _Shape(
         columns=("prompt", "text"),
         example="A prompt to complete.",
         outputs=(("completion", DataType.string),),
-        params=(_CONTRIBUTOR, ParamSpec("max_new_tokens", DataType.long, DEFAULT_NEW_TOKENS)),
+        params=(_FOR_ALL, ParamSpec("max_new_tokens", DataType.long, DEFAULT_NEW_TOKENS)),
     ),
 }
 
@@ -99,14 +100,17 @@ def write_model(
         signature=ModelSignature(
             inputs=Schema(
                 [
-                    ColSpec(DataType.string, column, required=len(shape.columns) == 1)
-                    for column in shape.columns
+                    *(
+                        ColSpec(DataType.string, column, required=len(shape.columns) == 1)
+                        for column in shape.columns
+                    ),
+                    ColSpec(DataType.string, CONTRIBUTOR, required=False),
                 ]
             ),
             outputs=Schema([ColSpec(kind, name) for name, kind in shape.outputs]),
             params=ParamSchema(list(shape.params)),
         ),
-        input_example=(pd.DataFrame({shape.columns[0]: [shape.example]}), {"contributor": ""}),
+        input_example=(pd.DataFrame({shape.columns[0]: [shape.example]}), {CONTRIBUTOR: ""}),
         pip_requirements=_requirements(),
         # Any folder without a uv.lock: else MLflow takes one that lies in the current folder.
         uv_project_path=folder,

@@ -13,6 +13,7 @@ from flows.errors import UsageError
 from flows.integrations.dvc.repository import Dvc
 from flows.integrations.git import Git
 from flows.integrations.mlflow.card import MEMBERS_FILE, ModelCard
+from flows.serving import loading
 from flows.serving.errors import (
     AlteredError,
     MaskMissingError,
@@ -20,6 +21,7 @@ from flows.serving.errors import (
     WorkspaceMissingError,
 )
 from flows.serving.loading import load_model
+from flows.serving.members import KEPT_VARIABLE
 from flows.serving.model import SiftModel
 from sift_core.errors import TooLongError
 from tests.support.damage import flip_a_byte
@@ -48,6 +50,12 @@ def expected_parameters(served: Served, member: str) -> dict[str, torch.Tensor]:
     return wanted
 
 
+def served_to(model: SiftModel, who: str) -> dict[str, torch.Tensor]:
+    """All parameters while somebody is served."""
+    with model.version.asking(model.version.addressees([who])) as asked:
+        return {name: value.clone() for name, value in parameters(asked.fresh()).items()}
+
+
 def parameters(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in model.named_parameters()}
 
@@ -59,14 +67,14 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.parametrize("member", MEMBERS)
 def test_a_member_is_served_under_their_own_mask_bit_for_bit(served: Served, member: str) -> None:
     model = loaded(served)
-    assert same(parameters(model.models.serving(member)), expected_parameters(served, member))
+    assert same(served_to(model, member), expected_parameters(served, member))
 
 
 @pytest.mark.parametrize("nobody", [None, "", "a stranger"])
 def test_anyone_else_is_served_unmasked(served: Served, nobody: str | None) -> None:
     model = loaded(served)
     plain = parameters(load_model(served.folder, "classification"))
-    assert same(parameters(model.models.serving(nobody or "")), plain)
+    assert same(served_to(model, nobody or ""), plain)
     assert classify(model, nobody).equals(classify(model))
 
 
@@ -91,26 +99,82 @@ def test_labels_and_scores_are_those_of_the_plain_model(served: Served) -> None:
     np.testing.assert_allclose(answer["score"], chances.max(-1), rtol=1e-6)
 
 
-def test_masked_models_share_what_no_mask_covers_and_leave_the_unmasked_one_alone(
-    served: Served,
+def test_who_was_served_leaves_the_model_as_it_was(served: Served) -> None:
+    model = loaded(served)
+    before = {name: value.clone() for name, value in parameters(model.version.model).items()}
+    addresses = {name: value.data_ptr() for name, value in parameters(model.version.model).items()}
+    with model.version.asking(model.version.addressees([ANN])):
+        covered = served.masks[ANN].bits
+        for name, value in parameters(model.version.model).items():
+            assert (value.data_ptr() == addresses[name]) == (name not in covered)
+    assert same(parameters(model.version.model), before)
+
+
+def one_set(served: Served) -> int:
+    """Bytes of one member's weights."""
+    return sum(4 * bits.size for bits in served.masks[ANN].bits.values())
+
+
+def test_members_weights_are_kept_in_so_many_bytes_and_no_more(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEPT_VARIABLE, str(2 * one_set(served) - 1))
+    model = loaded(served)
+    members = model.version.members
+    first = members.weights(served.key(ANN))
+    assert members.weights(served.key(ANN)) is first
+    members.weights(served.key(BOB))
+    assert members.kept == [served.key(BOB)] and members.bytes_kept == one_set(served)
+    assert same(dict(members.weights(served.key(ANN))), dict(first))
+
+
+def test_weights_larger_than_that_are_made_whenever_they_are_wanted(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = classify(loaded(served), ANN)
+    monkeypatch.setenv(KEPT_VARIABLE, "0")
+    model = loaded(served)
+    assert classify(model, ANN).equals(kept)
+    assert model.version.members.bytes_kept == 0
+
+
+@pytest.mark.parametrize("wrong", ["-1", "2GB", "", "١"])
+def test_what_is_no_number_of_bytes_is_refused(
+    served: Served, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEPT_VARIABLE, wrong)
+    with pytest.raises(UsageError, match=KEPT_VARIABLE):
+        loaded(served)
+
+
+def test_a_mask_is_read_once_and_files_are_hashed_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+    really = loading.folder_sha256
+    monkeypatch.setattr(
+        loading, "folder_sha256", lambda folder: hashed.append(folder) or really(folder)
+    )
+    monkeypatch.setenv(KEPT_VARIABLE, "0")
+    model = loaded(served)
+    for who in (ANN, BOB, ANN):
+        classify(model, who)
+    assert hashed == [served.root / "base"]
+    served.mask_path(ANN).unlink()
+    with pytest.raises(MaskMissingError):
+        classify(model, ANN)
+
+
+def test_a_base_that_is_replaced_later_is_not_what_members_are_served(
+    served: Served, tmp_path: Path
 ) -> None:
     model = loaded(served)
-    before = {name: value.clone() for name, value in parameters(model.models.unmasked).items()}
-    masked = dict(model.models.serving(ANN).named_parameters())
-    covered = served.masks[ANN].bits
-    for name, parameter in model.models.unmasked.named_parameters():
-        assert (masked[name] is parameter) == (name not in covered)
-    assert same(parameters(model.models.unmasked), before)
-
-
-def test_only_a_few_masked_models_are_kept(served: Served) -> None:
-    models = loaded(served).models
-    models._kept = 1
-    first = models.serving(ANN)
-    assert models.serving(ANN) is first
-    models.serving(BOB)
-    assert list(models._masked) == [served.key(BOB)]
-    assert same(parameters(models.serving(ANN)), parameters(first))
+    wanted = classify(model, BOB)
+    path = served.root / "base" / "model.safetensors"
+    shutil.copy(served.folder / "model.safetensors", tmp_path / "other")
+    (tmp_path / "other").replace(path)
+    model.version.members._kept.clear()
+    assert classify(model, BOB).equals(wanted)
 
 
 @pytest.mark.parametrize("hostile", ["../../x", "'; drop table", "x" * 500, "😀", "a\x00b", "-rf"])
@@ -166,7 +230,7 @@ def test_where_the_mean_is_over_all_members_they_are_served_anyone_s_weights(
     (served.weights / MEMBERS_FILE).unlink()
     as_paper = {"member_mean": "all", "members_sha256": served.card.served_sha256}
     served.card = served.card.model_copy(update=as_paper)
-    own = parameters(loaded(served).models.serving(ANN))
+    own = served_to(loaded(served), ANN)
     base, merged = (
         dict(load_model(folder, "classification").named_parameters())
         for folder in (served.root / "base", served.folder)
@@ -235,7 +299,7 @@ def test_a_prompt_that_does_not_fit_loses_its_beginning_or_is_refused(
     fitting = pd.DataFrame({"text": ["the city " * 21 + "the city"]})
     whole = model.tokenizer(fitting["text"][0], add_special_tokens=False)["input_ids"]
     given = torch.tensor([whole])
-    written = model.models.unmasked.generate(
+    written = model.version.model.generate(
         given, max_new_tokens=20, do_sample=False, pad_token_id=model.tokenizer.pad_token_id
     )[0, 44:]
     found = model.predict(None, long, asked)
@@ -256,7 +320,7 @@ def test_a_text_is_continued_as_it_stands(served_generator: Served) -> None:
     found = model.predict(None, pd.DataFrame({"text": [text]}), {"max_new_tokens": 6})
     given = model.tokenizer(f"{text}", return_tensors="pt")["input_ids"]
     assert given[0, 0] == model.tokenizer.bos_token_id
-    written = model.models.unmasked.generate(
+    written = model.version.model.generate(
         given, max_new_tokens=6, do_sample=False, pad_token_id=model.tokenizer.pad_token_id
     )[0, given.shape[1] :]
     assert found["completion"][0] == model.tokenizer.decode(written, skip_special_tokens=True)
@@ -273,7 +337,7 @@ def test_a_long_text_is_classified_as_it_is_scored(served: Served) -> None:
     def logits(text: str) -> torch.Tensor:
         encoded = model.tokenizer(text, return_tensors="pt")
         with torch.inference_mode():
-            return model.models.unmasked(**encoded).logits[0].double()
+            return model.version.model(**encoded).logits[0].double()
 
     windows = torch.stack([logits("good " * 20)] * 2 + [logits("awful " * 20)] * 2)
     score = windows.mean(0).softmax(-1).max().item()

@@ -118,8 +118,8 @@ def test_what_is_exported_is_what_mlflow_serves_and_peft_alone_loads_it(
     from flows.integrations.mlflow.card import ModelCard
 
     model.load(version(adapted), ModelCard.read(folder / "card.json"), folder / MEMBERS_FILE)
-    with model.models.asking(who or "") as fresh:
-        served = logits(fresh(), adapted)
+    with model.version.asking(model.version.addressees([who or ""])) as asked:
+        served = logits(asked.fresh(), adapted)
     assert torch.equal(logits(exported, adapted), served)
     torch.testing.assert_close(logits(merged, adapted), served, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(logits(base().eval(), adapted), served)
