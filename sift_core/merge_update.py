@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sift_bytes import draft
@@ -263,6 +262,8 @@ def _total(readers: Sequence[tuple[VectorReader, int]], block: Block) -> Totals:
 
 def _group(readers: Sequence[VectorReader], direction: int, block: Block) -> Totals:
     """The same over so few vectors that sum and count fit in one integer, all of one direction."""
+    import torch  # a second to import, and a plan or a refusal adds nothing up
+
     both = np.zeros(block.entries, np.int64)
     total = torch.from_numpy(both)
     for reader in readers:

@@ -12,24 +12,25 @@ mean over all members, most of whom did not move the entry. The mean over those 
 disjoint mean of TIES (arXiv 2306.01708), which signs that all agree make exact.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sift_core.fixed_point import Grid
 from sift_core.totals import Totals
 
-Weights = Mapping[str, torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+Weights = Mapping[str, "torch.Tensor"]
 
 Mean = Literal["all", "counted"]
 """Over whom an entry's mean is taken: over all T members, or over the C who moved it."""
-
-SERVED = (torch.float32, torch.bfloat16)
-"""The dtypes that θ0 may have; what is served has the same."""
 
 
 Divisor = int | NDArray[np.integer[Any]]
@@ -47,6 +48,8 @@ def served_entries(
     """The formula for each divisor; of the shape and dtype of `base`, on the CPU."""
     # A few arrays, changed in place: a new one for each operation takes longer than it. NumPy's,
     # because torch would wake its threads for every piece, and they spin in between.
+    import torch  # its second of importing is no cost of adding up
+
     start = base.detach().float().numpy()
     # θ0 − (−S)/T: where S is 0, this takes +0 away, and even a θ0 of −0 keeps its sign.
     against = np.negative(sums, out=np.empty(sums.shape, np.float64), casting="unsafe")
@@ -80,6 +83,8 @@ def weights_line(name: str, dtype: torch.dtype, shape: Sequence[int]) -> bytes:
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, not copied."""
+    import torch  # as above
+
     if not tensor.numel():  # an array without entries may have a stride of 0, which no view takes
         return memoryview(b"")
     return tensor.reshape(-1).view(torch.uint8).numpy().data

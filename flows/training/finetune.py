@@ -1,5 +1,7 @@
 """One sign-fixed finetuning per contributor: what is still to do, and doing it."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

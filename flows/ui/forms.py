@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from flows.evidence.audit_checks import CHECKS
 from flows.workspace.here import policy_here
 from flows.workspace.identity import KEY_LENGTH
 from flows.workspace.texts import MAX_NAME_LENGTH
@@ -72,16 +71,17 @@ def _one_of(choices: Callable[[], list[str]], *, title: str, description: str) -
 
 Basis = Annotated[str, OneOf(bases)]
 Law = Annotated[str, OneOf(laws)]
-CheckName = Annotated[str, OneOf(lambda: list(CHECKS))]
 MergeCheck = Literal["rebuild from stored vectors", "finetune everybody again"]
 REBUILD, FINETUNE_AGAIN = get_args(MergeCheck)
 
 
-class _Form(BaseModel):
+class Form(BaseModel):
+    """Base of all forms: these fields, and no others."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class BuildForm(_Form):
+class BuildForm(Form):
     """How a build is checked."""
 
     exactness: MergeCheck = Field(
@@ -91,7 +91,7 @@ class BuildForm(_Form):
     )
 
 
-class OptOutForm(_Form):
+class OptOutForm(Form):
     """Requests that were filed, or one to file now. With neither: every open request."""
 
     requests: list[RequestNumber] = Field(
@@ -142,7 +142,7 @@ class OptOutForm(_Form):
     )
 
 
-class ProcessForm(_Form):
+class ProcessForm(Form):
     """How many requests are honoured in one run."""
 
     at_most: int = Field(
@@ -156,17 +156,7 @@ class ProcessForm(_Form):
     )
 
 
-class AuditForm(_Form):
-    """What is looked at."""
-
-    checks: list[CheckName] = Field(
-        default=list(CHECKS),
-        min_length=1,
-        description="All by default; `exactness` rebuilds the merge and takes longest.",
-    )
-
-
-class DeadlinesForm(_Form):
+class DeadlinesForm(Form):
     """When a deadline alarms."""
 
     due_soon_days: int | None = Field(

@@ -22,7 +22,7 @@ from flows.serving.model import SiftModel
 from flows.workspace.identity import contributor_key, create_secret, read_secret
 from sift_bytes import sha256_of
 from sift_core import FullWeights, Mask, load_base, prepare_base, weights_sha256
-from sift_core.checkpoint import folder_sha256
+from sift_core.base_folder import folder_sha256
 from tests.support import tiny
 
 MEMBERS = ("Ann Lee", "bob@example.org")
