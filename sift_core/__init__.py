@@ -9,8 +9,9 @@ A name here brings its module when it is first used (PEP 562). Who adds up integ
 for torch nor for transformers, which take seconds to import.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sift_bytes.lazy_names import names_of
 
 if TYPE_CHECKING:
     from sift_core.adapter_files import adapter_folder, add_adapter, frozen_projections
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from sift_core.examples import Chat, Classification, Example, Text
     from sift_core.file_header import Kind
     from sift_core.files import read_mask, read_state, read_vector
-    from sift_core.finetuning import Finetuned, FinetuneSettings, finetune
+    from sift_core.finetune_settings import FinetuneSettings
+    from sift_core.finetuning import Finetuned, finetune
     from sift_core.fixed_point import Grid
     from sift_core.mask import Mask
     from sift_core.merge_update import (
@@ -77,7 +79,8 @@ _HOMES = {
     "examples": ("Chat", "Classification", "Example", "Text"),
     "file_header": ("Kind",),
     "files": ("read_mask", "read_state", "read_vector"),
-    "finetuning": ("Finetuned", "FinetuneSettings", "finetune"),
+    "finetune_settings": ("FinetuneSettings",),
+    "finetuning": ("Finetuned", "finetune"),
     "fixed_point": ("Grid",),
     "mask": ("Mask",),
     "merge_update": (
@@ -108,9 +111,7 @@ _HOMES = {
     "threads": ("use_threads",),
     "weights_folder": ("StoredWeights",),
 }
-"""Module → its public names. None is called like a module: who imported that would find it here."""
-
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+"""Module → its public names."""
 
 __all__ = [
     "LANES",
@@ -189,10 +190,4 @@ __all__ = [
     "weights_sha256",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    return found
+__getattr__ = names_of(__name__, _HOMES)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,10 @@ from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.progress import progress
 from flows.cli.render import alarm, print_json, print_table, quality, say
 from flows.errors import FlowError, UsageError
-from flows.models.measures import MARGIN, by_weights
-from flows.workspace.services import Services
-from lineage import TaskVectorRecord
+
+if TYPE_CHECKING:
+    from flows.workspace.services import Services
+    from lineage import TaskVectorRecord  # DuckDB, which --help does without
 
 app = typer.Typer()
 
@@ -194,6 +195,8 @@ def demo(
 
 def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     """The means by weights and metric, one row each."""
+    from flows.models.measures import MARGIN, by_weights
+
     margins = {(of, words): own for of, words, own in by_weights(metrics, f".mean{MARGIN}")}
     return [
         (of, words, *map(quality, values, margins.get((of, words), [None] * len(values))))
@@ -201,14 +204,14 @@ def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     ]
 
 
-def _services(up: Services | None) -> str:
+def _services(up: "Services | None") -> str:
     """What `sift up` runs, and where."""
     if up is None:
         return "none: sift up"
     return ", ".join([*(f"{name} {url}" for name, url in up if url), "runs"])
 
 
-def _storage(keep: str, vectors: Sequence[TaskVectorRecord]) -> dict[str, object]:
+def _storage(keep: str, vectors: Sequence["TaskVectorRecord"]) -> dict[str, object]:
     """What is kept of a member, and what either choice of `storage.keep` costs on average."""
     masks = sum(row.mask_bytes for row in vectors)
     both = masks + sum(row.vector_bytes for row in vectors)

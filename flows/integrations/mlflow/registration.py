@@ -117,6 +117,8 @@ class Registration:
 
     def set_champion(self, number: int) -> None:
         """Make a version the champion: `models:/<name>@champion` is this version from now on."""
+        if self._reading.champion() == number:
+            return
         with self._backend.asking(f"make version {number} of {self._name} the champion") as client:
             client.get_model_version(self._name, str(number))
             client.set_registered_model_alias(self._name, CHAMPION, str(number))
