@@ -46,8 +46,8 @@ LIMIT = 0.10
 
 _WATCHED = {
     "Prefect": (
-        "flows.ui.artifacts:create_progress_artifact",
-        "flows.ui.artifacts:update_progress_artifact",
+        "prefect.artifacts:create_progress_artifact",
+        "prefect.artifacts:update_progress_artifact",
         "flows.build:_publish",
     ),
     "lineage": ("lineage:LineageStore.reader()", "lineage:LineageStore.writer()"),
@@ -67,11 +67,11 @@ _WATCHED = {
     "training": (
         "transformers:Trainer.training_step",
         "torch.optim:Adam.step",
-        "sift_core.finetune:SignFix.project",
+        "sift_core.finetuning:SignFix.project",
     ),
     "Trainer set-up": (
-        "sift_core.finetune:train",
-        "sift_core.finetune:SignFix.__init__",
+        "sift_core.finetuning:train",
+        "sift_core.finetuning:SignFix.__init__",
         "sift_core:BaseModel.load",
     ),
     "codec, digest, hashes": (
@@ -233,13 +233,12 @@ def make_workspace(root: Path, contributors: int, steps: int) -> None:
 
 def _task_bodies() -> dict[str, list[str]]:
     """The function within each of the flow's tasks, by component."""
-    from prefect import Task
-
     import flows.build
+    from flows.ui.tasks import SiftTask
 
     bodies: dict[str, list[str]] = defaultdict(list)
     for name, value in vars(flows.build).items():
-        if isinstance(value, Task):
+        if isinstance(value, SiftTask):
             bodies[_TASKS.get(name, "other")].append(f"flows.build:{name}.fn")
     return bodies
 

@@ -9,7 +9,7 @@ from flows.evidence.audit_checks import CHECKS, Audit, AuditCheck, AuditError
 from flows.evidence.inventory import Stock
 from flows.progress import tracked
 from flows.ui.artifacts import show_table, showing_progress
-from flows.ui.forms import AuditForm
+from flows.ui.audit_form import AuditForm
 from flows.ui.tasks import sift_flow, sift_task
 from flows.workspace.here import here
 from flows.workspace.run_status import noted

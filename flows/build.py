@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from prefect.runtime import flow_run
-
 from flows.data.datasets import load_dataset
 from flows.erasure.catch_up import catch_up
 from flows.models.evaluate import evaluate_state
@@ -28,8 +26,6 @@ from flows.progress import tracked
 from flows.training.base_model import ensure_base
 from flows.training.finetune import Job, finetune_jobs, jobs, pending
 from flows.training.retention import apply_storage, forget_vectors, lost, restore, settle_vectors
-from flows.training.workers.assignments import finetune_elsewhere
-from flows.training.workers.pool import PrefectPool
 from flows.ui.artifacts import (
     show_contributors,
     show_exactness,
@@ -40,7 +36,7 @@ from flows.ui.artifacts import (
 )
 from flows.ui.forms import WAYS, BuildForm
 from flows.ui.run_events import observed
-from flows.ui.tasks import sift_flow, sift_task
+from flows.ui.tasks import run_id, sift_flow, sift_task
 from flows.workspace.here import here
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
@@ -145,14 +141,17 @@ def check_datasets(workspace: Workspace) -> list[Job]:
 def finetune_shard(workspace: Workspace, shard: Sequence[Job], start: int, total: int) -> None:
     """Finetune a shard of contributors, each alone; done ones are not done again on a retry."""
     with showing_progress("finetune-progress", f"{total} contributors to finetune", start, total):
-        finetune_jobs(workspace, pending(workspace, shard), flow_run.get_id())
+        finetune_jobs(workspace, pending(workspace, shard), run_id())
 
 
 @sift_task("finetune on pool", tags=["finetune"], retries=2, run_name="finetune on {pool}")
 def finetune_on_pool(workspace: Workspace, work: Sequence[Job], pool: str) -> None:
     """Have the workers of a work pool finetune; done contributors are not done again on a retry."""
+    from flows.training.workers.assignments import finetune_elsewhere  # and with it Prefect, torch
+    from flows.training.workers.pool import PrefectPool
+
     todo = pending(workspace, work)
-    build_run = flow_run.get_id()
+    build_run = run_id()
     done, all_ = len(work) - len(todo), len(work)
     with showing_progress("finetune-progress", f"{all_} contributors to finetune", done, all_):
         finetune_elsewhere(workspace, todo, PrefectPool(pool, build_run), build_run)

@@ -7,19 +7,16 @@ take a step together, so however many leave, there is one new merge state and on
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.erasure.approvals import obstacle, ready, require_permission
 from flows.erasure.catch_up import carry_out_again
 from flows.erasure.request import Request, open_requests
 from flows.erasure.results import Quality, Removal, as_details
 from flows.erasure.set_aside import SetAsideError, in_words, is_foreseen, setting_aside
-from flows.erasure.steps import STEPS
-from flows.erasure.steps.step import Step
 from flows.errors import UsageError
 from flows.evidence.report_contents import read_report
 from flows.progress import tracked
-from flows.ui.approval_form import ask_until_decided
 from flows.ui.artifacts import (
     report_line,
     show_before_and_after,
@@ -39,6 +36,9 @@ from flows.workspace.keyring import require_signing_key
 from flows.workspace.run_status import noted
 from flows.workspace.workspace import Workspace
 from lineage.opt_out import UNFULFILLED
+
+if TYPE_CHECKING:
+    from flows.erasure.steps.step import Step
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class OptOutResult:
 
 
 def take_steps(
-    requests: Sequence[Request], take: Callable[[list[Request], Step], None] | None = None
+    requests: Sequence[Request], take: "Callable[[list[Request], Step], None] | None" = None
 ) -> None:
     """Take all requests to their end; each joins the others at the step it stands before.
 
@@ -82,6 +82,9 @@ def take_steps(
     cannot take a step is set aside, and the others go on: SetAsideError is raised once they have
     ended, and at once what concerns all.
     """
+    # torch, transformers and MLflow, seconds of imports: who is refused has not waited for them.
+    from flows.erasure.steps import STEPS
+
     troubles: dict[str, Exception] = {}
     order = list(STEPS)
     joins = {request: order.index(step) for request, step in _upcoming(requests).items()}
@@ -101,7 +104,7 @@ def take_steps(
         raise SetAsideError(troubles)
 
 
-def _work(requests: list[Request], step: Step) -> None:
+def _work(requests: list[Request], step: "Step") -> None:
     # A task that is tried again has done it for some; others may have been rejected.
     due = [request for request, name in _upcoming(requests).items() if name == step.name]
     if due:
@@ -136,6 +139,8 @@ def opt_out(form: OptOutForm = OptOutForm()) -> list[OptOutResult]:  # noqa: B00
     workspace = here()
     form = take_in(workspace, form)
     if form.ask_for_approval:
+        from flows.ui.approval_form import ask_until_decided  # Prefect, which shows the form
+
         return honour(
             workspace, ask_until_decided(workspace, form.requests or open_requests(workspace))
         )
@@ -206,7 +211,7 @@ def carry_out(requests: list[Request]) -> None:
 
 
 @sift_task("opt-out step", tags=["exactness"], retries=2, run_name="{step.name}")
-def take_step(requests: list[Request], step: Step) -> None:
+def take_step(requests: list[Request], step: "Step") -> None:
     """Do one step of some requests and record it."""
     _work(requests, step)
 

@@ -15,9 +15,10 @@ from transformers import (
     set_seed,
 )
 
+from sift_core.base_folder import folder_sha256
 from sift_core.base_requirements import require_fit
 from sift_core.base_source import ANOTHER, fetch
-from sift_core.checkpoint import classes_of, folder_sha256, load_model, load_tokenizer
+from sift_core.checkpoint import classes_of, load_model, load_tokenizer
 from sift_core.encoding import Reading, encode_examples
 from sift_core.errors import ModelError
 from sift_core.examples import Example

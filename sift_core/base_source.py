@@ -8,6 +8,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from sift_core.base_folder import is_local
 from sift_core.checkpoint import auto_model, classes_of, require_all, tokenizer_of
 from sift_core.errors import ModelError
 from sift_core.foreign_errors import border
@@ -69,11 +70,6 @@ def fetch(
     model.config.pad_token_id = tokenizer.pad_token_id
     commit = None if is_local(source) else _commit(source, revision)
     return Fetched(_plain(model) if "gguf_file" in place else model, tokenizer, commit)
-
-
-def is_local(source: str) -> bool:
-    """Whether a base model comes from files, and not from Hugging Face by its id."""
-    return source.endswith(".gguf") or Path(source).exists()
 
 
 def _commit(source: str, revision: str | None) -> str:

@@ -14,7 +14,8 @@ from sift_core.base import BaseModel
 from sift_core.encoding import IGNORED, Encoded, EncodedRecord, Reading, encode_examples
 from sift_core.errors import ModelError, NonFiniteError, SiftCoreError
 from sift_core.examples import Chat, Classification, Example, Text
-from sift_core.finetune import FinetuneSettings, finetuned
+from sift_core.finetune_settings import FinetuneSettings
+from sift_core.finetuning import finetuned
 from sift_core.foreign_errors import border
 from sift_core.losses import row_losses
 from sift_core.module_state import looks

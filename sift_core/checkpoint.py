@@ -5,7 +5,6 @@ that stay on disk, to serve it. What comes from elsewhere becomes such a folder 
 (`base_source`).
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,6 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from sift_bytes import file_sha256
 from sift_core.errors import ModelError
 from sift_core.foreign_errors import border
 
@@ -89,12 +87,3 @@ def require_all(where: str, missing: list[str] | set[str]) -> None:
             f"The model in {where} lacks {len(missing)} parameters, first {min(missing)!r}.",
             remedy="name a complete model; only causal language models have no `base.labels`.",
         )
-
-
-def folder_sha256(folder: Path) -> str:
-    """SHA-256 over the names and digests of all files below a folder: the id of a base model."""
-    digest = hashlib.sha256()
-    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-        name = path.relative_to(folder).as_posix()
-        digest.update(f"{name}\0{file_sha256(path)}\n".encode())
-    return digest.hexdigest()

@@ -4,13 +4,14 @@ What runs on models of any size (`merge_update`, `serving_blocks`, `serving_offl
 files block by block; tests hold it against this file, byte for byte.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sift_core.blocks import Block, blocks
@@ -24,6 +25,9 @@ from sift_core.merge_file import MOST_MEMBERS, Widths, as_arrays, pack
 from sift_core.serving import Divisor, Weights, served_entries
 from sift_core.task_vector import TaskVector
 from sift_core.totals import Totals, require_totals
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,7 @@ class MergeState:
             require_totals(block, totals, members)
 
     @classmethod
-    def zero(
-        cls, shapes: Mapping[str, tuple[int, ...]], grid: Grid, sign_seed: int
-    ) -> "MergeState":
+    def zero(cls, shapes: Mapping[str, tuple[int, ...]], grid: Grid, sign_seed: int) -> MergeState:
         """The state of no members."""
         sums = {name: np.zeros(shape, dtype=np.int64) for name, shape in shapes.items()}
         counts = {name: np.zeros(shape, dtype=np.uint32) for name, shape in shapes.items()}
@@ -63,18 +65,18 @@ class MergeState:
         shapes: Mapping[str, tuple[int, ...]],
         grid: Grid,
         sign_seed: int,
-    ) -> "MergeState":
+    ) -> MergeState:
         """S and C from the stored vectors alone: the gold check. Streams, one vector in memory."""
         state = cls.zero(shapes, grid, sign_seed)
         for vector in vectors:
             state.accumulate(vector)
         return state
 
-    def add(self, vector: TaskVector) -> "MergeState":
+    def add(self, vector: TaskVector) -> MergeState:
         """S + τ, C + m as a new state. Raises MismatchError, GridOverflowError."""
         return self._copy().accumulate(vector)
 
-    def subtract(self, vector: TaskVector) -> "MergeState":
+    def subtract(self, vector: TaskVector) -> MergeState:
         """S − τ, C − m as a new state: the bits of one that never had τ. Raises MiscountError."""
         return self._copy().accumulate(vector, -1)
 
@@ -99,7 +101,7 @@ class MergeState:
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes, origin: str = "merge state") -> "MergeState":
+    def from_bytes(cls, data: bytes, origin: str = "merge state") -> MergeState:
         """The merge state in a canonical file; `origin` names it in errors.
 
         Raises CodecError, GridOverflowError, MiscountError.
@@ -136,12 +138,12 @@ class MergeState:
                 ),
             )
 
-    def _copy(self) -> "MergeState":
+    def _copy(self) -> MergeState:
         sums = {name: sums.copy() for name, sums in self.sums.items()}
         counts = {name: counts.copy() for name, counts in self.counts.items()}
         return MergeState(sums, counts, self.grid, self.sign_seed)
 
-    def accumulate(self, vector: TaskVector, direction: Literal[1, -1] = 1) -> "MergeState":
+    def accumulate(self, vector: TaskVector, direction: Literal[1, -1] = 1) -> MergeState:
         """Add (or subtract) in place and return itself: how a long sum streams."""
         self._require_same_kind(vector)
         for name, integers in vector.integers():
@@ -203,6 +205,8 @@ def masked_weights(
     base: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], mask: Mask
 ) -> Weights:
     """`weights` where the mask is set, θ0 elsewhere: what one member is served."""
+    import torch  # its second of importing is no cost of adding up
+
     _require_same_names(base, mask.bits)
     return {
         name: torch.where(torch.from_numpy(mask.bits[name]), weights[name], base[name].cpu())

@@ -7,8 +7,12 @@ odd integer of 8 bits and a sign times a power of two: exact in float32, bfloat1
 symmetric, never 0, and uniform within about ±1/√inputs, PEFT's own initial distribution. It is
 drawn by counter, so no file has to keep it.
 
+PEFT and transformers take seconds to import, and names are told without: they are imported within.
+
 Names are those of PEFT's state dict, under which `PeftModel.from_pretrained` finds the tensors.
 """
+
+from __future__ import annotations
 
 import json
 import warnings
@@ -16,17 +20,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, TaskType, inject_adapter_in_model
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 from sift_core.foreign_errors import border
 from sift_core.philox import words
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel
 
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the output head."""
@@ -55,6 +60,8 @@ def linear_layers(model: PreTrainedModel) -> list[str]:
 
 
 def _every_linear_layer(model: PreTrainedModel) -> list[str]:
+    from transformers.pytorch_utils import Conv1D
+
     return [
         name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)
     ]
@@ -83,6 +90,9 @@ def config(
     model: PreTrainedModel, layers: Sequence[str], head: Sequence[str], rank: int, alpha: int
 ) -> LoraConfig:
     """PEFT's configuration of an adapter at these layers, as it lies beside the weights."""
+    from peft import LoraConfig, TaskType
+    from transformers.pytorch_utils import Conv1D
+
     generates = model.can_generate()
     transposed = any(isinstance(model.get_submodule(layer), Conv1D) for layer in layers)
     return LoraConfig(
@@ -110,6 +120,8 @@ def shortest(layers: Sequence[str], every: Iterable[str]) -> list[str]:
 
 def inject(model: PreTrainedModel, chosen: LoraConfig) -> None:
     """Put an adapter's layers into a model, in place; B is 0. Raises ModelError."""
+    from peft import LoraConfig, inject_adapter_in_model
+
     chosen = LoraConfig(**{**chosen.to_dict(), "modules_to_save": None, "inference_mode": False})
     with (
         _hushed(),
@@ -123,6 +135,8 @@ def inject(model: PreTrainedModel, chosen: LoraConfig) -> None:
 
 def adapted(model: PreTrainedModel, folder: Path) -> PeftModel:
     """A model with the adapter of a PEFT folder, in the dtypes it has there. Raises ModelError."""
+    from peft import PeftModel
+
     with (
         _hushed(),
         border(

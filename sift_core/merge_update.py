@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sift_bytes import draft
@@ -265,6 +264,8 @@ def _group(readers: Sequence[VectorReader], direction: int, block: Block) -> Tot
     """The same over so few vectors that sum and count fit in one integer, all of one direction."""
     if len(readers) == 1:
         return _single(readers[0], direction, block)
+    import torch  # a second to import, and a plan or a refusal adds nothing up
+
     both = np.zeros(block.entries, np.int64)
     total = torch.from_numpy(both)
     for reader in readers:

@@ -15,7 +15,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from sift_core.base import BaseModel, require_classes
-from sift_core.checkpoint import folder_sha256, load_tokenizer, outline
+from sift_core.base_folder import folder_sha256
+from sift_core.checkpoint import load_tokenizer, outline
 from sift_core.errors import ModelError
 from sift_core.lora import plain_name
 from sift_core.parameterization import Attached, Parameterization, start

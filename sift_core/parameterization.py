@@ -9,20 +9,23 @@ A task vector, a mask, a merge know names, shapes and θ0, and nothing of what t
 |              | beside it, the head of a classifier | PEFT's state dict | as stored |
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
-from peft import LoraConfig
 from torch import nn
-from transformers import PreTrainedModel
 
 from sift_core import lora
 from sift_core.errors import ModelError
-from sift_core.serving import SERVED
-from sift_core.weights_folder import LazyWeights, StoredWeights
+from sift_core.weights_folder import SERVED, LazyWeights, StoredWeights
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)

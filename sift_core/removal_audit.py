@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from sift_core.base import BaseModel
+from sift_core.collector import frozen
 from sift_core.encoding import Encoded
 from sift_core.errors import (
     DataError,
@@ -125,6 +126,7 @@ class RemovalAudit:
         return tuple(p for p in self.probes if not p.difference <= self.tolerance)
 
 
+@frozen()
 def audit_removal(
     base: BaseModel,
     after: Weights,

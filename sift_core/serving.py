@@ -12,25 +12,26 @@ mean over all members, most of whom did not move the entry. The mean over those 
 disjoint mean of TIES (arXiv 2306.01708), which signs that all agree make exact.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sift_core.blocks import in_cache
 from sift_core.fixed_point import Grid
 from sift_core.totals import Totals
 
-Weights = Mapping[str, torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+Weights = Mapping[str, "torch.Tensor"]
 
 Mean = Literal["all", "counted"]
 """Over whom an entry's mean is taken: over all T members, or over the C who moved it."""
-
-SERVED = (torch.float32, torch.bfloat16)
-"""The dtypes that θ0 may have; what is served has the same."""
 
 
 Divisor = int | NDArray[np.integer[Any]]
@@ -46,6 +47,8 @@ def served_entries(
     base: torch.Tensor, sums: NDArray[np.integer[Any]], grid: Grid, divisors: Sequence[Divisor]
 ) -> list[torch.Tensor]:
     """The formula for each divisor; of the shape and dtype of `base`, on the CPU."""
+    import torch  # its second of importing is no cost of adding up
+
     # NumPy's arrays: torch would wake its threads for every piece, and they spin in between.
     start, whole = base.detach().float().reshape(-1).numpy(), sums.reshape(-1)
     served = [np.empty(start.shape, np.float32) for _ in divisors]
@@ -81,6 +84,8 @@ def weights_line(name: str, dtype: torch.dtype, shape: Sequence[int]) -> bytes:
 
 def bytes_of(tensor: torch.Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, not copied."""
+    import torch  # as above
+
     if not tensor.numel():  # an array without entries may have a stride of 0, which no view takes
         return memoryview(b"")
     return tensor.reshape(-1).view(torch.uint8).numpy().data

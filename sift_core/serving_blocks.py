@@ -1,15 +1,18 @@
 """Served weights from a merge-state file, block by block: what `serving` says, for any size."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
-
-import torch
+from typing import TYPE_CHECKING, Protocol
 
 from sift_core.block_reader import MaskReader, StoredMask, StoredState, state_blocks
 from sift_core.blocks import Piece, blocks
 from sift_core.file_header import Kind
 from sift_core.serving import Mean, Weights, bytes_of, divisor, served_entries, weights_line
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Recipient(Protocol):
@@ -32,6 +35,8 @@ def serve(
     when this returns: then all files were as recorded. Raises AlteredError, CodecError,
     MismatchError, GridOverflowError, MiscountError.
     """
+    import torch  # its second of importing is no cost of adding up
+
     reader = None if mask is None else MaskReader(mask, kind)
     for block, totals in state_blocks(kind, state):
         chosen = None if reader is None else torch.from_numpy(reader.take(block))
@@ -105,6 +110,8 @@ class _InMemory:
     """Whole tensors, filled piece by piece."""
 
     def __init__(self, base: Mapping[str, torch.Tensor]) -> None:
+        import torch  # as above
+
         self.whole = {name: torch.empty_like(base[name], device="cpu") for name in sorted(base)}
 
     def take(self, piece: Piece, weights: torch.Tensor) -> None:

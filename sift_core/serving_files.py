@@ -14,9 +14,9 @@ from sift_core.blocks import Piece
 from sift_core.canonical import head_in_order
 from sift_core.errors import MismatchError
 from sift_core.file_header import Kind
-from sift_core.serving import SERVED, Weights, bytes_of
+from sift_core.serving import Weights, bytes_of
 from sift_core.serving_blocks import WeightsDigest
-from sift_core.weights_folder import FORMAT_DTYPES, StoredWeights
+from sift_core.weights_folder import FORMAT_DTYPES, SERVED, StoredWeights
 
 
 class WeightsWriter:

@@ -1,10 +1,12 @@
 """The task vector τ = θ − θ0 of one contributor, sign-fixed and on the grid."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sift_core.canonical import (
@@ -22,6 +24,9 @@ from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
 from sift_core.signs import SignVector
 from sift_core.totals import Totals
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class TaskVector:
         finetuned: Mapping[str, torch.Tensor],
         signs: SignVector,
         grid: Grid,
-    ) -> "TaskVector":
+    ) -> TaskVector:
         """The task vector from θ0 to θ. Rounding to the grid is the last step of finetuning.
 
         The stored vector is thereby the *definition* of τ. An entry that rounds to zero leaves the
@@ -94,7 +99,7 @@ class TaskVector:
         return encode(VECTOR, self.magnitudes, about)
 
     @classmethod
-    def from_bytes(cls, data: bytes, mask: Mask, origin: str = "vector") -> "TaskVector":
+    def from_bytes(cls, data: bytes, mask: Mask, origin: str = "vector") -> TaskVector:
         """The task vector in a canonical file, given its mask; `origin` names it in errors.
 
         Raises CodecError for anything but finite positive float16, one per set bit, and

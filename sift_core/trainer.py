@@ -4,7 +4,7 @@ import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -18,9 +18,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from sift_core.encoding import Encoded
 from sift_core.errors import DataError, ModelError, NonFiniteError
+from sift_core.finetune_settings import Precision
 from sift_core.foreign_errors import border
-
-Precision = Literal["float32", "bf16"]
 
 _OTHER_SETTINGS = (
     "see what the cause says: where memory is short, lower finetune.batch_size or set "

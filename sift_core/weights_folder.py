@@ -30,6 +30,8 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 """The format's names of the dtypes that weights, masks, sums and counts come in."""
+SERVED = (torch.float32, torch.bfloat16)
+"""The dtypes that θ0 may have; what is served has the same."""
 FORMAT_DTYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 _OWN_PAGES = 1 << 20

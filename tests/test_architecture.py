@@ -2,13 +2,17 @@
 
 import ast
 import graphlib
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import lineage
+import sift_core
 from tests.support.paths import ROOT
 
 ORDER = [
@@ -164,3 +168,24 @@ def test_help_needs_no_heavy_library() -> None:
     )
 
     assert {"torch", "transformers", *WORK} & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["flows.erasure.plan", "flows.erasure.approvals", "flows.build", "flows.opt_out"]
+)
+def test_who_plans_is_refused_or_has_nothing_to_do_waits_for_no_model(module: str) -> None:
+    """Nor for Prefect, where no server is named, nor for MLflow: they take seconds to import."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    heavy = {"torch", "transformers", "peft", "prefect", "mlflow", "pandas", "scipy"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("package", [lineage, sift_core])
+def test_every_public_name_of_a_package_is_there(package: ModuleType) -> None:
+    assert {name for name in package.__all__ if not hasattr(package, name)} == set()
+    modules = {one.name for one in pkgutil.iter_modules(package.__path__)}
+    assert modules & set(package.__all__) <= {"opt_out"}, "an import would put the module there"

@@ -27,7 +27,7 @@ from sift_core import (
     load_base,
     prepare_base,
 )
-from sift_core.finetune import finetuned
+from sift_core.finetuning import finetuned
 
 _MAX_LENGTH = 64
 _SMOLLM2 = {

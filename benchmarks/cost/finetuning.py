@@ -9,7 +9,7 @@ from benchmarks.cost.bench import Bench
 from benchmarks.cost.stage import SIGN_SEED
 from benchmarks.figures import Figure
 from sift_core import SignVector
-from sift_core.finetune import SignFix
+from sift_core.finetuning import SignFix
 
 STEP_LIMIT = 0.05
 KEEPING_LIMIT = 0.10

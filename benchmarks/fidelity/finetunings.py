@@ -20,7 +20,7 @@ from benchmarks.fidelity.population import Population
 from benchmarks.fidelity.settings import Experiment
 from benchmarks.merging_rules import Vector
 from sift_core import Encoded, Grid, Mask, SignVector, TaskVector
-from sift_core.finetune import finetuned
+from sift_core.finetuning import finetuned
 from sift_core.serving import Weights
 
 Kind = Literal["ordinary", "sign-fixed"]

@@ -11,7 +11,7 @@ from benchmarks.fidelity.finetunings import Finetunings
 from benchmarks.fidelity.methods import CENTRAL, FLOAT_FORM, INDEPENDENT, METHODS, Method, Served
 from benchmarks.fidelity.settings import Experiment
 from flows.models.measures import SPLITS
-from sift_core.evaluate import Metric
+from sift_core.scoring import Metric
 from sift_core.serving import Weights
 
 Role = Literal["member", "departed"]

@@ -10,7 +10,7 @@ import sift_core
 from flows.errors import UsageError
 from flows.workspace.settings import AdapterSettings
 from lineage.records import TooLong, TrainOnTurns
-from sift_core.trainer import Precision
+from sift_core.finetune_settings import Precision
 
 SETTINGS = Path(__file__).parent.parent / "fidelity.yaml"
 

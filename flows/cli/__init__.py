@@ -41,7 +41,7 @@ from flows.cli.render import err  # noqa: E402
 from flows.errors import FlowError, explained  # noqa: E402
 from flows.logging import event, root_of_log  # noqa: E402
 from flows.workspace.characters import plain  # noqa: E402
-from lineage import (  # noqa: E402
+from lineage.errors import (  # noqa: E402
     LineageBusyError,
     LineageError,
     LineageFileError,

@@ -1,5 +1,6 @@
 """The root of the command line and the options that every command takes."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,12 +18,22 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(version("sift-masks"))
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     log: Annotated[
         Literal["json"] | None,
         typer.Option(help="Also write the log to standard error; SIFT_LOG=json does the same."),
     ] = None,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Finetune one model on many contributors' data and honour every opt-out, bit for bit."""
     if log is not None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +11,14 @@ from flows.cli.app import JsonOption, WorkspaceOption, example
 from flows.cli.progress import progress
 from flows.cli.render import alarm, print_json, print_table, quality, say
 from flows.errors import FlowError, UsageError
-from flows.models.measures import MARGIN, by_weights
-from flows.workspace.services import Services
-from lineage import MergeStateRecord, RebuildRecord, TaskVectorRecord
+
+if TYPE_CHECKING:
+    from flows.workspace.services import Services
+    from lineage import (
+        MergeStateRecord,
+        RebuildRecord,
+        TaskVectorRecord,
+    )  # DuckDB, which --help does without
 
 app = typer.Typer()
 
@@ -198,6 +203,8 @@ def demo(
 
 def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     """The means by weights and metric, one row each."""
+    from flows.models.measures import MARGIN, by_weights
+
     margins = {(of, words): own for of, words, own in by_weights(metrics, f".mean{MARGIN}")}
     return [
         (of, words, *map(quality, values, margins.get((of, words), [None] * len(values))))
@@ -205,7 +212,7 @@ def quality_rows(metrics: dict[str, float]) -> list[tuple[str | None, ...]]:
     ]
 
 
-def _rebuilt(state: MergeStateRecord | None, row: RebuildRecord | None) -> dict[str, str]:
+def _rebuilt(state: "MergeStateRecord | None", row: "RebuildRecord | None") -> dict[str, str]:
     """What an audit found that added the merge up anew; nothing where none did."""
     if state is None or row is None:
         return {}
@@ -214,14 +221,14 @@ def _rebuilt(state: MergeStateRecord | None, row: RebuildRecord | None) -> dict[
     return {"rebuilt": f"the same bytes, attested by certificate number {row.sequence}"}
 
 
-def _services(up: Services | None) -> str:
+def _services(up: "Services | None") -> str:
     """What `sift up` runs, and where."""
     if up is None:
         return "none: sift up"
     return ", ".join([*(f"{name} {url}" for name, url in up if url), "runs"])
 
 
-def _storage(keep: str, vectors: Sequence[TaskVectorRecord]) -> dict[str, object]:
+def _storage(keep: str, vectors: Sequence["TaskVectorRecord"]) -> dict[str, object]:
     """What is kept of a member, and what either choice of `storage.keep` costs on average."""
     masks = sum(row.mask_bytes for row in vectors)
     both = masks + sum(row.vector_bytes for row in vectors)

@@ -9,10 +9,10 @@ import typer
 from flows.cli.app import JsonOption, WorkspaceOption, example, group
 from flows.cli.progress import progress
 from flows.cli.render import count, print_json, print_table, say
-from lineage import DatasetVersionRecord, Reader, TaskVectorRecord
 
 if TYPE_CHECKING:
     from flows.workspace.workspace import Workspace
+    from lineage import DatasetVersionRecord, Reader, TaskVectorRecord
 
 app = group("Add and look at contributors and their data.")
 
@@ -206,7 +206,7 @@ def records(
     )
 
 
-def known_key(workspace: "Workspace", reader: Reader, contributor: str) -> str:
+def known_key(workspace: "Workspace", reader: "Reader", contributor: str) -> str:
     """The key of a contributor named by id or by key. Raises UsageError where there is none."""
     from flows.data.look_alikes import unknown_contributor
 
@@ -219,11 +219,11 @@ def known_key(workspace: "Workspace", reader: Reader, contributor: str) -> str:
     return key
 
 
-def _bytes(vector: TaskVectorRecord) -> int:
+def _bytes(vector: "TaskVectorRecord") -> int:
     return vector.mask_bytes + (0 if vector.dropped_at else vector.vector_bytes)
 
 
-def _rows(datasets: Sequence[DatasetVersionRecord]) -> str:
+def _rows(datasets: Sequence["DatasetVersionRecord"]) -> str:
     last = datasets[-1] if datasets else None
     return f"{last.train_rows} + {last.test_rows}" if last else "none"
 

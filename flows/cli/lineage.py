@@ -10,11 +10,11 @@ from flows.cli.contributors import known_key
 from flows.cli.formats import Format, chosen_format, new_file, write_answer
 from flows.cli.render import count, print_graph, print_json, print_table
 from flows.errors import UsageError
-from lineage import Impact, Reader
-from lineage.graph import Graph, contributor_graph, version_graph
 
 if TYPE_CHECKING:
     from flows.workspace.workspace import Workspace
+    from lineage import Impact, Reader
+    from lineage.graph import Graph
 
 app = group("Ask what came from whom.")
 
@@ -80,8 +80,10 @@ def graph(
         print_graph(found)
 
 
-def _graph(workspace: "Workspace", reader: Reader, what: str) -> Graph:
+def _graph(workspace: "Workspace", reader: "Reader", what: str) -> "Graph":
     """The graph of a version, a request or a contributor; no id of a contributor has a slash."""
+    from lineage.graph import contributor_graph, version_graph
+
     name, slash, version = what.rpartition("/")
     if slash:
         if not (version.isascii() and version.isdigit() and len(version) < 10):
@@ -162,7 +164,7 @@ def trace(
     )
 
 
-def _rows(found: Impact) -> list[tuple[str, str, object, object]]:
+def _rows(found: "Impact") -> list[tuple[str, str, object, object]]:
     rows: list[tuple[str, str, object, object]] = [
         ("dataset", _short(data.sha256), data.added_at, data.destroyed_at)
         for data in found.datasets

@@ -1,10 +1,12 @@
 """What commands print: tables and sentences for people, JSON for machines."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,7 +14,9 @@ from rich.table import Table
 from rich.tree import Tree
 
 from flows.workspace.characters import plain, plain_json
-from lineage.graph import Graph, Node
+
+if TYPE_CHECKING:
+    from lineage.graph import Graph, Node
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

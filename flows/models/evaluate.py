@@ -3,15 +3,15 @@
 What the same weights were found to be on the same rows is not measured twice: lineage knows it.
 """
 
+from __future__ import annotations
+
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, cast
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, cast
 
 import sift_core
 from flows.data.datasets import load_dataset
@@ -29,8 +29,11 @@ from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, EvaluationRecord, Member, MergeStateRecord
 from lineage.records import Metric, Setting, Split
 from sift_bytes import canonical_json, sha256_of
-from sift_core import BaseModel, Encoded
-from sift_core.serving import Weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from sift_core import BaseModel, Encoded, Weights
 
 _TOGETHER = 50
 """Contributors whose rows are in memory at a time."""
@@ -140,7 +143,7 @@ class _Scoring:
         return member_weights(self._workspace, self._base.trainable, self._shared, member)
 
     def _score(
-        self, setting: Setting, weighed: _Weighed, rows: Sequence["_Rows"]
+        self, setting: Setting, weighed: _Weighed, rows: Sequence[_Rows]
     ) -> Iterator[list[EvaluationRecord]]:
         found = self._found(weighed, rows)
         unknown = []
@@ -154,9 +157,7 @@ class _Scoring:
                 for one in unknown:
                     yield self._measured(model, setting, weighed, one)
 
-    def _found(
-        self, weighed: _Weighed, rows: Sequence["_Rows"]
-    ) -> dict[str, list[EvaluationRecord]]:
+    def _found(self, weighed: _Weighed, rows: Sequence[_Rows]) -> dict[str, list[EvaluationRecord]]:
         """What these weights were found to be before, by dataset."""
         datasets = [one.dataset.sha256 for one in rows]
         with self._workspace.lineage.reader() as reader:
@@ -178,7 +179,7 @@ class _Scoring:
         )
 
     def _measured(
-        self, model: PreTrainedModel, setting: Setting, weighed: _Weighed, rows: "_Rows"
+        self, model: PreTrainedModel, setting: Setting, weighed: _Weighed, rows: _Rows
     ) -> list[EvaluationRecord]:
         return [
             EvaluationRecord(

@@ -4,13 +4,14 @@ Written and compared block by block, never in memory as a whole, but for adapter
 their base.
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 import sift_core
 from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER
@@ -20,10 +21,10 @@ from flows.training.base_model import commit, hub_id
 from flows.training.method import parameterization
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord
-from sift_core import Kind, Mean, StoredWeights, WeightsWriter
-from sift_core.parameterization import Adapter, start
-from sift_core.serving import Weights
-from sift_core.serving_blocks import Recipient, WeightsDigest
+
+if TYPE_CHECKING:
+    from sift_core import Kind, Mean, Weights, WeightsWriter
+    from sift_core.serving_blocks import Recipient
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ServedDigests:
     """What members are served, before their masks: θ0 + S/C, or the same (`member_mean`)."""
 
     @classmethod
-    def of(cls, found: Mapping[Mean, str]) -> "ServedDigests":
+    def of(cls, found: Mapping[Mean, str]) -> ServedDigests:
         """From one digest for each mean that is in use."""
         return cls(found["all"], found.get("counted", found["all"]))
 
@@ -78,7 +79,7 @@ def export_sha256(
 
     Raises AlteredError, CodecError, MismatchError.
     """
-    digest = WeightsDigest(kind_of(workspace, record).shapes)
+    digest = sift_core.WeightsDigest(kind_of(workspace, record).shapes)
     _serve_one(workspace, record, members, member, digest)
     return digest.sha256
 
@@ -132,10 +133,12 @@ def adapters_as_drawn(workspace: Workspace, record: MergeStateRecord, folder: Pa
     """Whether every frozen A in a folder of adapters is the drawn one; True of full weights."""
     if workspace.settings.finetune.adapter is None:
         return True
-    kind, found = kind_of(workspace, record), StoredWeights(folder)
+    kind, found = kind_of(workspace, record), sift_core.StoredWeights(folder)
     drawn = sift_core.frozen_projections(
-        StoredWeights(workspace.base), kind, workspace.settings.exactness.sign_seed
+        sift_core.StoredWeights(workspace.base), kind, workspace.settings.exactness.sign_seed
     )
+    import torch  # adapters alone are compared, and torch takes a second to import
+
     return all(name in found and torch.equal(found[name], a) for name, a in drawn.items())
 
 
@@ -146,7 +149,7 @@ def _model_folder(workspace: Workspace, folder: Path, kind: Kind) -> Iterator[We
     So the same weights give the same bytes; a certificate names each file.
     """
     settings, chosen = workspace.settings, parameterization(workspace.settings)
-    if isinstance(chosen, Adapter):
+    if isinstance(chosen, sift_core.Adapter):
         named = hub_id(settings.base), commit(workspace)
         with sift_core.adapter_folder(
             folder, workspace.base, settings.base.labels, chosen, kind, *named
@@ -155,13 +158,13 @@ def _model_folder(workspace: Workspace, folder: Path, kind: Kind) -> Iterator[We
         return
     weights = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(workspace.base, folder, ignore=weights, dirs_exist_ok=True)
-    with sift_core.model_folder(folder, StoredWeights(workspace.base), kind) as writer:
+    with sift_core.model_folder(folder, sift_core.StoredWeights(workspace.base), kind) as writer:
         yield writer
 
 
 def _start(workspace: Workspace, kind: Kind) -> Weights:
     """θ0 of what is merged."""
-    return start(StoredWeights(workspace.base), kind.shapes)
+    return sift_core.start(sift_core.StoredWeights(workspace.base), kind.shapes)
 
 
 def _means(workspace: Workspace) -> tuple[Mean, ...]:

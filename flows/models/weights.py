@@ -3,16 +3,21 @@
 Where `base.streamed` is set, they are made tensor by tensor from files as a model asks for them.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import sift_core
 from flows.models.merge import read_mask, stored_state
 from flows.workspace.workspace import Workspace
 from lineage import Member, MergeStateRecord
-from sift_core import Grid, Kind, LazilyServed, Mean, StoredMask, StoredState
-from sift_core.serving import Weights
+from sift_core import Grid, Kind, StoredMask, StoredState
+
+if TYPE_CHECKING:
+    import torch
+
+    from sift_core import Mean, Weights
 
 
 def served_weights(
@@ -41,7 +46,7 @@ def weights_to_score(
 ) -> Weights:
     """Weights of a state's file, which stays where it is while they are in use."""
     if workspace.settings.base.streamed:
-        return LazilyServed(kind, state, base, mean)
+        return sift_core.LazilyServed(kind, state, base, mean)
     return sift_core.served_from(kind, state, base, mean)
 
 
@@ -49,7 +54,7 @@ def member_weights(
     workspace: Workspace, base: Mapping[str, torch.Tensor], shared: Weights, member: Member
 ) -> Weights:
     """The members' weights under a member's own mask. Raises AlteredError, CodecError."""
-    if isinstance(shared, LazilyServed):
+    if isinstance(shared, sift_core.LazilyServed):
         return shared.masked(stored_mask(workspace, member))
     mask = read_mask(workspace, member.contributor_key, member.mask_sha256)
     return sift_core.masked_weights(base, shared, mask)

@@ -11,7 +11,7 @@ from flows.integrations.mlflow.card import ModelCard
 from flows.serving.errors import AlteredError
 from flows.workspace.here import WORKSPACE_VARIABLE
 from sift_core import checkpoint, lora
-from sift_core.checkpoint import folder_sha256
+from sift_core.base_folder import folder_sha256
 
 BASE_VARIABLE = "SIFT_BASE"
 """Of the environment: where the base model lies that adapters are served on."""

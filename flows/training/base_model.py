@@ -1,17 +1,15 @@
 """The base model of a workspace: made once from params.yaml, before any contributor."""
 
+from __future__ import annotations
+
 import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any
 
 import sift_bytes
 import sift_core
-from flows.data.readers import read_rows
 from flows.data.rows import PUBLIC, parse_row, to_example
 from flows.errors import FlowError, UsageError
 from flows.progress import tracked
@@ -19,10 +17,13 @@ from flows.training.method import method_settings, parameterization, reading
 from flows.workspace.settings import BaseSettings, MethodSettings, WarmStartSettings
 from flows.workspace.workspace import Workspace
 from lineage import BaseModelRecord
-from sift_core import WarmStart
-from sift_core.base_source import is_local
-from sift_core.checkpoint import load_tokenizer
+from sift_core.base_folder import is_local
 from sift_core.clock import DATE, reads_clock
+
+if TYPE_CHECKING:  # whose import takes seconds, and not everybody loads a model
+    from transformers import PreTrainedTokenizerBase
+
+    from sift_core import WarmStart
 
 _ID = "base_id"
 """In `base.json`: the SHA-256 of the folder as it was made."""
@@ -55,7 +56,7 @@ def ensure_base(workspace: Workspace) -> None:
         _require_unaltered(workspace)
         return
     settings = workspace.settings.base
-    torch.set_num_threads(workspace.settings.finetune.threads)
+    sift_core.use_threads(workspace.settings.finetune.threads)
     with workspace.scratch("base") as scratch:
         for folder in tracked("Making the base", [scratch / "base"], 1):
             commit = sift_core.prepare_base(
@@ -123,7 +124,7 @@ def tokenizer(workspace: Workspace) -> PreTrainedTokenizerBase:
 def load_base(workspace: Workspace) -> sift_core.BaseModel:
     """Load the base model, to finetune it. Raises ModelError, UsageError (`require_base`)."""
     require_base(workspace)
-    torch.set_num_threads(workspace.settings.finetune.threads)
+    sift_core.use_threads(workspace.settings.finetune.threads)
     return workspace.in_memory(KeptBase).model(workspace, streamed=False)
 
 
@@ -133,7 +134,7 @@ def scoring_base(workspace: Workspace) -> sift_core.BaseModel:
     Raises ModelError, UsageError (`require_base`).
     """
     require_base(workspace)
-    torch.set_num_threads(workspace.settings.finetune.threads)
+    sift_core.use_threads(workspace.settings.finetune.threads)
     return workspace.in_memory(KeptBase).model(workspace, streamed=workspace.settings.base.streamed)
 
 
@@ -191,7 +192,7 @@ class KeptBase:
         """The tokenizer of the base model as it is on disk now."""
         identity = self.id(workspace)
         if self._tokenizer is None or self._tokenizer[0] != identity:
-            self._tokenizer = (identity, load_tokenizer(workspace.base))
+            self._tokenizer = (identity, sift_core.load_tokenizer(workspace.base))
         return self._tokenizer[1]
 
     def model(self, workspace: Workspace, *, streamed: bool) -> sift_core.BaseModel:
@@ -282,6 +283,8 @@ def _warm_start(workspace: Workspace) -> WarmStart | None:
     settings = workspace.settings.base.warm_start
     if settings is None:
         return None
+    from flows.data.readers import read_rows  # Arrow takes half a second to import
+
     examples = []
     for where, fields in read_rows(_public_file(workspace, settings), PUBLIC):
         try:
@@ -289,7 +292,7 @@ def _warm_start(workspace: Workspace) -> WarmStart | None:
         except ValueError as error:
             raise UsageError(f"{where}: {error}.", remedy="mend this line.") from None
         examples.append(to_example(row.stored()))
-    return WarmStart(examples, settings.epochs, settings.learning_rate)
+    return sift_core.WarmStart(examples, settings.epochs, settings.learning_rate)
 
 
 def _public_file(workspace: Workspace, settings: WarmStartSettings) -> Path:

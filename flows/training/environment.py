@@ -8,8 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
-
 import sift_bytes
 from flows.workspace.settings import MethodSettings, Settings
 from lineage import EnvironmentRecord
@@ -52,7 +50,11 @@ def _processor() -> str:
 
 
 def _device(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    if not device.startswith("cuda"):
+        return "cpu"
+    import torch  # a second, which nobody without a GPU need wait for
+
+    return torch.cuda.get_device_name(device)
 
 
 @cache

@@ -1,5 +1,7 @@
 """One sign-fixed finetuning per contributor: what is still to do, and doing it."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +24,7 @@ from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, EnvironmentRecord, FinetuningRecord
 from lineage.records import Row
 from sift_core import Grid, SignVector
+from sift_core.collector import frozen
 from sift_core.errors import DataError, NonFiniteError
 
 UNSAID = {
@@ -108,7 +111,7 @@ def finetune_jobs(
         return
     base = load_base(workspace)
     here = environment(workspace.settings)
-    with Recording(workspace.lineage) as recording:
+    with frozen(), Recording(workspace.lineage) as recording:
         recording.add([base_record(workspace, base), here])
         for job in tracked("Finetuning", work, len(work)):
             recording.add(_finetune(workspace, base, job, here, flow_run_id))

@@ -2,10 +2,9 @@
 
 import sift_core
 from flows.workspace.settings import FinetuneSettings, MethodSettings, Settings
-from sift_core.parameterization import Adapter, FullWeights, Parameterization
 
 
-def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
+def method_settings(ours: FinetuneSettings) -> "sift_core.FinetuneSettings":
     """`finetune` of params.yaml as the method takes it."""
     return sift_core.FinetuneSettings(
         learning_rate=ours.learning_rate,
@@ -20,17 +19,17 @@ def method_settings(ours: FinetuneSettings) -> sift_core.FinetuneSettings:
     )
 
 
-def reading(method: MethodSettings) -> sift_core.Reading:
+def reading(method: MethodSettings) -> "sift_core.Reading":
     """How rows are read, wherever a model learns from them or is asked about them."""
     return sift_core.Reading(method.max_length, method.too_long, method.train_on_turns)
 
 
-def parameterization(settings: Settings | MethodSettings) -> Parameterization:
+def parameterization(settings: Settings | MethodSettings) -> "sift_core.Parameterization":
     """What of the base model trains: its own weights, or adapters."""
     ours = settings.finetune
     if ours.adapter is None:
-        return FullWeights(ours.train_only)
-    return Adapter(
+        return sift_core.FullWeights(ours.train_only)
+    return sift_core.Adapter(
         rank=ours.adapter.rank,
         alpha=ours.adapter.alpha,
         targets=ours.adapter.targets,

@@ -5,19 +5,23 @@ from an older release or in the words of an audit, never stops a removal: it is 
 (`encode_readable`).
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import sift_core
 from flows.data.rows import record_json, to_example
 from flows.errors import UsageError
 from flows.progress import tracked
 from flows.training.base_model import ensure_base, tokenizer
 from flows.training.method import reading
 from flows.workspace.workspace import Workspace
-from sift_core import BaseModel, Encoded, Example
-from sift_core.encoding import collated, encode
 from sift_core.errors import DataError, TooLongError
+
+if TYPE_CHECKING:
+    from sift_core import BaseModel, Encoded, Example
 
 
 class _Rows(Protocol):
@@ -48,7 +52,7 @@ def require_readable(workspace: Workspace, datasets: Sequence[_Rows]) -> dict[st
         long[dataset.external_id] = 0
         for row in dataset.rows:
             try:
-                encoded = encode(to_example(row), own, settings.base.labels, how)
+                encoded = sift_core.encode(to_example(row), own, settings.base.labels, how)
             except DataError as error:
                 where = dataset.places[record_json(row)]
                 raise UsageError(
@@ -68,9 +72,9 @@ def encode_readable(
     records = []
     for example in examples:
         try:
-            records.append(encode(example, base.tokenizer, base.labels, how))
+            records.append(sift_core.encode(example, base.tokenizer, base.labels, how))
         except TooLongError:
             unread[f"longer than the {how.max_length} tokens that are read"] += 1
         except DataError as error:
             unread[f"refused by the tokenizer: {type(error.__cause__ or error).__name__}"] += 1
-    return collated(records, base.tokenizer, base.labels), unread
+    return sift_core.collated(records, base.tokenizer, base.labels), unread

@@ -6,10 +6,12 @@ another vector and stops before any work. Another environment may still give the
 is tried, and named where the bits differ.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sift_bytes
 import sift_core
@@ -24,7 +26,9 @@ from flows.workspace.recorded_files import is_whole
 from flows.workspace.settings import Settings
 from flows.workspace.workspace import Workspace
 from lineage import DatasetVersionRecord, EnvironmentRecord, FinetuningRecord, TaskVectorRecord
-from sift_core import BaseModel, TaskVector
+
+if TYPE_CHECKING:
+    from sift_core import BaseModel, TaskVector
 
 Kind = Literal["parameters", "base", "data", "environment", "repetition", "lineage"]
 

@@ -1,6 +1,6 @@
 """What the page of a run shows in the Prefect UI: artifacts, as people there want them.
 
-Where no run is (`flows.ui.tasks`), there is no page, and nothing is shown.
+Where no run is (`flows.ui.tasks`), there is no page, nothing is shown, and Prefect not imported.
 
 Prefect's store is not ours to erase from, so contributors are named by their key alone.
 """
@@ -15,12 +15,6 @@ from urllib.parse import quote
 from uuid import UUID
 
 import numpy as np
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
 
 from flows.erasure.results import Quality, Registered
 from flows.errors import FlowError
@@ -45,12 +39,16 @@ _SPLIT_NAMES = {"held_in": "trained rows", "held_out": "held-out rows"}
 def show_summary(key: str, lines: Sequence[str], description: str) -> None:
     """A page of Markdown."""
     if is_watched():
+        from prefect.artifacts import create_markdown_artifact
+
         create_markdown_artifact(key=key, markdown="\n".join(lines), description=description)
 
 
 def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """A table, a row for each mapping of column to value."""
     if is_watched():
+        from prefect.artifacts import create_table_artifact
+
         create_table_artifact(key=key, table=[dict(row) for row in rows], description=description)
 
 
@@ -186,6 +184,8 @@ def showing_progress(
     if not is_watched():
         yield
         return
+    from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
     begun = percent(0, 1)
     artifact = cast(
         UUID, create_progress_artifact(progress=begun, key=key, description=description)

@@ -7,18 +7,19 @@ to erase from; a contributor is named by key, or by the number of a request that
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from flows.evidence.audit_checks import CHECKS
-from flows.models.verify import Way
 from flows.workspace.here import policy_here
 from flows.workspace.identity import KEY_LENGTH
 from flows.workspace.texts import MAX_NAME_LENGTH
 from lineage.times import Day
+
+if TYPE_CHECKING:
+    from flows.models.verify import Way
 
 RequestNumber = Annotated[str, Field(pattern=r"^opt-out-[0-9]{4,9}$")]
 RecordHash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,19 +74,24 @@ def _one_of(choices: Callable[[], list[str]], *, title: str, description: str) -
 
 Basis = Annotated[str, OneOf(bases)]
 Law = Annotated[str, OneOf(laws)]
-CheckName = Annotated[str, OneOf(lambda: list(CHECKS))]
 MergeCheck = Literal[
     "as verify in params.yaml says", "rebuild from stored vectors", "finetune everybody again"
 ]
-WAYS: dict[MergeCheck, Way] = dict(zip(get_args(MergeCheck), get_args(Way), strict=True))
-AS_SET = get_args(MergeCheck)[0]
+AS_SET, REBUILD, FINETUNE_AGAIN = get_args(MergeCheck)
+WAYS: "dict[MergeCheck, Way]" = {
+    AS_SET: "as set",
+    REBUILD: "rebuild",
+    FINETUNE_AGAIN: "finetune again",
+}
 
 
-class _Form(BaseModel):
+class Form(BaseModel):
+    """Base of all forms: these fields, and no others."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class BuildForm(_Form):
+class BuildForm(Form):
     """How a build is checked."""
 
     exactness: MergeCheck = Field(
@@ -95,7 +101,7 @@ class BuildForm(_Form):
     )
 
 
-class OptOutForm(_Form):
+class OptOutForm(Form):
     """Requests that were filed, or one to file now. With neither: every open request."""
 
     requests: list[RequestNumber] = Field(
@@ -146,7 +152,7 @@ class OptOutForm(_Form):
     )
 
 
-class ProcessForm(_Form):
+class ProcessForm(Form):
     """How many requests are honoured in one run."""
 
     at_most: int = Field(
@@ -160,17 +166,7 @@ class ProcessForm(_Form):
     )
 
 
-class AuditForm(_Form):
-    """What is looked at."""
-
-    checks: list[CheckName] = Field(
-        default=list(CHECKS),
-        min_length=1,
-        description="All by default; `exactness` rebuilds the merge and takes longest.",
-    )
-
-
-class DeadlinesForm(_Form):
+class DeadlinesForm(Form):
     """When a deadline alarms."""
 
     due_soon_days: int | None = Field(

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.runtime import flow_run
 from pydantic import ValidationError
 
 from flows.erasure.filing import receive_by_key
@@ -64,6 +62,9 @@ def replace_form(form: OptOutForm) -> None:
     """Let this run have had another form, in Prefect's store; where no run is, none is stored."""
     if not is_watched():
         return
+    from prefect.client.orchestration import get_client
+    from prefect.runtime import flow_run
+
     parameters = {"form": form.model_dump(mode="json")}
     with get_client(sync_client=True) as client:
         response = client.update_flow_run(UUID(flow_run.get_id()), parameters=parameters)

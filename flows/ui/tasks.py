@@ -2,57 +2,152 @@
 
 Where no Prefect server is named nobody looks at a run, and none is made: a flow that is called is
 the plain work, in this process. Prefect itself would start a server of its own for it, which takes
-longer than most of that work. What was done stands in lineage and in the log either way.
+longer than most of that work; and it is not even imported then. What was done stands in lineage and
+in the log either way.
 """
 
 import errno
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any, ParamSpec, TypeVar
-
-from prefect import Flow, Task
-from prefect.cache_policies import NO_CACHE
-from prefect.context import FlowRunContext
-from prefect.settings import PREFECT_API_URL
+from functools import cached_property, partial, update_wrapper
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from flows.erasure.set_aside import OWN_ERRORS, SetAsideError
 from flows.logging import event
 from flows.workspace.here import here
+
+if TYPE_CHECKING:
+    from prefect import Flow, Task
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _RETRY_DELAY_SECONDS = 5
 _SAME_AGAIN = (PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
+_SETTINGS = (".env", "prefect.toml", "pyproject.toml")
+"""Files of a folder in which Prefect looks for settings."""
 
 
 def is_watched() -> bool:
     """Whether this is within a run of Prefect's, which has a page to show something on."""
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
     return FlowRunContext.get() is not None
 
 
-class SiftFlow(Flow[Parameters, Result]):
-    """A flow of Prefect's; where no server is named, a call is the plain work."""
+def run_id() -> str | None:
+    """The number of the run that this is within, None where there is none."""
+    if not is_watched():
+        return None
+    from prefect.runtime import flow_run
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
+    return flow_run.get_id()
+
+
+def server_is_named() -> bool:
+    """Whether Prefect's settings name a server. It is imported only where there are any."""
+    if "prefect" not in sys.modules and not _has_settings():
+        return False
+    from prefect.settings import PREFECT_API_URL
+
+    return PREFECT_API_URL.value() is not None
+
+
+def _has_settings() -> bool:
+    """Whether anything may have told Prefect of a server: its variables, its files."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    files = [home / "profiles.toml", *map(Path, _SETTINGS)]
+    named = ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH")
+    return any(os.environ.get(name) for name in named) or any(map(Path.is_file, files))
+
+
+class SiftFlow(Generic[Parameters, Result]):
+    """A flow; where no server is named, a call is the plain work."""
+
+    def __init__(
+        self,
+        work: Callable[Parameters, Result],
+        name: str,
+        run_name: str,
+        *,
+        validate_parameters: bool,
+    ) -> None:
+        update_wrapper(self, work)
+        self.fn, self.name = work, name
+        self._run_name, self._validate_parameters = run_name, validate_parameters
+
+    def __call__(self, *given: Parameters.args, **named: Parameters.kwargs) -> Result:
         """Run it; what it raises is raised."""
-        if is_watched() or PREFECT_API_URL.value() is not None:
-            return super().__call__(*given, **named)
+        if is_watched() or server_is_named():
+            return self.prefect(*given, **named)
         return self.fn(*given, **named)
 
+    @cached_property
+    def prefect(self) -> "Flow[Parameters, Result]":
+        """It as Prefect has it: for deployments, runs and their pages."""
+        from prefect import Flow
 
-class SiftTask(Task[Parameters, Result]):
+        return Flow(
+            self.fn,
+            name=self.name,
+            flow_run_name=lambda: _run_name(self._run_name),
+            persist_result=False,
+            validate_parameters=self._validate_parameters,
+        )
+
+
+class SiftTask(Generic[Parameters, Result]):
     """A task of Prefect's within a run; else the plain work, tried as often."""
 
-    def __call__(self, *given: Any, **named: Any) -> Any:
+    def __init__(
+        self,
+        work: Callable[Parameters, Result],
+        name: str,
+        run_name: str,
+        *,
+        tags: Sequence[str],
+        retries: int,
+    ) -> None:
+        update_wrapper(self, work)
+        self.fn, self.name, self.retries = work, name, retries
+        self._run_name, self._tags = run_name, tags
+
+    def __call__(self, *given: Parameters.args, **named: Parameters.kwargs) -> Result:
         """Run it; what it raises is raised."""
         if is_watched():
-            return super().__call__(*given, **named)
+            return self.prefect(*given, **named)
         return self._tried(partial(self.fn, *given, **named))
 
-    def _tried(self, work: Callable[[], Any]) -> Any:
+    @cached_property
+    def prefect(self) -> "Task[Parameters, Result]":
+        """It as Prefect has it.
+
+        Nothing is cached or persisted by Prefect: our own stores know what is done, and results
+        would be pickled.
+        """
+        from prefect import Task
+        from prefect.cache_policies import NO_CACHE
+
+        return Task(
+            self.fn,
+            name=self.name,
+            tags=["sift", *self._tags],
+            task_run_name=self._run_name,
+            retries=self.retries,
+            retry_delay_seconds=_RETRY_DELAY_SECONDS,
+            retry_condition_fn=is_transient,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+
+    def _tried(self, work: Callable[[], Result]) -> Result:
         for _ in range(self.retries):
             try:
                 return work()
@@ -70,13 +165,7 @@ def sift_flow(
     """A flow of this platform; a run of it is called such as `build films, 2026-11-25 03:00`."""
 
     def made(work: Callable[Parameters, Result]) -> SiftFlow[Parameters, Result]:
-        return SiftFlow(
-            work,
-            name=name,
-            flow_run_name=lambda: _run_name(run_name),
-            persist_result=False,
-            validate_parameters=validate_parameters,
-        )
+        return SiftFlow(work, name, run_name, validate_parameters=validate_parameters)
 
     return made
 
@@ -91,25 +180,29 @@ def sift_task(
 ) -> Callable[[Callable[Parameters, Result]], SiftTask[Parameters, Result]]:
     """A task of this platform.
 
-    Nothing is cached or persisted by Prefect: our own stores know what is done, and results would
-    be pickled. A retry is for the outside world only, see `may_pass`. Tags are for filters and
-    concurrency limits.
+    A retry is for the outside world only, see `may_pass`. Tags are for filters and concurrency
+    limits.
     """
 
     def made(work: Callable[Parameters, Result]) -> SiftTask[Parameters, Result]:
-        return SiftTask(
-            work,
-            name=name,
-            tags=["sift", *tags],
-            task_run_name=run_name or name,
-            retries=retries,
-            retry_delay_seconds=_RETRY_DELAY_SECONDS,
-            retry_condition_fn=is_transient,
-            cache_policy=NO_CACHE,
-            persist_result=False,
-        )
+        return SiftTask(work, name, run_name or name, tags=tags, retries=retries)
 
     return made
+
+
+def loaded_flow(entrypoint: str) -> "Flow[..., Any]":
+    """The flow of Prefect's that a module path names, one of ours or anybody's.
+
+    Raises ImportError, AttributeError, and TypeError for what is no flow.
+    """
+    from prefect import Flow
+
+    module, _, name = entrypoint.rpartition(".")
+    found = getattr(import_module(module), name)
+    flow = found.prefect if isinstance(found, SiftFlow) else found
+    if not isinstance(flow, Flow):
+        raise TypeError(f"{entrypoint} is no flow")
+    return flow
 
 
 def is_transient(_task: Any, _run: Any, state: Any) -> bool:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Iterator
 
 from flows.errors import FlowError
-from flows.integrations.dvc.repository import BOTH
+from flows.integrations.dvc.objects import BOTH
 from flows.logging import event
 from flows.workspace.recorded_file import RecordedFile, dataset_file, mask_file, vector_file
 from flows.workspace.workspace import Workspace

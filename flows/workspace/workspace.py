@@ -22,7 +22,6 @@ from flows.logging import keep_in
 from flows.telemetry import house_nameless
 from flows.workspace.home import Home, new_id, read_home, require_at_home, write_home
 from flows.workspace.identity import contributor_key, create_secret, read_secret
-from flows.workspace.keyring import Keys
 from flows.workspace.locks import WorkspaceBusyError, only_one_changing
 from flows.workspace.server_key import server_key
 from flows.workspace.settings import Settings
@@ -131,6 +130,7 @@ class Workspace:
             folder.mkdir(parents=True)
         git = Git.init(self.root)
         from flows.integrations.dvc.repository import Dvc
+        from flows.workspace.keyring import Keys
 
         Dvc.init(self.root, self.root / "remote")
         _ = self.dvc  # pushes to where stores.remote says

@@ -23,9 +23,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from pydantic import BaseModel, ConfigDict, ValidationError
-from securesystemslib.dsse import Envelope
-from securesystemslib.exceptions import VerificationError
-from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from lineage.errors import LineageError
 from lineage.records import Sha256
@@ -53,6 +50,9 @@ class PublicKey:
     """
 
     def __init__(self, key: Ed25519PublicKey) -> None:
+        # It brings the clients of clouds' key stores, half a second: only for who signs or checks.
+        from securesystemslib.signer import SSlibKey
+
         form = PublicFormat.SubjectPublicKeyInfo
         self.key_id = sha256_of(key.public_bytes(Encoding.DER, form))
         self.pem = key.public_bytes(Encoding.PEM, form)
@@ -106,6 +106,9 @@ class SigningKey:
 
     def sign(self, payload: bytes) -> bytes:
         """The canonical envelope of a payload: the same bytes for the same payload and key."""
+        from securesystemslib.dsse import Envelope
+        from securesystemslib.signer import CryptoSigner
+
         envelope = Envelope(payload, PAYLOAD_TYPE, {})
         envelope.sign(CryptoSigner(self._key, self.public.verifier))
         return canonical(envelope.to_dict())
@@ -162,6 +165,9 @@ def unsealed(data: bytes, keys: Sequence[PublicKey], origin: str) -> tuple[bytes
 
     Raises EvidenceError where the envelope is not canonical or none of the keys signed it.
     """
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.exceptions import VerificationError
+
     parse(_Envelope, data, origin)
     try:
         envelope = Envelope.from_dict(json.loads(data))

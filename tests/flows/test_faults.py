@@ -30,7 +30,7 @@ OPT_OUT = [
     Point("flows.workspace.recording:Recording.flush", "before"),
     Point("flows.workspace.recording:Recording.flush", "after"),
     Point(_RECORDED, "before", "evaluated"),
-    Point("flows.integrations.mlflow.own_store:write_model", "after"),
+    Point("flows.integrations.mlflow.model_folder:write_model", "after"),
     Point("flows.integrations.mlflow.registration:Registration.register", "after"),
     Point("flows.integrations.mlflow.registration:Registration.set_champion", "after"),
     Point(_RECORDED, "before", "registered"),

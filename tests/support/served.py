@@ -34,7 +34,7 @@ from sift_core import (
     prepare_base,
     weights_sha256,
 )
-from sift_core.checkpoint import folder_sha256
+from sift_core.base_folder import folder_sha256
 from sift_core.serving import Weights
 from sift_core.serving_blocks import hand_over
 from tests.support import tiny

@@ -6,7 +6,7 @@ from typing import ClassVar
 from flows.erasure.request import Request
 from flows.erasure.targets.needed import content_of
 from flows.erasure.targets.target import Found, Impacts, Scope
-from flows.integrations.dvc.repository import Place, StoredObject
+from flows.integrations.dvc.objects import Place, StoredObject
 from flows.models.record import push
 from lineage import Impact, PurgeObjectRecord
 

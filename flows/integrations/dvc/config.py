@@ -9,7 +9,7 @@ from typing import Any
 
 from configobj import ConfigObj  # type: ignore[import-untyped]
 
-from flows.integrations.dvc.errors import translated
+from flows.integrations.dvc.border import translated
 
 _REMOTE = "storage"
 

@@ -10,8 +10,9 @@ from typing import Any
 from dvc.env import DVC_SITE_CACHE_DIR
 from dvc.repo import Repo
 
+from flows.integrations.dvc.border import translated
 from flows.integrations.dvc.config import Remote, keep_inside, set_remote
-from flows.integrations.dvc.errors import DvcError, translated
+from flows.integrations.dvc.errors import DvcError
 from flows.integrations.dvc.objects import BOTH, Place, reader
 from flows.integrations.dvc.settings import require_own_settings
 from flows.integrations.git import require_own_repository

@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from flows.integrations.dvc.border import translated
 from flows.integrations.dvc.connection import Connection
-from flows.integrations.dvc.errors import DvcError, some, translated
+from flows.integrations.dvc.errors import DvcError, some
 from flows.integrations.dvc.objects import stored
 from flows.integrations.dvc.recovery import broken_records, drop_broken_lock_list
 

@@ -1,63 +1,23 @@
 """What a store of MLflow's is to us: where the versions of one model are, and who else is there.
 
-Three things in MLflow make up a version, and each is called a *place* here:
-
-- `mlflow-registry`: the row that gives the version its number, with tags and aliases;
-- `mlflow-model`: the logged model, that is the bytes under `mlruns/models/m-…`;
-- `mlflow-run`: the run with its metrics and tags.
-
-The version's row is written last and in one transaction with its tags, so a version that can be
-found is whole. A backend is `OwnStore`, in the workspace, or `SharedServer`, a team's.
+A backend is `OwnStore`, in the workspace, or `SharedServer`, a team's.
 """
 
-import contextlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from __future__ import annotations
 
-from mlflow import MlflowClient
-from mlflow.entities import LoggedModel
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from flows.integrations.mlflow.card import ModelCard
-from flows.integrations.mlflow.rows import ModelRows
+from flows.integrations.mlflow.catalogue import Catalogue, StoredModel
 
-CHAMPION = "champion"
-TAG_STATE = "sift.state_sha256"
-TAG_SEQ = "sift.state_seq"
-TAG_MODEL = "sift.model_id"
+if TYPE_CHECKING:  # MLflow takes seconds to import, and who only looks does without
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
-Place = Literal["mlflow-registry", "mlflow-model", "mlflow-run"]
-
-
-@dataclass(frozen=True)
-class Registered:
-    """One registered model version and the two MLflow objects behind it."""
-
-    version: int
-    run_id: str
-    model_id: str
-
-    @classmethod
-    def of(cls, row: ModelVersion) -> "Registered":
-        """The version behind a row of the registry."""
-        return cls(int(row.version), row.run_id, row.tags[TAG_MODEL])
-
-
-@dataclass(frozen=True)
-class StoredModel:
-    """One object in MLflow that holds (a part of) a model version.
-
-    `locator` is the version's number, the model's id or the run's id; `bytes` what its folder
-    holds, 0 for a registry row.
-    """
-
-    place: Place
-    locator: str
-    bytes: int
+    from flows.integrations.mlflow.rows import ModelRows
 
 
 class Backend(Protocol):
@@ -65,7 +25,14 @@ class Backend(Protocol):
 
     root: Path
     name: str
-    tracking_uri: str
+
+    @property
+    def tracking_uri(self) -> str:
+        """What MLflow's own calls are told to go to."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is there."""
 
     @property
     def rows(self) -> ModelRows | None:
@@ -102,25 +69,3 @@ class Backend(Protocol):
 
     def still_there(self, stored: Iterable[StoredModel]) -> list[StoredModel]:
         """Those of which a row, a file or a byte is left."""
-
-
-def found(look: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a look-up returns, None where MLflow says that there is no such thing."""
-    try:
-        return look(*args, **kwargs)
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            return None
-        raise
-
-
-def all_pages(search: Callable[..., Any], **kwargs: Any) -> list[Any]:
-    """Everything that a paged search of MLflow finds."""
-    found: list[Any] = []
-    token = None
-    while True:
-        page = search(**kwargs, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found

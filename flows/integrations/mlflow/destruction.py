@@ -6,21 +6,18 @@ given (gc also sweeps whatever else a user has put in the bin, and moves the pro
 URI), deletes the rows (`rows.py`), and rewrites the database so that free pages keep no trace.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
 
-from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, ViewType
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flows.errors import FlowError
-from flows.integrations.mlflow.backend import (
-    TAG_STATE,
-    Backend,
-    Place,
-    StoredModel,
-    all_pages,
-    found,
-)
+from flows.integrations.mlflow.backend import Backend
+from flows.integrations.mlflow.catalogue import Place, StoredModel
 from flows.integrations.mlflow.reading import Reading
+
+if TYPE_CHECKING:  # MLflow takes seconds to import, and who only looks does without
+    from mlflow import MlflowClient
 
 
 class LiveModelError(FlowError):
@@ -60,20 +57,16 @@ class Destruction:
             return []
         rows = self._reading.registered()
         newest = max((row.version for row in rows), default=0)
-        with self._backend.asking(f"look for leftovers of {self._name}") as client:
-            lying = [
-                StoredModel("mlflow-registry", str(number), 0)
-                for number in self.deleted_versions()
-                if number < newest
-            ]
-            lying += [self._stored("mlflow-model", locator) for locator in self._models(client)]
-            lying += [self._stored("mlflow-run", locator) for locator in self._runs(client)]
+        there = self._backend.catalogue
+        lying = [
+            StoredModel("mlflow-registry", str(number), 0)
+            for number in there.binned_versions()
+            if number < newest
+        ]
+        lying += [self._stored("mlflow-model", locator) for locator in there.models()]
+        lying += [self._stored("mlflow-run", locator) for locator in there.runs()]
         kept = {row.model_id for row in rows} | {row.run_id for row in rows}
         return [stored for stored in lying if stored.locator not in kept]
-
-    def deleted_versions(self) -> list[int]:
-        """The numbers of versions in the bin, as far as they can be told."""
-        return self._backend.rows.deleted_versions(self._name) if self._backend.rows else []
 
     def destroy(self, stored: Iterable[StoredModel]) -> None:
         """Destroy these objects, bytes and rows, then rewrite the database without their traces.
@@ -117,12 +110,16 @@ class Destruction:
                 )
 
     def _destroy_version(self, client: MlflowClient, number: int) -> None:
+        from flows.integrations.mlflow.looking import found
+
         if rows := self._backend.rows:
             rows.destroy_version(self._name, number)
         elif found(client.get_model_version, self._name, str(number)):
             client.delete_model_version(self._name, str(number))
 
     def _destroy_model(self, client: MlflowClient, item: StoredModel) -> None:
+        from flows.integrations.mlflow.looking import found
+
         rows = self._backend.rows
         look = rows.store.get_logged_model if rows else client.get_logged_model
         model = found(look, item.locator, **({"allow_deleted": True} if rows else {}))
@@ -135,6 +132,8 @@ class Destruction:
             client.delete_logged_model(item.locator)
 
     def _destroy_run(self, client: MlflowClient, item: StoredModel) -> None:
+        from flows.integrations.mlflow.looking import found
+
         rows = self._backend.rows
         run = found((rows.store if rows else client).get_run, item.locator)
         if run:
@@ -147,33 +146,3 @@ class Destruction:
 
     def _stored(self, place: Place, locator: str) -> StoredModel:
         return StoredModel(place, locator, self._backend.size(StoredModel(place, locator, 0)))
-
-    def _models(self, client: MlflowClient) -> list[str]:
-        experiment = client.get_experiment_by_name(self._name)
-        if experiment is None:
-            return []
-        here = [experiment.experiment_id]
-        models = all_pages(client.search_logged_models, experiment_ids=here)
-        return [
-            model.model_id
-            for model in [*models, *self._binned_models()]
-            if model.experiment_id in here and TAG_STATE in model.tags
-        ]
-
-    def _binned_models(self) -> list[LoggedModel]:
-        """Models in MLflow's bin: they are in no search, yet all their bytes are there."""
-        if self._backend.rows is None:
-            return []
-        store = self._backend.rows.store
-        return [
-            store.get_logged_model(model_id, allow_deleted=True)
-            for model_id in store._get_deleted_logged_models()
-        ]
-
-    def _runs(self, client: MlflowClient) -> list[str]:
-        experiment = client.get_experiment_by_name(self._name)
-        if experiment is None:
-            return []
-        here = [experiment.experiment_id]
-        runs = all_pages(client.search_runs, experiment_ids=here, run_view_type=ViewType.ALL)
-        return [run.info.run_id for run in runs if TAG_STATE in run.data.tags]

@@ -1,33 +1,32 @@
 """MLflow's store in the workspace: rows in `mlflow.db`, files in `mlruns/`."""
 
+from __future__ import annotations
+
 import os
 
 # Read once, when mlflow is imported: this house phones nobody.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import contextlib
-import logging
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-from mlflow.entities import LoggedModel
-from mlflow.exceptions import MlflowException
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.utils.file_utils import local_file_uri_to_path
-from sqlalchemy import URL
-from sqlalchemy.exc import SQLAlchemyError
-
-from flows.integrations.mlflow.backend import StoredModel
 from flows.integrations.mlflow.card import ModelCard
-from flows.integrations.mlflow.model_folder import write_model
-from flows.integrations.mlflow.relocation import ModelStoreError, first_elsewhere
-from flows.integrations.mlflow.rows import ModelRows
+from flows.integrations.mlflow.catalogue import StoredModel
+from flows.integrations.mlflow.own_rows import OwnRows, busy
+from flows.integrations.mlflow.relocation import first_elsewhere
 from flows.integrations.ownership import elsewhere
 from flows.integrations.usable_paths import require_usable
+
+if TYPE_CHECKING:  # MLflow takes seconds to import, and who only looks does without
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+    from flows.integrations.mlflow.rows import ModelRows
 
 _BUSY_SECONDS = 20.0
 
@@ -45,11 +44,22 @@ class OwnStore:
         self.name = name
         self.database = self.root / "mlflow.db"
         self.artifacts = self.root / "mlruns"
-        self.tracking_uri = _sqlite(self.database)
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        """The database, as MLflow is told of it."""
+        return _sqlite(self.database)
+
+    @cached_property
+    def catalogue(self) -> OwnRows:
+        """What is there, by the database."""
+        return OwnRows(self.database, self.name, _BUSY_SECONDS)
 
     @cached_property
     def rows(self) -> ModelRows:
         """The database, by the store that our client has opened already."""
+        from flows.integrations.mlflow.rows import ModelRows
+
         return ModelRows(self.tracking_uri, lambda: self.client._tracking_client.store)
 
     def is_there(self) -> bool:
@@ -63,6 +73,8 @@ class OwnStore:
 
     def _make_database(self) -> None:
         """Make MLflow's tables under another name: its migrations do not survive a kill."""
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
         draft = self.root / ".sift" / "tmp" / "mlflow.db"
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.unlink(missing_ok=True)
@@ -73,6 +85,8 @@ class OwnStore:
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client of this store."""
+        from mlflow import MlflowClient
+
         self.ensure_database()
         # Asked first by ourselves: MLflow tries a file that is no database for 100 seconds.
         with contextlib.closing(
@@ -84,11 +98,9 @@ class OwnStore:
     @contextlib.contextmanager
     def asking(self, what: str) -> Iterator[MlflowClient]:
         """As `Backend.asking`."""
-        remedy = (
-            f"end other processes that use {self.database}, then run the same command again; it "
-            "goes on where it stopped."
-        )
-        with in_our_words(what, remedy):
+        from flows.integrations.mlflow.border import in_our_words
+
+        with in_our_words(what, busy(self.database)):
             yield self.client
 
     def require_here(self) -> None:
@@ -110,6 +122,10 @@ class OwnStore:
         self, client: MlflowClient, model: LoggedModel, weights: Path, card: ModelCard, run_id: str
     ) -> None:
         """Write it in place."""
+        from mlflow.utils.file_utils import local_file_uri_to_path
+
+        from flows.integrations.mlflow.model_folder import write_model
+
         folder = Path(local_file_uri_to_path(model.artifact_location))
         write_model(folder, folder.as_uri(), weights, card, run_id, model.model_id)
 
@@ -158,31 +174,6 @@ class OwnStore:
 
 
 def _sqlite(path: Path) -> str:
+    from sqlalchemy import URL
+
     return URL.create("sqlite", database=str(path)).render_as_string()
-
-
-@contextlib.contextmanager
-def in_our_words(what: str, remedy: str) -> Iterator[None]:
-    """Raise ModelStoreError for whatever MLflow or its database says; keep its notes quiet."""
-    with _quiet():
-        try:
-            yield
-        except (MlflowException, sqlite3.Error, SQLAlchemyError) as error:
-            raise ModelStoreError(
-                f"MLflow could not {what}: {str(error).strip().splitlines()[0][:300]}",
-                remedy=remedy,
-            ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep MLflow's progress notes off the terminal meanwhile; warnings still show."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(max(logger.level, logging.WARNING))
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

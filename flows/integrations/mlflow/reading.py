@@ -2,19 +2,10 @@
 
 from pathlib import Path
 
-from mlflow.entities.model_registry import ModelVersion
-
-from flows.integrations.mlflow.backend import (
-    CHAMPION,
-    TAG_MODEL,
-    TAG_SEQ,
-    TAG_STATE,
-    Backend,
-    Registered,
-    all_pages,
-    found,
-)
+from flows.integrations.mlflow.backend import Backend
 from flows.integrations.mlflow.card import MEMBERS_FILE, SERVED_FOLDER
+from flows.integrations.mlflow.catalogue import TAG_MODEL, TAG_SEQ, TAG_STATE, Registered
+from flows.integrations.mlflow.relocation import ModelStoreError
 
 
 class Reading:
@@ -26,38 +17,29 @@ class Reading:
 
     def champion(self) -> int | None:
         """The champion's number, None where there is no champion."""
-        if not self._backend.is_there():
-            return None
-        with self._backend.asking(f"look up the champion of {self._name}") as client:
-            model = found(client.get_registered_model, self._name)
-        return int(model.aliases[CHAMPION]) if model and CHAMPION in model.aliases else None
-
-    def rows(self) -> list[ModelVersion]:
-        """Our versions; one that a user registered under the same name is none of them."""
-        if not self._backend.is_there():  # a question makes no store
-            return []
-        with self._backend.asking(f"list the versions of {self._name}") as client:
-            rows = all_pages(client.search_model_versions)
-            return [row for row in rows if row.name == self._name and TAG_MODEL in row.tags]
+        return self._backend.catalogue.champion()
 
     def registered(self) -> list[Registered]:
-        """The same with the objects behind each, oldest first."""
-        return sorted(map(Registered.of, self.rows()), key=lambda one: one.version)
+        """Our versions with the objects behind each, oldest first."""
+        return list(map(Registered.of, self._backend.catalogue.versions()))
 
     def versions(self) -> list[int]:
         """The numbers of all registered versions, oldest first."""
-        return [row.version for row in self.registered()]
+        return [row.version for row in self._backend.catalogue.versions()]
 
     def tags(self, number: int) -> dict[str, str]:
         """A version's tags. Raises ModelStoreError for a version that does not exist."""
-        with self._backend.asking(f"read the tags of version {number} of {self._name}") as client:
-            return dict(client.get_model_version(self._name, str(number)).tags)
+        for row in self._backend.catalogue.versions():
+            if row.version == number:
+                return dict(row.tags)
+        raise ModelStoreError(
+            f"MLflow has no version {number} of {self._name}.",
+            remedy="run `sift build`, which registers the current state.",
+        )
 
     def experiment_id(self) -> str | None:
         """The experiment that our runs are in, None before the first one."""
-        with self._backend.asking(f"look up the experiment of {self._name}") as client:
-            known = client.get_experiment_by_name(self._name)
-        return None if known is None else str(known.experiment_id)
+        return self._backend.catalogue.experiment_id()
 
     def served_folder(self, number: int) -> Path:
         """The folder of a version's unmasked model, as it was registered."""
@@ -77,8 +59,8 @@ class Reading:
         """
         rows = [
             row
-            for row in self.rows()
+            for row in self._backend.catalogue.versions()
             if row.tags.get(TAG_STATE) == state_sha256
             and state_seq in (None, int(row.tags.get(TAG_SEQ, 0)))
         ]
-        return Registered.of(max(rows, key=lambda row: int(row.version))) if rows else None
+        return Registered.of(rows[-1]) if rows else None

@@ -1,24 +1,26 @@
 """Registering a model version in MLflow, and making it the champion."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-from mlflow.entities import LoggedModelStatus, Metric
-
-from flows.integrations.mlflow.backend import (
+from flows.integrations.mlflow.backend import Backend
+from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.catalogue import (
     CHAMPION,
     TAG_MODEL,
     TAG_SEQ,
     TAG_STATE,
-    Backend,
     Registered,
-    found,
 )
-from flows.integrations.mlflow.card import ModelCard
 from flows.integrations.mlflow.destruction import Destruction
 from flows.integrations.mlflow.reading import Reading
+
+if TYPE_CHECKING:  # MLflow takes seconds to import, and who only looks does without
+    from mlflow import MlflowClient
 
 
 class Registration:
@@ -52,6 +54,10 @@ class Registration:
         if known := self._reading.find_by_tag(card.state_sha256, card.state_seq):
             return known
         self._destruction.destroy(self._destruction.leftovers())
+        from mlflow.entities import LoggedModelStatus, Metric
+
+        from flows.integrations.mlflow.looking import found
+
         with self._backend.asking(
             f"register {self._name} of merge state {card.state_seq}"
         ) as client:
@@ -93,14 +99,14 @@ class Registration:
                 model_id=model.model_id,
                 tags={**marks, TAG_MODEL: model.model_id},
             )
-            return Registered.of(created)
+            return Registered(int(created.version), run_id, model.model_id)
 
     def _pass_over(self, client: MlflowClient, after: int) -> None:
         """Use up the numbers that a store has forgotten: they lie in its bin then, as leftovers."""
         number = max(
             [
                 *(row.version for row in self._reading.registered()),
-                *self._destruction.deleted_versions(),
+                *self._backend.catalogue.binned_versions(),
             ],
             default=0,
         )
@@ -111,6 +117,8 @@ class Registration:
 
     def set_champion(self, number: int) -> None:
         """Make a version the champion: `models:/<name>@champion` is this version from now on."""
+        if self._reading.champion() == number:
+            return
         with self._backend.asking(f"make version {number} of {self._name} the champion") as client:
             client.get_model_version(self._name, str(number))
             client.set_registered_model_alias(self._name, CHAMPION, str(number))

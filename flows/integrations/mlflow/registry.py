@@ -8,12 +8,12 @@ to are leftovers of a killed registration.
 
 from pathlib import Path
 
-from flows.integrations.mlflow.backend import (
+from flows.integrations.mlflow.backend import Backend
+from flows.integrations.mlflow.catalogue import (
     CHAMPION,
     TAG_MODEL,
     TAG_SEQ,
     TAG_STATE,
-    Backend,
     Place,
     Registered,
     StoredModel,
@@ -44,10 +44,14 @@ class Mlflow:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.name = backend.name
-        self.tracking_uri = backend.tracking_uri
         self.reading = Reading(backend)
         self.destruction = Destruction(backend, self.reading)
         self.registration = Registration(backend, self.reading, self.destruction)
+
+    @property
+    def tracking_uri(self) -> str:
+        """What MLflow's own calls are told to go to."""
+        return self.backend.tracking_uri
 
     @classmethod
     def own(cls, root: Path, name: str) -> "Mlflow":

@@ -22,12 +22,13 @@ from mlflow.entities import LoggedModel
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from flows.integrations.mlflow.backend import StoredModel
+from flows.integrations.mlflow.border import in_our_words
 from flows.integrations.mlflow.card import ModelCard
+from flows.integrations.mlflow.catalogue import StoredModel
 from flows.integrations.mlflow.model_folder import write_model
-from flows.integrations.mlflow.own_store import in_our_words
 from flows.integrations.mlflow.relocation import ModelStoreError
 from flows.integrations.mlflow.rows import ModelRows, NoDatabaseError
+from flows.integrations.mlflow.server_rows import ServerRows
 from flows.integrations.ownership import elsewhere
 from flows.integrations.usable_paths import require_usable
 
@@ -47,6 +48,11 @@ class SharedServer:
         self.tracking_uri = url.rstrip("/")
         self._database_url = database
         self._workspace = workspace
+
+    @cached_property
+    def catalogue(self) -> ServerRows:
+        """What is there, as the server says."""
+        return ServerRows(self.name, self.asking, lambda: self.rows)
 
     @cached_property
     def rows(self) -> ModelRows | None:

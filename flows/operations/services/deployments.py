@@ -16,6 +16,7 @@ from uuid import UUID
 from flows.errors import UsageError
 from flows.operations.services.runs import tied_to_parent
 from flows.ui.prefect_yaml import DeploymentEntry, prefect_file, read_deployments
+from flows.ui.tasks import loaded_flow
 from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace
 
@@ -38,12 +39,10 @@ class Deployment:
 
 def loaded(workspace: Workspace) -> list[Deployment]:
     """The workspace's deployments. Raises UsageError for an entry that is no flow."""
-    from prefect.flows import load_flow_from_entrypoint
-
     found = []
     for entry in read_deployments(prefect_file(workspace)):
         with _refusing(workspace, entry):
-            found.append(Deployment(entry, load_flow_from_entrypoint(entry.entrypoint)))
+            found.append(Deployment(entry, loaded_flow(entry.entrypoint)))
     return found
 
 

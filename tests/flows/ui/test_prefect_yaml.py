@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.flows import Flow, load_flow_from_entrypoint
+from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
 from flows.errors import UsageError
 from flows.evidence.audit_checks import CHECKS
-from flows.ui.forms import AuditForm, DeadlinesForm, OptOutForm, ProcessForm
+from flows.ui.audit_form import AuditForm
+from flows.ui.forms import DeadlinesForm, OptOutForm, ProcessForm
 from flows.ui.prefect_yaml import prefect_file, read_deployments
+from flows.ui.tasks import loaded_flow
 from flows.workspace.here import working_on
 from flows.workspace.workspace import Workspace, template
 
@@ -35,7 +37,7 @@ def test_what_must_run_by_itself_has_a_schedule_and_what_a_person_starts_has_non
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_deployment_is_a_flow_of_its_name_whose_form_explains_every_field(name: str) -> None:
-    flow: Flow[..., Any] = load_flow_from_entrypoint(ENTRIES[name].entrypoint)
+    flow: Flow[..., Any] = loaded_flow(ENTRIES[name].entrypoint)
     assert flow.name == name and ENTRIES[name].description and "sift" in ENTRIES[name].tags
     schema = parameter_schema(flow)
     assert list(schema.properties) == ["form"] and not schema.required

@@ -91,5 +91,5 @@ def test_a_flow_of_ours_is_a_flow_of_prefect_s_with_its_parameters() -> None:
 
     for own in (audit, build, opt_out, process_requests):
         assert isinstance(own, SiftFlow)
-        assert list(own.parameters.properties) == ["form"]
-        assert own.should_validate_parameters is (own is not opt_out)
+        assert list(own.prefect.parameters.properties) == ["form"]
+        assert own.prefect.should_validate_parameters is (own is not opt_out)

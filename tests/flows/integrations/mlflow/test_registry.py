@@ -16,6 +16,7 @@ import yaml
 from mlflow import MlflowClient
 
 from flows.errors import UsageError
+from flows.integrations.mlflow import model_folder as model_folder_file
 from flows.integrations.mlflow import own_store
 from flows.integrations.mlflow.card import ModelCard
 from flows.integrations.mlflow.registry import (
@@ -259,7 +260,7 @@ STEPS = [
 @contextlib.contextmanager
 def killed(step: str, when: str) -> Iterator[None]:
     """Die right before or right after one step of `register`."""
-    owner: Any = own_store if hasattr(own_store, step) else MlflowClient
+    owner: Any = model_folder_file if hasattr(model_folder_file, step) else MlflowClient
     real: Callable[..., Any] = getattr(owner, step)
 
     def dying(*args: Any, **kwargs: Any) -> Any:

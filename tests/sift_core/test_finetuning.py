@@ -25,7 +25,7 @@ from sift_core import (
     weights_sha256,
 )
 from sift_core.errors import DataError, GridOverflowError, NonFiniteError
-from sift_core.finetune import SignFix
+from sift_core.finetuning import SignFix
 from tests.support import tiny
 
 SIGNS = SignVector(4)

@@ -19,30 +19,12 @@ from sift_bytes import sha256_of
 from sift_core.base import BaseModel, load_base
 from sift_core.distributed import in_processes, require_same_everywhere
 from sift_core.encoding import Encoded
+from sift_core.finetune_settings import FinetuneSettings
 from sift_core.fixed_point import Grid
 from sift_core.parameterization import Parameterization
 from sift_core.signs import SignVector
 from sift_core.task_vector import TaskVector
-from sift_core.trainer import Precision, train
-
-
-@dataclass(frozen=True)
-class FinetuneSettings:
-    """How every contributor is finetuned. The defaults are the paper's for TOFU."""
-
-    learning_rate: float = 1e-4
-    steps: int = 20
-    batch_size: int = 20
-    full_batch_below: int = 128
-    """With fewer sequences than this, each step sees all of them."""
-    seed: int = 0
-    max_grad_norm: float = 0.0
-    precision: Precision = "float32"
-    """What matrix products are taken in; θ, gradients and Adam's moments are in float32."""
-    gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them."""
-    processes: int = 1
-    """Processes that share each batch of a finetuning: a GPU each, or on the CPU."""
+from sift_core.trainer import train
 
 
 @dataclass(frozen=True)
