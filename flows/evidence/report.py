@@ -73,6 +73,19 @@ class Recipient(_Part):
     """When they received it."""
 
 
+class Server(_Part):
+    """A server of this workspace that answered with a model that held what is withdrawn."""
+
+    server: str
+    """Where it answers, `host:port`."""
+    held: int
+    """The last version with it that the server took."""
+    version: int | None
+    """The version without it that the server took; null: none yet, and it still runs."""
+    taken_at: Utc | None
+    """From when on it answered by that; null: not yet."""
+
+
 class Comparison(_Part):
     """The new model against the one that never saw what was withdrawn, both ways.
 
@@ -143,6 +156,9 @@ class Report(_Part):
     """Null where the workspace keeps none."""
     approval: list[Decision] | None
     """Null where the workspace asks for none."""
+    servers: list[Server]
+    """Servers that `sift serve` runs or ran, and that answered with it; those that ended before
+    they took another version are left out."""
     recipients: list[Recipient] | None
     """Null where the workspace keeps no record of them."""
     found: Found

@@ -4,7 +4,7 @@ Everything in it is read from lineage; `flows/evidence/report.py` has its form,
 `flows/evidence/report_page.py` its page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -32,9 +32,11 @@ from flows.evidence.report import (
     Moment,
     Recipient,
     Report,
+    Server,
 )
 from flows.evidence.report_page import page
 from flows.models.verify import Verification
+from flows.workspace.served_versions import servers
 from flows.workspace.workspace import Workspace
 from lineage import BackupRecord, PurgeObjectRecord, RequestRecord, TaskVectorRecord, opt_out
 from lineage.reader import Reader
@@ -70,7 +72,7 @@ NOT_CLAIMED = (
     "model may know it.",
     "Copies outside this workspace and its DVC remote: backups, exports, downloads. A copied "
     "folder, or a backup restored where nobody told this workspace of it, is not known here.",
-    "Model servers that were running: they hold what they loaded until they are restarted.",
+    "Programs other than `sift serve` that loaded a model: they hold it until they load another.",
     "The operating system's free disk blocks.",
     "git history keeps digests and a keyed hash of the contributor, never rows, vectors or the "
     "name. Lineage keeps the same, and the keyed hashes of single records that a request named, by "
@@ -153,6 +155,7 @@ def collect(workspace: Workspace, request_id: str, at: datetime) -> Report:
         ],
         deadlines=deadlines,
         approval=approval,
+        servers=_servers(workspace, results.need(Found).model_versions),
         recipients=recipients,
         found=results.need(Found),
         removal=removal,
@@ -215,6 +218,26 @@ def _recipients(reader: Reader, request: RequestRecord) -> list[Recipient]:
         )
         for row in reader.process.recipients(request.request_id)
     ]
+
+
+def _servers(workspace: Workspace, held: Collection[int]) -> list[Server]:
+    """What each server took in place of the versions that `held` what is withdrawn."""
+    found = []
+    for one in servers(workspace.root):
+        last = next((own for own in reversed(one.taken) if own.version in held), None)
+        if last is None:
+            continue
+        later = one.taken[one.taken.index(last) + 1 :]
+        if later or one.runs:
+            found.append(
+                Server(
+                    server=last.server,
+                    held=last.version,
+                    version=later[0].version if later else None,
+                    taken_at=later[0].taken_at if later else None,
+                )
+            )
+    return found
 
 
 def _verdict(verification: Verification | None, removal: Removal, of_records: bool) -> str:

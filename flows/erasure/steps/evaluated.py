@@ -55,6 +55,8 @@ def _record_evaluations(
         contributor = Sides(
             before=own_values(before, request.key), after=own_values(after, request.key)
         )
+        # Each side of all who were scored, as it is published elsewhere: beside that, a mean over
+        # those alone who were scored on both sides would tell the value of the one who is missing.
         retained = Sides(
             before=aggregate(members, before, smallest), after=aggregate(members, after, smallest)
         )

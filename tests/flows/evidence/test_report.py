@@ -22,6 +22,7 @@ from flows.evidence.report import (
     Moment,
     Recipient,
     Report,
+    Server,
 )
 from flows.evidence.report_page import page
 from flows.models.verify import Check, Verification
@@ -76,6 +77,10 @@ def report(**changes: Any) -> Report:
         ],
         "approval": [
             Decision(decision="approved", actor=HOSTILE, reason=HOSTILE, decided_at=START)
+        ],
+        "servers": [
+            Server(server="127.0.0.1:8000", held=1, version=2, taken_at=START),
+            Server(server=HOSTILE, held=1, version=None, taken_at=None),
         ],
         "recipients": [
             Recipient(
