@@ -11,6 +11,7 @@ from pathlib import Path
 from transformers import LlamaConfig
 
 from benchmarks.assets import minilm
+from benchmarks.cost.population import Population
 from benchmarks.cost.stage import DIGEST_SEED, GRID, SIGN_SEED, Stage, make_stage
 from flows.cli.demo import LABELS, film_reviews
 from sift_bytes import md5_of, sha256_of, write_atomically
@@ -28,6 +29,7 @@ from sift_core import (
     prepare_base,
 )
 from sift_core.finetuning import finetuned
+from tests.support.tiny import tiny_classifier
 
 _MAX_LENGTH = 64
 _SMOLLM2 = {
@@ -39,6 +41,8 @@ _SMOLLM2 = {
     "num_key_value_heads": 3,
     "tie_word_embeddings": True,
 }
+_QUICK = {"learning_rate": 0.01}
+"""Of the tiny model: a step that moves it."""
 _FEWEST_REVIEWS = 33
 _REAL_CONTRIBUTORS = 3
 
@@ -70,6 +74,9 @@ class Bench:
     settings: FinetuneSettings = field(default_factory=FinetuneSettings)
     causal: LlamaConfig = field(default_factory=lambda: LlamaConfig(**_SMOLLM2))
     """Whose shapes adapters are measured in: SmolLM2-135M."""
+
+    populations: Sequence[Population] = ()
+    """Whose whole commands are measured."""
 
     @cached_property
     def stage(self) -> Stage:
@@ -120,6 +127,10 @@ def real_bench(cache: Path, *, quick: bool) -> Iterator[Bench]:
             for rows in fit[:_REAL_CONTRIBUTORS]
         ]
         bench = Bench(base, contributors, folder, quick)
+        bench.populations = [
+            Population("tiny model", tiny_classifier(folder / "tiny"), [10, 100, 1000], _QUICK),
+            Population("MiniLM", minilm(cache), [10, 100], {"train_only": ["*.layer.5.*"]}),
+        ]
         if not quick:
             bench.peer_sizes = [bench.members]
         yield bench

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from benchmarks import orchestration
-from benchmarks.cost import adapters, finetuning, limits, removing, storage
+from benchmarks.cost import adapters, finetuning, limits, removing, storage, whole
 from benchmarks.cost.bench import Bench, real_bench
 from benchmarks.cost.measuring import require_linux
 from benchmarks.figures import Figure
@@ -18,6 +18,7 @@ GROUPS: dict[str, Callable[[Bench], list[Figure]]] = {
     "limits": limits.figures,
     "finetuning": finetuning.figures,
     "storage": storage.figures,
+    "whole commands": whole.figures,
     "orchestration": lambda bench: orchestration.figures(bench.quick),
 }
 

@@ -28,8 +28,10 @@ def stage(tmp_path: Path) -> Stage:
     return make_stage(tmp_path / "stage", SHAPES, members=10, distinct=3)
 
 
-# What orchestration costs has a test of its own.
-@pytest.mark.parametrize("group", [name for name in GROUPS if name != "orchestration"])
+# What orchestration and whole commands cost have tests of their own.
+@pytest.mark.parametrize(
+    "group", [name for name in GROUPS if name not in ("orchestration", "whole commands")]
+)
 def test_every_group_gives_figures_that_survive_writing(
     group: str, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
