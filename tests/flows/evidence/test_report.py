@@ -280,6 +280,7 @@ def test_the_page_has_every_section_and_nothing_to_load() -> None:
         "Asked for what left",
         "Quality before and after",
         "Destroyed, and looked for again",
+        "Servers",
         "Whom to tell",
         "What is claimed, and what is not",
         "How to check this report",
@@ -293,7 +294,7 @@ def test_nothing_from_outside_is_markup_on_the_page() -> None:
 
     assert "<script" not in text
     read = _Page(text).text
-    assert read.count("<script>alert('x')</script> & \"so on\" {{ 7 * 7 }} \\u202e") == 11
+    assert read.count("<script>alert('x')</script> & \"so on\" {{ 7 * 7 }} \\u202e") == 12
     assert "\u202e" not in text
 
 
