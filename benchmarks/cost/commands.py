@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,16 @@ from flows.logging import FILE
 
 ROOT = Path(__file__).parents[2]
 _SIFT = "from flows.cli import main; main()"
+_LAUNCHER = """
+import json, os, sys, time
+started = time.perf_counter()
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(process, 0)
+seconds, cpu = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, cpu, usage.ru_maxrss * 1024]))
+"""
+"""A process begins with the peak of whoever started it: a small one starts what is measured."""
 _ENDED = " ended"
 
 
@@ -60,13 +69,14 @@ def python(code: str, *arguments: str, cwd: Path) -> Taken:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     # A real installation has them compiled; else every run would compile us anew.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603  our own
-        command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL
+    launched = subprocess.run(  # noqa: S603  our own
+        [sys.executable, "-S", "-c", _LAUNCHER, *command],
+        cwd=cwd,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return Taken(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, {})
+    failed, seconds, cpu, peak = json.loads(launched.stdout)
+    if failed:
+        raise subprocess.CalledProcessError(failed, command)
+    return Taken(seconds, cpu, peak, {})

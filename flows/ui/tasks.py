@@ -94,10 +94,11 @@ class SiftFlow(Generic[Parameters, Result]):
         """It as Prefect has it: for deployments, runs and their pages."""
         from prefect import Flow
 
+        run_name = self._run_name  # alone: a flow is pickled, with all that its parts hold
         return Flow(
             self.fn,
             name=self.name,
-            flow_run_name=lambda: _run_name(self._run_name),
+            flow_run_name=lambda: _run_name(run_name),
             persist_result=False,
             validate_parameters=self._validate_parameters,
         )

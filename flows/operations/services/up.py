@@ -16,6 +16,7 @@ from flows.integrations.mlflow import server as mlflow_server
 from flows.integrations.mlflow.own_store import OwnStore
 from flows.integrations.prefect import server as prefect_server
 from flows.operations.services.deployments import loaded, mark_crashed, register
+from flows.operations.services.forks import forking_runs
 from flows.operations.services.runs import Runs, running
 from flows.operations.services.servers import (
     HOST,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from prefect.runner import Runner
 
 _WATCH_SECONDS = 0.5
+_LOOK_SECONDS = 1
+"""How often the runner asks the server for runs to start."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def up(workspace: Workspace, *, prefect_port: int, mlflow_port: int) -> Iterator
         stack.enter_context(announced(workspace.root, Services(**own)))
         runner = _runner(workspace)
         mark_crashed(register(workspace, runner, deployments))
+        stack.enter_context(forking_runs())
         runs = stack.enter_context(running(runner))
         yield Up(tuple(_services(servers)), tuple(servers), runs)
 
@@ -104,7 +108,7 @@ def _runner(workspace: Workspace) -> "Runner":
     from prefect.runner import Runner
 
     name = f"sift-{workspace.settings.model.name}"
-    return Runner(name=name, pause_on_shutdown=False, limit=None)
+    return Runner(name=name, pause_on_shutdown=False, limit=None, query_seconds=_LOOK_SECONDS)
 
 
 def _services(servers: Sequence[Server]) -> Iterator[Service]:

@@ -100,6 +100,9 @@ def test_what_is_up_answers_runs_and_is_known_to_commands_until_it_is_ended(
         run = in_state(client, start(client, "deadlines"), ENDED)
         assert run["state_type"] == "COMPLETED", run["state"]
 
+        lines = [" ".join(one.cmdline()) for one in processes_of(root)]
+        assert any("forkserver" in line for line in lines), "a run is a fork"
+
         second = sift(root, "up")
         assert second.returncode == 1 and "runs already" in second.stderr, second.stderr
 
