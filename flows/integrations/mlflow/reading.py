@@ -32,6 +32,10 @@ class Reading:
             model = found(client.get_registered_model, self._name)
         return int(model.aliases[CHAMPION]) if model and CHAMPION in model.aliases else None
 
+    def edition(self) -> int | None:
+        """As `Backend.edition`; None also where there is no store yet."""
+        return self._backend.edition() if self._backend.is_there() else None
+
     def rows(self) -> list[ModelVersion]:
         """Our versions; one that a user registered under the same name is none of them."""
         if not self._backend.is_there():  # a question makes no store
