@@ -22,7 +22,7 @@ from sift_core.file_header import Kind
 from sift_core.fixed_point import Grid
 from sift_core.mask import Mask
 from sift_core.merge_file import MOST_MEMBERS, Widths, as_arrays, pack
-from sift_core.serving import Divisor, Weights, served_entries
+from sift_core.serving import Divisor, Weights, served_entries, where
 from sift_core.task_vector import TaskVector
 from sift_core.totals import Totals, require_totals
 
@@ -205,13 +205,8 @@ def masked_weights(
     base: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor], mask: Mask
 ) -> Weights:
     """`weights` where the mask is set, θ0 elsewhere: what one member is served."""
-    import torch  # its second of importing is no cost of adding up
-
     _require_same_names(base, mask.bits)
-    return {
-        name: torch.where(torch.from_numpy(mask.bits[name]), weights[name], base[name].cpu())
-        for name in sorted(base)
-    }
+    return {name: where(mask.bits[name], weights[name], base[name].cpu()) for name in sorted(base)}
 
 
 def _require_same_names(base: Mapping[str, object], other: Mapping[str, object]) -> None:

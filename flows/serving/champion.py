@@ -41,26 +41,38 @@ class Champion:
         self._workspace = workspace
         self._took = took
         self._serving: Serving | None = None
+        self._edition: int | None = None
         self._lock = Lock()
 
-    def current(self) -> Serving:
+    def current(self, *, anew: bool = False) -> Serving:
         """The champion, loaded, if it is another than before.
 
-        Raises NoChampionError, AlteredError where it is no version of this workspace's lineage,
-        and what loading it raises; the next call tries again.
+        The alias is read where the store has been written to since, or `anew`. Raises
+        NoChampionError, AlteredError where it is no version of this workspace's lineage, and what
+        loading it raises; the next call tries again.
         """
+        reading = self._workspace.mlflow.reading
         with self._lock:
-            number = self._workspace.mlflow.reading.champion()
-            if number is None:
-                raise NoChampionError(
-                    f"{self._workspace.root} has no champion.",
-                    remedy="run `sift build`; it is served as soon as it is the champion.",
-                )
-            if self._serving is None or self._serving.number != number:
-                self._serving = self._loaded(number)
-                self._took(number)
-                gc.collect()  # the old one, unless somebody is being answered by it
+            edition = reading.edition()  # first: what is written meanwhile makes another
+            known = edition is not None and edition == self._edition
+            if self._serving is None or anew or not known:
+                self._serving = self._taken(reading.champion())
+                self._edition = edition
             return self._serving
+
+    def _taken(self, number: int | None) -> Serving:
+        if number is None:
+            raise NoChampionError(
+                f"{self._workspace.root} has no champion.",
+                remedy="run `sift build`; it is served as soon as it is the champion.",
+            )
+        if self._serving is not None and self._serving.number == number:
+            return self._serving
+        serving = self._loaded(number)
+        self._took(number)
+        self._serving = None
+        gc.collect()  # the old one, unless somebody is being answered by it
+        return serving
 
     @property
     def last(self) -> Serving | None:

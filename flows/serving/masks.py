@@ -24,7 +24,7 @@ def find_mask(workspace: Path, key: str, reference: MaskRef) -> Mask:
         found = True
         data = path.read_bytes()
         if sha256_of(data) == reference.mask_sha256:
-            return Mask.from_bytes(data, str(path))
+            return Mask.recorded(data, str(path))
     if found:
         raise AlteredError(
             f"{named} is not the mask that this version was registered with, and the DVC cache "

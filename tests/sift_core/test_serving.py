@@ -20,6 +20,7 @@ from sift_core import (
     weights_sha256,
 )
 from sift_core.errors import MismatchError
+from sift_core.serving import where
 from tests.support.builders import GRID, SEED, SHAPES, base_weights, state_of, vector, vectors
 
 BASE = base_weights()
@@ -102,6 +103,26 @@ def test_masked_weights_are_served_inside_the_mask_and_base_outside(
         inside = torch.from_numpy(bits)
         assert torch.equal(masked[name][inside], served[name][inside])
         assert torch.equal(masked[name][~inside], BASE[name][~inside])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 5)])
+def test_where_is_torch_s_to_the_bit_of_any_float(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    random = np.random.default_rng(3)
+    integers = torch.int32 if dtype == torch.float32 else torch.int16
+    lowest, highest = torch.iinfo(integers).min, torch.iinfo(integers).max
+    for _ in range(20):
+        one, other = (  # any bits: infinities, NaN of every kind, both zeros
+            torch.from_numpy(random.integers(lowest, highest, shape)).to(integers).view(dtype)
+            for _ in range(2)
+        )
+        chosen = np.asarray(random.random(shape) < 0.5)
+        wanted = torch.where(torch.from_numpy(chosen), one, other)
+        found = where(chosen, one, other)
+        assert found.dtype == dtype and found.shape == wanted.shape
+        assert torch.equal(found.view(integers), wanted.view(integers))
 
 
 def test_masking_after_the_mean_is_the_mean_of_the_masked_sum() -> None:

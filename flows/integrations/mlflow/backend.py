@@ -44,6 +44,9 @@ class Backend(Protocol):
     def is_there(self) -> bool:
         """Whether there is a store yet: a question makes none."""
 
+    def edition(self) -> int | None:
+        """A number that is another once anybody has written; None where that cannot be told."""
+
     def require_here(self) -> None:
         """Raise ForeignPlaceError where a row of ours names a place that is not ours."""
 

@@ -19,6 +19,10 @@ class Reading:
         """The champion's number, None where there is no champion."""
         return self._backend.catalogue.champion()
 
+    def edition(self) -> int | None:
+        """As `Backend.edition`; None also where there is no store yet."""
+        return self._backend.edition() if self._backend.is_there() else None
+
     def registered(self) -> list[Registered]:
         """Our versions with the objects behind each, oldest first."""
         return list(map(Registered.of, self._backend.catalogue.versions()))

@@ -93,6 +93,10 @@ class SharedServer:
         with in_our_words(what, remedy):
             yield self.client
 
+    def edition(self) -> int | None:
+        """A server does not tell."""
+        return None
+
     def require_here(self) -> None:
         """Nothing of a server's lies in the workspace; whose it is, `client` asks."""
 

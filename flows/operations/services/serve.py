@@ -64,7 +64,7 @@ def _follow(champion: Champion) -> None:
     failing, pause = False, threading.Event()
     while not pause.wait(_LOOK_SECONDS):
         try:
-            champion.current()
+            champion.current(anew=True)  # also where a restored store has another's place
             failing = False
         except (FlowError, SiftCoreError, LineageError) as error:
             if not failing:

@@ -1,6 +1,7 @@
 """`sift serve` from within: what it answers to whom, and that it follows the champion."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,16 @@ def test_a_server_that_was_killed_is_not_taken_for_one_that_serves(tmp_path: Pat
         file.write(b'{"server": "127.0')
     (server,) = servers(tmp_path)
     assert [one.version for one in server.taken] == [3] and not server.runs
+
+
+def test_the_alias_is_read_only_where_the_store_was_written_to(
+    two: Workspace, champion: Champion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, looks = champion.current(), []
+    really = two.mlflow.reading.champion
+    monkeypatch.setattr(two.mlflow.reading, "champion", lambda: looks.append(1) or really())
+    assert champion.current() is first and looks == []
+    with sqlite3.connect(two.root / "mlflow.db") as other:
+        other.execute("CREATE TABLE something (else_ INTEGER)")
+    assert champion.current() is first and looks == [1]
+    assert champion.current(anew=True) is first and looks == [1, 1]
