@@ -48,7 +48,7 @@ def audit_opt_outs(
     """Ask what left, each for itself, of the current state and of the reference.
 
     A dataset here holds what is withdrawn as `train`, and rows of the same contributor that trained
-    nothing as `test`. The vectors of everybody who stays must be there.
+    nothing as `test`. Raises MissingReferenceError where vectors of who stays are not kept.
     """
     if not left:
         return []
@@ -144,7 +144,12 @@ def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
 
 
 @contextmanager
-def _reference(workspace: Workspace, state: MergeStateRecord, base: BaseModel) -> Iterator[Weights]:
+def _reference(
+    workspace: Workspace, state: MergeStateRecord, base: BaseModel
+) -> Iterator[Weights | None]:
+    if workspace.keeps_masks_only:
+        yield None
+        return
     with workspace.scratch("reference") as folder:
         stored, kind = merged_afresh(workspace, state, folder)
         yield weights_to_score(workspace, kind, stored, base.trainable)

@@ -47,7 +47,7 @@ def test_another_key_is_exit_code_1_and_nothing_else_is_checked(sift: Sift, give
 
     assert ended.code == 1
     assert [level["status"] for level in ended.json["levels"]] == ["FAILED"] + 7 * ["not checked"]
-    assert ended.json["request_id"] is None
+    assert ended.json["about"] is None
 
 
 def test_wrong_usage_is_exit_code_2(sift: Sift, given: Path) -> None:
@@ -58,7 +58,9 @@ def test_wrong_usage_is_exit_code_2(sift: Sift, given: Path) -> None:
     (key / "0000.pem").write_text("no key")
     sift("verify", certificate, "--key", key).refused(2, "not an Ed25519 public key")
     sift("verify", "--key", key).refused(2, "belong to a certificate")
-    sift("verify", certificate, "--key", key, "--rederive").refused(2, "needs a workspace")
+    for way in ("--rebuild", "--rederive"):
+        sift("verify", certificate, "--key", key, way).refused(2, "need a workspace")
+    sift("verify", "--rebuild", "--rederive").refused(2, "two ways to rebuild")
     sift("keys", "show").refused(2, "is not a workspace")
 
 
