@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows.errors import FlowError
+from lineage.times import Utc
 
 
 class Taken(BaseModel):
@@ -26,7 +27,7 @@ class Taken(BaseModel):
     server: str
     """Where it answers, `host:port`."""
     version: int = Field(ge=1)
-    taken_at: AwareDatetime
+    taken_at: Utc
 
 
 class ServerRecord(BaseModel):

@@ -71,6 +71,7 @@ def test_of_many_members_an_opt_out_reads_the_leavers_vector_alone(
     assert verify(few, "rebuild").passed
 
 
+@pytest.mark.slow
 def test_the_certificate_says_the_level_and_no_more(built: Workspace) -> None:
     few = change(built, "rebuild_up_to:", "rebuild_up_to: 5")
     leave(few)

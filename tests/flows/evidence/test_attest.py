@@ -115,6 +115,7 @@ def test_what_is_attested_is_not_rebuilt_again_and_a_new_merge_is(derived: Works
     assert [link.sequence for link in check_certificates(derived)] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_an_audit_killed_before_it_recorded_is_ended_by_the_next(
     derived: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
