@@ -16,6 +16,7 @@ from flows.data.rows import to_example
 from flows.erasure import results
 from flows.errors import FlowError
 from flows.models.merge import merged_afresh
+from flows.models.verify import are_vectors_kept
 from flows.models.weights import served_weights, weights_to_score
 from flows.progress import tracked
 from flows.training.base_model import scoring_base
@@ -147,7 +148,9 @@ def _told(values: tuple[float, ...], is_curve: bool) -> list[float] | float:
 def _reference(
     workspace: Workspace, state: MergeStateRecord, base: BaseModel
 ) -> Iterator[Weights | None]:
-    if workspace.keeps_masks_only:
+    with workspace.lineage.reader() as reader:
+        kept = are_vectors_kept(workspace, reader.members(state.state_seq))
+    if not kept:
         yield None
         return
     with workspace.scratch("reference") as folder:

@@ -142,6 +142,12 @@ def rebuilt_at_once(workspace: Workspace, members: Sequence[Member]) -> int:
     return min(_MOST_MEMBERS, _MOST_ENTRIES // max(entries, 1))
 
 
+def are_vectors_kept(workspace: Workspace, members: Sequence[Member]) -> bool:
+    """Whether members' vectors are here: where only masks are kept, until they are dropped."""
+    files = (workspace.vector_file(row.contributor_key, row.vector_sha256) for row in members)
+    return not workspace.keeps_masks_only or all(path.is_file() for path in files)
+
+
 def _source(
     workspace: Workspace,
     members: Sequence[Member],
@@ -153,9 +159,7 @@ def _source(
         return None, "files of a member are damaged"
     if way == "finetune again":
         return "vectors finetuned again", ""
-    # Until the merge's vectors are dropped, they are there to rebuild it from.
-    files = (workspace.vector_file(row.contributor_key, row.vector_sha256) for row in members)
-    if workspace.keeps_masks_only and not all(path.is_file() for path in files):
+    if not are_vectors_kept(workspace, members):
         return None, "only masks are kept: `sift verify --rederive` rebuilds it"
     if way == "as set" and len(members) > (limit := rebuilt_at_once(workspace, members)):
         return None, (
