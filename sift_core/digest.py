@@ -34,28 +34,20 @@ def linear_digest(
 
     Cost is O(entries); the order of the pairs and how an array is chunked change nothing.
     """
-    lanes = np.zeros((1, LANES), dtype=np.uint64)
+    lanes = np.zeros(LANES, np.uint64)
     for name, integers in parameters:
-        lanes += digest_of_rows(name, 0, np.ascontiguousarray(integers).reshape(1, -1), seed)
-    return as_integers(lanes[0])
+        lanes += digest_of(name, 0, np.ascontiguousarray(integers).reshape(-1), seed)
+    return as_integers(lanes)
 
 
-def digest_of_rows(
-    name: str, start: int, rows: NDArray[np.uint64], seed: int
-) -> NDArray[np.uint64]:
-    """What entries `start …` of one parameter add to the digests of several tensors.
-
-    `rows` is uint64 of shape (tensors, entries), the answer uint64 of shape (tensors, LANES).
-    Drawing the coefficients is nearly all of the cost, so tensors of one parameter are digested
-    together.
-    """
-    lanes = np.zeros((len(rows), LANES), dtype=np.uint64)
-    for first in range(0, rows.shape[1], _CHUNK):
-        chunk = rows[:, first : first + _CHUNK]
-        drawn = words("digest", seed, name, start + first, chunk.shape[1])
+def digest_of(name: str, start: int, entries: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """What entries `start …` of one parameter add to a digest: uint64 of shape (LANES,)."""
+    lanes = np.zeros(LANES, np.uint64)
+    for first in range(0, len(entries), _CHUNK):
+        chunk = entries[first : first + _CHUNK]
+        drawn = words("digest", seed, name, start + first, len(chunk))
         drawn |= _BOTH_ODD
-        for lane, half in enumerate((drawn & _LOW_HALF, drawn >> _HALF)):
-            lanes[:, lane] += np.einsum("ri,i->r", chunk, half)
+        lanes += [np.dot(chunk, drawn & _LOW_HALF), np.dot(chunk, drawn >> _HALF)]
     return lanes
 
 

@@ -36,7 +36,7 @@ from sift_core.block_reader import (
     state_blocks,
 )
 from sift_core.blocks import Block, blocks, in_cache, joined
-from sift_core.digest import LANES, as_integers, digest_of_rows
+from sift_core.digest import LANES, as_integers, digest_of
 from sift_core.errors import GridOverflowError, MiscountError
 from sift_core.file_header import Kind
 from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
@@ -80,8 +80,6 @@ class UpdatedState:
     """The other hashes of the file that were asked for."""
     digest: tuple[int, ...]
     """The linear digest of the new state, computed from it."""
-    change: tuple[int, ...]
-    """The linear digest of what was added less what was subtracted, computed from the vectors."""
 
 
 def update_state(
@@ -108,16 +106,15 @@ def update_state(
         update = _Update(kind, before, add, subtract, watch)
         with draft(folder) as file:
             hashing = [hashlib.sha256(), *(make() for make in hashers)]
-            digests = _Digests(digest_seed)
+            digest = _Digest(digest_seed)
             needed = _write(
-                update, widths, [*(each.update for each in hashing), file.write], digests
+                update, widths, [*(each.update for each in hashing), file.write], digest
             )
             sha256, *also = (each.hexdigest() for each in hashing)
             path = folder / f"{sha256}.safetensors"
             if needed == widths:
                 file.keep(path)
-    after, change = (as_integers(lanes) for lanes in digests.lanes)
-    return UpdatedState(path, sha256, file.size, update.members, tuple(also), after, change)
+    return UpdatedState(path, sha256, file.size, update.members, tuple(also), digest.lanes)
 
 
 def rebuilt_sha256(kind: Kind, vectors: Sequence[StoredVector], watch: Watch = iter) -> str:
@@ -136,7 +133,7 @@ def _write(
     update: "_Update",
     widths: Widths,
     writers: Sequence[Callable[[bytes | memoryview], object]],
-    digests: "_Digests | None" = None,
+    digest: "_Digest | None" = None,
 ) -> Widths:
     """Hand the file in these widths to all writers; those that it needs.
 
@@ -145,15 +142,15 @@ def _write(
     needed = Widths()
     with ExitStack() as stack:
         lanes = [stack.enter_context(Lane(writer)) for writer in writers]
-        digesting = None if digests is None else stack.enter_context(Lane(digests.take))
+        digesting = None if digest is None else stack.enter_context(Lane(digest.take))
         for lane in lanes:
             lane.put(update.kind.head_of_state(widths))
-        for block, totals, change in update.blocks():
+        for block, totals in update.blocks():
             needed |= Widths.of(totals)
             if widths | needed != widths:
                 return widths | needed
             if digesting is not None:
-                digesting.put(block, (totals, change))
+                digesting.put(block, totals)
             data = pack(block, totals, widths).data
             for lane in lanes:
                 lane.put(data)
@@ -169,10 +166,10 @@ def stored_digest(kind: Kind, state: StoredState, seed: int) -> tuple[int, ...]:
 
     Raises AlteredError, CodecError, MismatchError, GridOverflowError, MiscountError.
     """
-    digest = _Digests(seed, rows=1)
+    digest = _Digest(seed)
     for block, totals in state_blocks(kind, state):
-        digest.take(block, (totals,))
-    return as_integers(digest.lanes[0])
+        digest.take(block, totals)
+    return digest.lanes
 
 
 @dataclass(frozen=True)
@@ -190,12 +187,12 @@ def inspect_vector(kind: Kind, vector: StoredVector, digest_seed: int) -> Inspec
     Bounded memory, nothing is written: for files that came from somewhere nobody trusts. Raises
     AlteredError, CodecError, MismatchError.
     """
-    digests, entries, nonzero = _Digests(digest_seed, rows=1), 0, 0
-    for block, _, change in _Update(kind, None, [vector], ()).blocks():
-        digests.take(block, (change,))
+    digest, entries, nonzero = _Digest(digest_seed), 0, 0
+    for block, totals in _Update(kind, None, [vector], ()).blocks():
+        digest.take(block, totals)
         entries += block.entries
-        nonzero += int(np.count_nonzero(change.sums))
-    return InspectedVector(as_integers(digests.lanes[0]), entries, nonzero)
+        nonzero += int(np.count_nonzero(totals.sums))
+    return InspectedVector(digest.lanes, entries, nonzero)
 
 
 @dataclass(frozen=True)
@@ -214,8 +211,8 @@ class _Update:
         was = 0 if self.before is None else self.before.members
         return was + len(self.add) - len(self.subtract)
 
-    def blocks(self) -> Iterator[tuple[Block, Totals, Totals]]:
-        """The new totals and the change, block by block.
+    def blocks(self) -> Iterator[tuple[Block, Totals]]:
+        """The new totals, block by block.
 
         They count only when the iterator has come to its end: then all files were as recorded.
         """
@@ -243,7 +240,7 @@ class _Update:
                     for reader, _ in readers:
                         reader.require_recorded()
                     raise
-                yield block, totals, change
+                yield block, totals
         if state is not None:
             state.finish()
         for reader, _ in readers:
@@ -304,18 +301,22 @@ def _signs(block: Block, seed: int) -> NDArray[np.int8]:
     return joined(positive).view(np.int8) * np.int8(2) - np.int8(1)
 
 
-class _Digests:
-    """The linear digests of totals that come block by block: of a new state and a change, say."""
+class _Digest:
+    """The linear digest of totals that come block by block."""
 
-    def __init__(self, seed: int, rows: int = 2) -> None:
+    def __init__(self, seed: int) -> None:
         self._seed = seed
-        self.lanes = np.zeros((rows, LANES), np.uint64)
+        self._lanes = np.zeros(LANES, np.uint64)
 
-    def take(self, block: Block, totals: Sequence[Totals]) -> None:
+    def take(self, block: Block, totals: Totals) -> None:
         """Add one block."""
         for piece, span in block.spans():
-            own = [each[span] for each in totals]
+            own = totals[span]
             for part in in_cache(len(piece)):
-                rows = np.stack([each[part].digest_input() for each in own])
-                start = piece.start + part.start
-                self.lanes += digest_of_rows(piece.name, start, rows, self._seed)
+                entries = own[part].digest_input()
+                self._lanes += digest_of(piece.name, piece.start + part.start, entries, self._seed)
+
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """Of what was taken so far."""
+        return as_integers(self._lanes)

@@ -70,6 +70,7 @@ class Bench:
     members: int = 500
     distinct: int = 16
     peer_sizes: list[int] = field(default_factory=lambda: [4, 8, 16])
+    peer_rounds: int = 3
     rounds: int = 5
     settings: FinetuneSettings = field(default_factory=FinetuneSettings)
     causal: LlamaConfig = field(default_factory=lambda: LlamaConfig(**_SMOLLM2))
@@ -132,7 +133,7 @@ def real_bench(cache: Path, *, quick: bool) -> Iterator[Bench]:
             Population("MiniLM", minilm(cache), [10, 100], {"train_only": ["*.layer.5.*"]}),
         ]
         if not quick:
-            bench.peer_sizes = [bench.members]
+            bench.peer_sizes, bench.peer_rounds = [bench.members], 1
         yield bench
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,16 +21,17 @@ from sift_core import (
 Lanes = tuple[int, ...]
 
 
-def opt_out(stage: Stage, leaving: int, members: int, before: Lanes, target: Path) -> UpdatedState:
+def opt_out(
+    stage: Stage, leaving: int, members: int, expected: Lanes, target: Path
+) -> UpdatedState:
     """Take one of `members` out: new state and served weights in `target`.
 
-    `before` is the digest of the state as lineage has it; S − τ must have the difference.
+    `expected` is the digest that S − τ must have, by lineage (`expected_digest`).
     """
     new = update_state(
         stage.kind, stage.state(members), [], [stage.stored(leaving)], DIGEST_SEED, target
     )
-    expected = [(was + change) % 2**64 for was, change in zip(before, new.change, strict=True)]
-    if list(new.digest) != expected:
+    if new.digest != expected:
         raise AssertionError("The digest of S − τ is not the difference of the digests.")
     state = StoredState(new.path, new.sha256, new.members)
     base = StoredWeights(stage.base)
@@ -48,6 +49,8 @@ def rebuild(stage: Stage, members: Iterable[int], target: Path) -> UpdatedState:
     return update_state(stage.kind, None, vectors, [], DIGEST_SEED, target)
 
 
-def recorded_digest(stage: Stage, members: int) -> Lanes:
-    """The digest that lineage would have recorded for a state."""
-    return read_state(stage.state(members)).linear_digest(DIGEST_SEED)
+def expected_digest(stage: Stage, leaving: int, members: int) -> Lanes:
+    """The digest of a state less that of a vector: both are recorded when they are made."""
+    before = read_state(stage.state(members)).linear_digest(DIGEST_SEED)
+    own = stage.read(leaving).linear_digest(DIGEST_SEED)
+    return tuple((was - less) % 2**64 for was, less in zip(before, own, strict=True))

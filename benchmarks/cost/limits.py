@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cost.bench import Bench
-from benchmarks.cost.core import opt_out, rebuild, recorded_digest
+from benchmarks.cost.core import expected_digest, opt_out, rebuild
 from benchmarks.cost.measuring import (
     Usage,
     forget,
@@ -54,13 +54,13 @@ def figures(bench: Bench) -> list[Figure]:
 
 def opt_outs(stage: Stage, members: int, rounds: int) -> list[Pair]:
     """An opt-out and the yardstick, in turn."""
-    before = recorded_digest(stage, members)
+    expected = expected_digest(stage, 0, members)
     inputs = [stage.mask(0), stage.vector(0), stage.state_file(members), stage.base]
     pairs = []
     for _ in range(rounds):
         target = stage.fresh("limit")
         forget(inputs)
-        _, ours = measured(opt_out, stage, 0, members, before, target)
+        _, ours = measured(opt_out, stage, 0, members, expected, target)
         pairs.append((ours, plain(inputs, _size(target), target)))
     return pairs
 

@@ -10,14 +10,14 @@ by anyone.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cost import peers
-from benchmarks.cost.measuring import Usage, measured
+from benchmarks.cost.measuring import Usage, measured, typical
 from benchmarks.cost.peers import Bits, Vector
 from benchmarks.cost.stage import GRID, SIGN_SEED, TIES_KEEPS, Stage, trim_edge
 from sift_core import Mask, SignVector, TaskVector
@@ -111,15 +111,19 @@ Rule = Callable[[Reader, int, Path, Vector | None], None]
 PEERS: dict[str, Rule] = {"TALL": tall, "EMR": emr, "TIES": ties}
 
 
-def usages(stage: Stage, name: str, sizes: Iterable[int], granted: bool) -> dict[int, Usage]:
-    """What a peer takes to remove one of so many."""
+def usages(
+    stage: Stage, name: str, sizes: Sequence[int], granted: bool, rounds: int
+) -> dict[int, Usage]:
+    """What a peer typically takes to remove one of so many, in `rounds` turns."""
     reader, target = Reader(stage), stage.fresh(name)
-    found = {}
-    for members in sizes:
-        kind = "trimmed" if name == "TIES" else "whole"
-        total = reader.total(members, kind) if granted else None
-        _, found[members] = measured(PEERS[name], reader, members, target, total)
-    return found
+    kind = "trimmed" if name == "TIES" else "whole"
+    totals = {members: reader.total(members, kind) if granted else None for members in sizes}
+    found: dict[int, list[Usage]] = {members: [] for members in sizes}
+    for _ in range(rounds):
+        for members, total in totals.items():
+            _, usage = measured(PEERS[name], reader, members, target, total)
+            found[members].append(usage)
+    return {members: typical(taken) for members, taken in found.items()}
 
 
 def _sum_without(reader: Reader, members: int, total: Vector | None) -> Vector:

@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.cost import rebuilding
 from benchmarks.cost.bench import Bench
-from benchmarks.cost.core import Lanes, opt_out, recorded_digest
+from benchmarks.cost.core import expected_digest, opt_out
 from benchmarks.cost.measuring import Usage, in_new_process, measured, median, megabytes, typical
 from benchmarks.cost.stage import Stage
 from benchmarks.figures import Figure
@@ -59,11 +59,11 @@ def removals(stage: Stage, counts: list[int], rounds: int) -> dict[int, list[Usa
     A first turn that is not counted fills the page cache. What is written has a new name, as in
     an opt-out: to replace a file is to free it, too.
     """
-    before: dict[int, Lanes] = {n: recorded_digest(stage, n) for n in counts}
+    expected = {n: expected_digest(stage, 0, n) for n in counts}
     usages: dict[int, list[Usage]] = {n: [] for n in counts}
     for turn in range(rounds + 1):
         for n in counts:
-            _, usage = measured(opt_out, stage, 0, n, before[n], stage.fresh("removal"))
+            _, usage = measured(opt_out, stage, 0, n, expected[n], stage.fresh("removal"))
             if turn or rounds == 1:
                 usages[n].append(usage)
     return usages
@@ -77,7 +77,9 @@ def _against(bench: Bench, name: str, ours: Usage) -> Figure:
     """CPU time of a peer that rebuilds, by ours; in the detail that of one granted its caches."""
     cpu, detail = {}, {}
     for way, granted in (("rebuilt", False), ("granted", True)):
-        found = in_new_process(rebuilding.usages, bench.stage, name, bench.peer_sizes, granted)
+        found = in_new_process(
+            rebuilding.usages, bench.stage, name, bench.peer_sizes, granted, bench.peer_rounds
+        )
         cpu[way], how = _at(bench.members, {n: usage.cpu for n, usage in found.items()})
         moved, _ = _at(bench.members, {n: float(usage.moved) for n, usage in found.items()})
         detail[way] = {

@@ -40,14 +40,10 @@ class NothingToMergeError(FlowError):
 
 @dataclass(frozen=True)
 class WrittenState:
-    """A merge state on disk that is not yet current.
-
-    `change` is the linear digest of what was added less what was subtracted.
-    """
+    """A merge state on disk that is not yet current."""
 
     record: NewState
     digests: tuple[LinearDigestRecord, ...]
-    change: tuple[int, ...]
 
 
 def merge_members(workspace: Workspace, work: Sequence[Job]) -> MergeStateRecord:
@@ -129,7 +125,7 @@ def write_state(
         LinearDigestRecord(subject=written.sha256, lane=lane, value=value)
         for lane, value in enumerate(written.digest)
     )
-    return WrittenState(record, lanes, written.change)
+    return WrittenState(record, lanes)
 
 
 def rebuilt_sha256(workspace: Workspace, members: Sequence[Member]) -> str:

@@ -49,7 +49,7 @@ def taking(root: Path, server: str) -> Iterator[Callable[[int], None]]:
     """Note what one server takes while the block runs; what this gives notes a version, now."""
     folder = served_folder(root)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.jsonl"
+    path = folder / f"{uuid4().hex}.jsonl"
     with path.open("xb", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 
@@ -62,12 +62,13 @@ def taking(root: Path, server: str) -> Iterator[Callable[[int], None]]:
 
 
 def servers(root: Path) -> list[ServerRecord]:
-    """All servers of a workspace that took a version, in the order in which they started.
+    """All servers of a workspace that took a version, in the order in which they first did.
 
     Raises FlowError for a file that holds anything else.
     """
-    found = (_read(path) for path in sorted(served_folder(root).glob("*.jsonl")))
-    return [record for record in found if record.taken]
+    found = [_read(path) for path in sorted(served_folder(root).glob("*.jsonl"))]
+    began = [record for record in found if record.taken]
+    return sorted(began, key=lambda record: record.taken[0].taken_at)
 
 
 def _read(path: Path) -> ServerRecord:

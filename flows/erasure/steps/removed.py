@@ -176,7 +176,7 @@ def _change(
     with workspace.lineage.reader() as reader:
         before = reader.digest_check(state.state_seq)
         members = reader.members(state.state_seq)
-        recorded = _recorded_change(reader, join, leave)
+        change = _recorded_change(reader, join, leave)
     stay = [row for row in members if row.contributor_key not in gone]
     wanted = {row.contributor_key: row.run_id for row in stay}
     wanted |= {row.contributor_key: row.run_id for row in join}
@@ -184,7 +184,6 @@ def _change(
     if afresh:
         add = [*_stored(workspace, stay), *add]
         written = write_state(workspace, None, add, [], state.base_id, "rebuild")
-        change = recorded
     else:
         written = write_state(
             workspace,
@@ -194,7 +193,6 @@ def _change(
             state.base_id,
             "opt-out",
         )
-        change = written.change
     _require_sum(before, change, [digest.value for digest in written.digests])
     with workspace.lineage.writer() as recorder:
         make_current(recorder, written, wanted)
