@@ -14,13 +14,14 @@ from typing import Any
 
 from flows.data.datasets import load_dataset
 from flows.erasure.catch_up import catch_up
+from flows.models.checks import Verification
 from flows.models.evaluate import evaluate_state
 from flows.models.merge import merge_members
 from flows.models.metrics import write_metrics
 from flows.models.record import commit
 from flows.models.register import promote, register, require_same_name
 from flows.models.superseded import sweep_superseded
-from flows.models.verify import Verification, Way, verify_state
+from flows.models.verify import Way, verify_state
 from flows.opt_out import carry_out
 from flows.progress import tracked
 from flows.training.base_model import ensure_base

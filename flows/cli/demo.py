@@ -23,8 +23,8 @@ from flows.cli.render import out, print_json, print_table, quality, say
 from flows.erasure.approvals import approve
 from flows.erasure.filing import receive
 from flows.evidence.verification import verify
+from flows.models.checks import Verification
 from flows.models.measures import SETTINGS, SPLITS
-from flows.models.verify import Verification
 from flows.training.intake import add_contributors
 from flows.workspace.prefect_home import keep_prefect_inside
 from flows.workspace.texts import login_name

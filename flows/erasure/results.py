@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from flows.errors import FlowError
-from flows.models.verify import Verification
+from flows.models.checks import Verification
 from lineage import StepRecord, opt_out
 from lineage.records import Sha256
 

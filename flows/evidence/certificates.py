@@ -4,7 +4,7 @@ A folder there is of a request, with its certificate, or of a merge state that w
 attestation of that; both are links of the chain.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,6 +65,17 @@ def check_certificates(workspace: Workspace) -> Chain:
     And each report is the one that its certificate signs. Raises EvidenceError.
     """
     found = certificates(workspace)
+    with workspace.lineage.reader():  # those within share its opening
+        _check_recorded(workspace, found)
+    if not found:
+        return ()
+    links = check_chain(list(found.values()), Keys(workspace.root).ring())
+    for link in certificates_in(links):
+        check_report(link.content, workspace.reports / link.content.predicate.request_id)
+    return links
+
+
+def _check_recorded(workspace: Workspace, found: Mapping[str, bytes]) -> None:
     recorded = recorded_heads(workspace)
     for name in sorted(found.keys() | recorded.keys()):
         if name not in found:
@@ -73,12 +84,6 @@ def check_certificates(workspace: Workspace) -> Chain:
             raise _broken(workspace, name, "is not known to lineage")
         if name in recorded and sha256_of(found[name]) != recorded[name].sha256:
             raise _broken(workspace, name, f"is not {recorded[name].sha256}, as lineage recorded")
-    if not found:
-        return ()
-    links = check_chain(list(found.values()), Keys(workspace.root).ring())
-    for link in certificates_in(links):
-        check_report(link.content, workspace.reports / link.content.predicate.request_id)
-    return links
 
 
 def audit_anchors(workspace: Workspace) -> list[Anchor]:
@@ -119,8 +124,9 @@ def head(workspace: Workspace) -> Head:
     request is stopped by it (`flows.evidence.certify.end_request`) and no other. Raises
     EvidenceError for one that no open request will meet.
     """
-    recorded = recorded_heads(workspace)
-    heads = [*recorded.values(), *_unrecorded(workspace, recorded)]
+    with workspace.lineage.reader():  # those within share its opening
+        recorded = recorded_heads(workspace)
+        heads = [*recorded.values(), *_unrecorded(workspace, recorded)]
     return max(heads, key=lambda head: head.sequence, default=Head())
 
 

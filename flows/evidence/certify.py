@@ -13,7 +13,7 @@ from flows.erasure.results import Purge, Registered, Removal, Results
 from flows.errors import FlowError
 from flows.evidence.certificates import CERTIFICATE, Head, head, recorded_heads
 from flows.evidence.report_contents import write_report
-from flows.models import verify
+from flows.models import checks
 from flows.training.environment import code_version
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
@@ -135,7 +135,7 @@ def _predicate(workspace: Workspace, request_id: str, last: Head, at: datetime) 
         change=_change(results.need(Removal)),
         state=state,
         model=model,
-        verification=_verification(results.get(verify.Verification)),
+        verification=_verification(results.get(checks.Verification)),
         destruction=Destruction(
             objects=len(destroyed), absent=sum(row.absent_at is not None for row in destroyed)
         ),
@@ -187,7 +187,7 @@ def _change(removal: Removal) -> Change | None:
     return Change.model_validate_json(removal.model_dump_json(include=set(Change.model_fields)))
 
 
-def _verification(found: verify.Verification | None) -> Verification | None:
+def _verification(found: checks.Verification | None) -> Verification | None:
     if found is None:
         return None
     checks = tuple(CheckResult(**check.model_dump()) for check in found.checks)

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.erasure.results import Audit, Found, Quality, Registered, Removal
-from flows.models.verify import Verification
+from flows.models.checks import Verification
 from lineage.records import ContributorKey, Sha256
 from lineage.times import Utc
 

@@ -35,7 +35,7 @@ from flows.evidence.report import (
     Server,
 )
 from flows.evidence.report_page import page
-from flows.models.verify import Verification
+from flows.models.checks import Verification
 from flows.workspace.served_versions import servers
 from flows.workspace.workspace import Workspace
 from lineage import BackupRecord, PurgeObjectRecord, RequestRecord, TaskVectorRecord, opt_out

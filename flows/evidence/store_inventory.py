@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from flows.evidence.inventory import UNKNOWN, Stock
 from flows.evidence.verification import registered_members_sha256, registered_sha256
 from flows.integrations.mlflow.registry import TAG_STATE
-from flows.models.verify import ExactnessError
+from flows.models.checks import ExactnessError
 from lineage import Finding, ModelVersionRecord
 from sift_core import SiftCoreError
 

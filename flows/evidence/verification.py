@@ -5,8 +5,9 @@ from pathlib import Path
 
 import sift_core
 from flows.evidence.certificates import check_certificates
+from flows.models.checks import ExactnessError, Verification, checked
 from flows.models.served_files import adapters_as_drawn, served_digests
-from flows.models.verify import ExactnessError, Verification, Way, checked, verify_state
+from flows.models.verify import Way, verify_state
 from flows.models.weights import kind_of
 from flows.training.base_model import require_base
 from flows.workspace.current_state import current_state

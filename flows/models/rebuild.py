@@ -33,10 +33,9 @@ from sift_core import Kind, StoredState
 
 _log = logging.getLogger(__name__)
 
-_ENTRIES_AT_ONCE = 10**9
-"""Of the vectors that one step adds: what is lost where a sitting is killed."""
 _VECTORS_AT_ONCE = 100
-
+_ENTRIES_AT_ONCE = 10**9
+"""Of all these vectors together."""
 
 _ALARM = (
     "STOP. Merge state {number}, which is served, is {state}…, and its {members} members' vectors "
@@ -82,6 +81,11 @@ class Rebuild:
         return self.rebuilt_sha256 == self.state.state_sha256
 
 
+def vectors_at_once(entries: int) -> int:
+    """How many vectors of so many entries take seconds to open, to read and to add up."""
+    return min(_VECTORS_AT_ONCE, _ENTRIES_AT_ONCE // max(entries, 1))
+
+
 def rebuild(workspace: Workspace, goes_on: Callable[[], bool]) -> Rebuild:
     """Sit down to the rebuild of the current state for as long as `goes_on`, at least one step.
 
@@ -95,7 +99,8 @@ def rebuild(workspace: Workspace, goes_on: Callable[[], bool]) -> Rebuild:
     done = {} if progress is None else dict(progress.members)
     waiting = [member for member in members if member.contributor_key not in done]
     kind = kind_of(workspace, state)
-    for few in tracked("Rebuilding", _steps(kind, waiting), -(-len(waiting) // _at_once(kind))):
+    steps = _steps(kind, waiting)
+    for few in tracked("Rebuilding", steps, len(steps)):
         progress = _add(workspace, kind, progress, few)
         if not goes_on():
             break
@@ -114,6 +119,14 @@ def members_rebuilt(workspace: Workspace) -> dict[str, str] | None:
         return {}
     progress = _noted(workspace)
     return None if progress is None else progress.members
+
+
+def rebuilt_so_far(workspace: Workspace, state: MergeStateRecord) -> Path | None:
+    """The file of an unfinished rebuild, where it holds members of this state and nobody else."""
+    with workspace.lineage.reader() as reader:
+        members = reader.members(state.state_seq)
+    progress = _noted(workspace)
+    return _file(workspace, progress) if progress and _holds_only(progress, members) else None
 
 
 def is_same(state: MergeStateRecord, row: RebuildRecord) -> bool:
@@ -147,13 +160,17 @@ def forget_rebuild(workspace: Workspace, holding: str | None = None) -> None:
 def _usable(workspace: Workspace, members: Sequence[Member]) -> Progress | None:
     """What earlier sittings made, where all in it are still members by the same runs."""
     progress = _noted(workspace)
-    runs = {member.contributor_key: member.run_id for member in members}
-    if progress is not None and progress.members.items() <= runs.items():
+    if progress is not None and _holds_only(progress, members):
         path = _file(workspace, progress)
         if path.is_file() and sift_bytes.file_sha256(path) == progress.sha256:
             return progress
     forget_rebuild(workspace)
     return None
+
+
+def _holds_only(progress: Progress, members: Sequence[Member]) -> bool:
+    runs = {member.contributor_key: member.run_id for member in members}
+    return progress.members.items() <= runs.items()
 
 
 def _noted(workspace: Workspace) -> Progress | None:
@@ -163,13 +180,9 @@ def _noted(workspace: Workspace) -> Progress | None:
         return None  # not begun, or damaged: it begins anew
 
 
-def _at_once(kind: Kind) -> int:
-    entries = sum(prod(shape) for shape in kind.shapes.values())
-    return max(1, min(_VECTORS_AT_ONCE, _ENTRIES_AT_ONCE // max(entries, 1)))
-
-
 def _steps(kind: Kind, waiting: Sequence[Member]) -> list[Sequence[Member]]:
-    size = _at_once(kind)
+    """Who is added together: as much work is lost where a sitting is killed."""
+    size = max(1, vectors_at_once(sum(prod(shape) for shape in kind.shapes.values())))
     return [waiting[start : start + size] for start in range(0, len(waiting), size)]
 
 

@@ -1,15 +1,13 @@
 """Exactness, shown: everything that can be checked again about the current model."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal
 
 import sift_bytes
 import sift_core
-from flows.errors import FlowError
+from flows.models.checks import ExactnessError, Verification, checked
 from flows.models.merge import rebuilt_sha256, stored_state
-from flows.models.rebuild import require_no_alarm
+from flows.models.rebuild import require_no_alarm, vectors_at_once
 from flows.models.weights import kind_of, stored_mask
 from flows.progress import tracked
 from flows.training.finetune import require_same_exactness
@@ -17,9 +15,8 @@ from flows.training.rederive import Rederiver
 from flows.workspace.current_state import current_state
 from flows.workspace.recorded_file import state_file
 from flows.workspace.workspace import Workspace
-from lineage import LineageError, Member, MergeStateRecord
-from lineage.records import Level, Sha256
-from sift_core import Grid, MergeState, SiftCoreError, TaskVector
+from lineage import Member, MergeStateRecord
+from sift_core import Grid, MergeState, TaskVector
 
 Way = Literal["as set", "rebuild", "finetune again"]
 """How far to go: as `verify` in params.yaml says, or rebuild whatever it says, from the stored
@@ -33,68 +30,6 @@ _REBUILT: dict[_Source, str] = {
     "vectors finetuned again": "merge rebuilt by finetuning again",
 }
 _DERIVED = "merge derived, its digest computed again"
-
-_MOST_MEMBERS = 100
-_MOST_ENTRIES = 10**9
-"""Of all members' vectors together: seconds to open, to read and to add up."""
-
-
-class ExactnessError(FlowError):
-    """Two things that must be the same bits are not."""
-
-
-class Check(BaseModel):
-    """One check of exactness."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    """Which check."""
-    passed: bool
-    """Whether it holds."""
-    found: str
-    """What was compared."""
-
-
-class Verification(BaseModel):
-    """How the new merge state was checked before anything was destroyed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    state_seq: int
-    """Number of the merge state."""
-    state_sha256: Sha256
-    """SHA-256 of its file."""
-    members: int
-    """How many contributors are in it."""
-    level: Level
-    """`derived`: made from the state before by exact steps on files with the recorded hashes, its
-    digest computed again; `rebuilt`: also added up anew from vectors of its members alone."""
-    checks: list[Check]
-    """Each one made."""
-    passed: bool
-    """Whether every check passed."""
-
-    def and_also(self, *checks: Check) -> "Verification":
-        """The same with more checks."""
-        every = [*self.checks, *checks]
-        passed = all(check.passed for check in every)
-        return self.model_copy(update={"checks": every, "passed": passed})
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return self.model_dump(mode="json")
-
-    def require(self) -> None:
-        """Raise ExactnessError naming the first check that failed."""
-        for check in self.checks:
-            if not check.passed:
-                raise ExactnessError(
-                    f"Check {check.name!r} failed: {check.found}",
-                    remedy="nothing was registered or destroyed; restore the altered file with "
-                    "`dvc checkout` (a vector or mask of which DVC has no copy, with `sift build`) "
-                    "and run this again.",
-                )
 
 
 def verify_state(
@@ -139,7 +74,7 @@ def rebuilt_at_once(workspace: Workspace, members: Sequence[Member]) -> int:
         return limit or 0
     with workspace.lineage.reader() as reader:
         entries = reader.task_vector(members[0].run_id).entries
-    return min(_MOST_MEMBERS, _MOST_ENTRIES // max(entries, 1))
+    return vectors_at_once(entries)
 
 
 def are_vectors_kept(workspace: Workspace, members: Sequence[Member]) -> bool:
@@ -167,17 +102,6 @@ def _source(
             "does in its time, `sift verify --rebuild` at once"
         )
     return "stored vectors", ""
-
-
-def checked(name: str, look: Callable[[], str]) -> Check:
-    """What was found; a check that cannot be made has failed.
-
-    Anything but our own errors is a defect and goes up.
-    """
-    try:
-        return Check(name=name, passed=True, found=look())
-    except (FlowError, SiftCoreError, LineageError) as error:
-        return Check(name=name, passed=False, found=error.facts)
 
 
 def require_same_base(workspace: Workspace, recorded: str) -> None:

@@ -19,9 +19,9 @@ import numpy as np
 from flows.erasure.results import Quality, Registered
 from flows.errors import FlowError
 from flows.evidence.report import Destroyed
+from flows.models.checks import Verification
 from flows.models.measures import MEASURES, SETTINGS, SPLITS, Measure
 from flows.models.metrics import Group
-from flows.models.verify import Verification
 from flows.progress import listening, paced
 from flows.ui.tasks import is_watched
 from flows.workspace.services import mlflow_page

@@ -7,7 +7,7 @@ import duckdb
 from flows.audit import look
 from flows.evidence.audit_checks import CHECKS, Audit
 from flows.evidence.inventory import Stock
-from flows.models.verify import Verification
+from flows.models.checks import Verification
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from lineage import Member

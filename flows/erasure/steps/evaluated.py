@@ -9,9 +9,9 @@ from flows.erasure.removal_audit import audit_opt_outs, require_passed, told
 from flows.erasure.request import Request
 from flows.erasure.results import Audit, Evaluated, Removal, Sides
 from flows.erasure.steps.step import of_the_state
+from flows.models.checks import Verification
 from flows.models.evaluate import evaluate_state
 from flows.models.metrics import aggregate, own_values
-from flows.models.verify import Verification
 from flows.workspace.recorded_file import dataset_file
 from flows.workspace.recorded_files import damaged_members, put_back
 from lineage import DatasetVersionRecord, EvaluationRecord, MergeStateRecord

@@ -16,10 +16,11 @@ from flows.erasure.results import Removal, as_details
 from flows.erasure.set_aside import setting_aside
 from flows.erasure.steps.step import Step
 from flows.erasure.withdrawal import finetune_again, replace_dataset
+from flows.models.checks import ExactnessError
 from flows.models.merge import make_current, stored_state, stored_vector, write_state
 from flows.models.merge_plan import altered_state
 from flows.models.rebuild import require_no_alarm
-from flows.models.verify import ExactnessError, require_same_base
+from flows.models.verify import require_same_base
 from flows.training.base_model import require_base
 from flows.training.finetune import require_same_exactness, require_same_settings
 from flows.training.rederive import bring_back

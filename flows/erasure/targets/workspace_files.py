@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from flows.erasure.request import Request
 from flows.erasure.targets.target import Found, Impacts, Scope
-from flows.models.rebuild import members_rebuilt
+from flows.models.rebuild import members_rebuilt, rebuilt_so_far
 from flows.workspace.current_state import current_state_or_none
 from lineage import Impact, PurgeObjectRecord
 
@@ -49,10 +49,12 @@ class WorkspaceFiles:
         return ()
 
     def back(self) -> Collection[str]:
-        """Files of whoever came back with the same rows, and the current merge state."""
+        """Files of whoever came back with the same rows, the current merge state, its rebuild."""
         place, current = self._workspace, current_state_or_none(self._workspace)
-        states = {place.state_file(current.state_sha256)} if current else set()
-        return {self._locator(path) for path in self._scope.needed.files | states}
+        states = set()
+        if current is not None:
+            states = {place.state_file(current.state_sha256), rebuilt_so_far(place, current)}
+        return {self._locator(path) for path in self._scope.needed.files | states if path}
 
     def erase(self, rows: Iterable[PurgeObjectRecord]) -> None:
         """Unlink the files."""

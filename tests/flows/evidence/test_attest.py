@@ -19,8 +19,8 @@ from flows.evidence.inventory import Stock
 from flows.evidence.proof import Material, prove
 from flows.evidence.verification import verify
 from flows.models import rebuild as sittings
+from flows.models.checks import ExactnessError
 from flows.models.rebuild import RebuiltOtherwiseError
-from flows.models.verify import ExactnessError
 from flows.workspace.current_state import current_state
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
@@ -73,6 +73,17 @@ def test_an_audit_attests_the_rebuild_and_the_chain_holds(built: Workspace, tmp_
     assert list(found) == ["signature", "lineage", "chain", "merge state", "vectors"]
 
 
+def kill_before_it_records(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit that has signed its attestation dies."""
+
+    def killed(*_: object, **__: object) -> RebuildRecord:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(attest, "RebuildRecord", killed)
+        rebuild_and_attest(workspace)
+
+
 def found_by(path: Path, given: Material) -> dict[str, str]:
     """What each level of a proof found; all of them passed, but for what has no material."""
     proof = prove(path, given)
@@ -119,12 +130,7 @@ def test_what_is_attested_is_not_rebuilt_again_and_a_new_merge_is(derived: Works
 def test_an_audit_killed_before_it_recorded_is_ended_by_the_next(
     derived: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object, **__: object) -> RebuildRecord:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(attest, "RebuildRecord", killed)
-        rebuild_and_attest(derived)
+    kill_before_it_records(derived, monkeypatch)
     written = attestation(derived).read_bytes()
     assert len(check_certificates(derived)) == 2  # it is signed, and about to be recorded
 
@@ -139,12 +145,7 @@ def test_an_audit_killed_before_it_recorded_is_ended_by_the_next(
 def test_an_opt_out_after_a_killed_audit_follows_its_attestation(
     derived: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object, **__: object) -> RebuildRecord:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(attest, "RebuildRecord", killed)
-        rebuild_and_attest(derived)
+    kill_before_it_records(derived, monkeypatch)
     request(derived, NEXT)
     opt_out_plainly(derived.root, "opt-out-0002")
 

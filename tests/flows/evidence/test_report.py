@@ -25,7 +25,7 @@ from flows.evidence.report import (
     Server,
 )
 from flows.evidence.report_page import page
-from flows.models.verify import Check, Verification
+from flows.models.checks import Check, Verification
 from flows.workspace.keyring import Keys
 from flows.workspace.workspace import Workspace
 from lineage.certificates.attestation import AttestationStatement

@@ -5,6 +5,8 @@ from itertools import chain, repeat
 
 import pytest
 
+from flows.audit import look
+from flows.evidence.inventory import Stock
 from flows.models import rebuild as sittings
 from flows.models.rebuild import members_rebuilt, rebuild
 from flows.workspace.current_state import current_state
@@ -105,6 +107,25 @@ def test_of_a_damaged_note_nobody_can_tell_who_is_in(built: Workspace) -> None:
     rebuild(built, steps(1))
     (built.rebuild / "progress.json").write_text("{}")
     assert members_rebuilt(built) is None
+
+
+@pytest.mark.slow
+def test_a_rebuild_that_comes_to_destroyed_bytes_without_who_left_raises_no_alarm(
+    built: Workspace,
+) -> None:
+    rebuild(built, steps(1))
+    inside = members_rebuilt(built) or {}
+    leaver = next(who for who in CONTRIBUTORS if built.key_of(who) not in inside)
+    (destroyed,) = built.rebuild.glob("*.safetensors")
+    (built.rebuild / "progress.json").write_text("{}")  # nobody can tell that they are not in it
+    request(built, leaver)
+    opt_out_plainly(built.root)
+    assert not destroyed.exists()
+
+    rebuild(built, steps(1))
+
+    assert destroyed.exists()
+    assert look.fn(Stock(built), "erased").findings == ()
 
 
 def test_a_member_whose_vector_is_damaged_stops_it_and_what_was_done_stays(

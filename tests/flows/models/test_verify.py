@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from flows.evidence.verification import verify
-from flows.models.verify import ExactnessError, rebuilt_at_once
+from flows.models.checks import ExactnessError
+from flows.models.verify import rebuilt_at_once
 from flows.workspace.current_state import current_state
 from flows.workspace.workspace import Workspace
 from tests.support.damage import change_lineage, failed, flip_a_byte, member, vector_file
