@@ -179,7 +179,7 @@ class MaskReader:
 
 
 class VectorReader:
-    """The non-zero entries of a vector, block by block, as indices and magnitudes."""
+    """The non-zero entries of a vector, block by block: which they are, and their magnitudes."""
 
     def __init__(self, stored: StoredVector, kind: Kind) -> None:
         self._mask = PieceReader(stored.mask, stored.mask_sha256)
@@ -194,25 +194,25 @@ class VectorReader:
         self._parameter = 0
         self._left = 0
 
-    def take(self, block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the next block is not zero, counted from its start, and |τ|·2^bits there."""
+    def take(self, block: Block) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """The mask of the next block, bool of shape (entries,), and |τ|·2^bits where it is set."""
         with self._mask.explained(), self._vector.explained():
-            where = self._set_bits(block)
-            return where, INTEGER_OF.take(self._magnitudes(len(where)))
+            moved = self._moved(block)
+            return moved, INTEGER_OF.take(self._magnitudes(int(np.count_nonzero(moved))))
 
     def require_recorded(self) -> None:
         """Raise AlteredError unless all of both files is as recorded, whatever else is wrong."""
         self._mask.rest()
         self._vector.rest()
 
-    def _set_bits(self, block: Block) -> NDArray[np.int64]:
+    def _moved(self, block: Block) -> NDArray[np.bool_]:
         packed = self._mask.take(sum(-(-len(piece) // 8) for piece in block.pieces))
         found, at = [], 0
-        for piece, span in block.spans():
+        for piece in block.pieces:
             stop = at - (-len(piece) // 8)
-            where = _set_bits(packed[at:stop], len(piece), self._mask.path)
-            self._count(piece, len(where))
-            found.append(where + span.start if span.start else where)
+            bits = _bits(packed[at:stop], len(piece), self._mask.path)
+            self._count(piece, int(np.count_nonzero(bits)))
+            found.append(bits)
             at = stop
         return joined(found)
 
@@ -255,11 +255,6 @@ def require_mask(stored: StoredMask, kind: Kind) -> None:
     for block in blocks(kind.shapes):
         reader.take(block)
     reader.finish()
-
-
-def _set_bits(packed: NDArray[np.uint8], count: int, path: Path) -> NDArray[np.int64]:
-    """Where the bits of one piece of a mask are set. Raises CodecError for a set padding bit."""
-    return np.flatnonzero(_bits(packed, count, path))
 
 
 def _bits(packed: NDArray[np.uint8], count: int, path: Path) -> NDArray[np.bool_]:

@@ -14,11 +14,13 @@ again: the guess is what they were before, so that happens where a threshold is 
 """
 
 import hashlib
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import reduce
 from itertools import repeat
 from pathlib import Path
 from typing import Protocol
@@ -42,7 +44,7 @@ from sift_core.file_header import Kind
 from sift_core.fixed_point import LARGEST_INTEGER, LARGEST_SUM
 from sift_core.merge_file import Widths, pack
 from sift_core.signs import SignVector
-from sift_core.totals import Totals, require_totals
+from sift_core.totals import Totals, require_totals, width_of
 
 _WORKERS = min(4, os.cpu_count() or 1)
 """Threads that add vectors up; each holds one block of sums."""
@@ -266,9 +268,10 @@ def _group(readers: Sequence[VectorReader], direction: int, block: Block) -> Tot
     both = np.zeros(block.entries, np.int64)
     total = torch.from_numpy(both)
     for reader in readers:
-        where, integers = reader.take(block)
+        moved, integers = reader.take(block)
         integers |= 1 << _COUNTED
-        total.scatter_add_(0, torch.from_numpy(where), torch.from_numpy(integers))
+        where = torch.from_numpy(np.flatnonzero(moved))
+        total.scatter_add_(0, where, torch.from_numpy(integers))
     counts = (both >> _COUNTED).astype(_COUNT)
     both &= (1 << _COUNTED) - 1
     if direction < 0:
@@ -279,19 +282,19 @@ def _group(readers: Sequence[VectorReader], direction: int, block: Block) -> Tot
 
 def _single(reader: VectorReader, direction: int, block: Block) -> Totals:
     """The same of one vector, as nearly every opt-out has it: there is nothing to add up."""
-    where, integers = reader.take(block)
-    sums, counts = np.zeros(block.entries, np.int64), np.zeros(block.entries, np.int8)
-    sums[where] = integers if direction > 0 else np.negative(integers, out=integers)
-    counts[where] = direction
+    moved, integers = reader.take(block)
+    sums = np.zeros(block.entries, width_of(int(integers.max(initial=0))))
+    sums[np.flatnonzero(moved)] = integers
+    counts = moved.view(np.int8)
+    if direction < 0:
+        np.negative(sums, out=sums)
+        np.negative(counts, out=counts)
     return Totals(sums, counts)
 
 
 def _sum(parts: Iterable[Totals]) -> Totals:
-    """The sum of some totals. NumPy makes it in dtypes that have room for what both can hold."""
-    first, *others = parts
-    for other in others:
-        first = Totals(first.sums + other.sums, first.counts + other.counts)
-    return first
+    """The sum of some totals."""
+    return reduce(operator.add, parts)
 
 
 def _signs(block: Block, seed: int) -> NDArray[np.int8]:

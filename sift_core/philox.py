@@ -1,4 +1,4 @@
-"""Random words that are addressed, not drawn: the counter-based generator under signs and digests.
+"""Random words that are addressed, not drawn: the counter-based generator under signs and A.
 
 Every word is a pure function of (purpose, seed, parameter name, position), so the same bits come
 out on every machine, for any slice, in any order, and nothing random is ever stored. The

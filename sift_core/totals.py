@@ -23,13 +23,19 @@ _COUNT_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 Integers = NDArray[np.integer[Any]]
 
+_NARROW = np.iinfo(np.int32)
+
+
+def width_of(largest: int) -> type[np.signedinteger[Any]]:
+    """The narrowest dtype that sums up to ± `largest` are computed in: half the memory to move."""
+    return np.int32 if largest <= _NARROW.max else np.int64
+
 
 @dataclass(frozen=True)
 class Totals:
     """S and C of some entries, of one shape. Of a change, both may be negative.
 
-    Each in any dtype that has room: as narrow as they come out of a file, int64 where they are
-    added up.
+    Each in any dtype that has room, as narrow as they come out of a file.
     """
 
     sums: Integers
@@ -45,13 +51,22 @@ class Totals:
         """The largest C, 0 of no entries."""
         return int(self.counts.max()) if self.counts.size else 0
 
-    def digest_input(self, into: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+    def digest_input(self) -> NDArray[np.uint64]:
         """What the linear digest reads: S + k·C mod 2^64, linear in both, of the same shape."""
-        combined = np.empty(self.counts.shape, np.uint64) if into is None else into
+        combined = np.empty(self.counts.shape, np.uint64)
         combined[...] = self.counts  # a negative one wraps, as it should
         combined *= _COUNT_FACTOR
-        combined += self.sums.astype(np.int64, copy=False).view(np.uint64)
+        signed = combined.view(np.int64)
+        signed += self.sums
         return combined
+
+    def __add__(self, other: "Totals") -> "Totals":
+        """Entry by entry, in dtypes that have room for it."""
+        width = width_of(self.largest + other.largest)
+        return Totals(
+            np.add(self.sums, other.sums, dtype=width, casting="same_kind"),
+            self.counts + other.counts,  # NumPy widens these as needed
+        )
 
     def __getitem__(self, span: slice) -> "Totals":
         return Totals(self.sums[span], self.counts[span])

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sift_core import LANES, Mask, MergeState, TaskVector, linear_digest
-from sift_core.digest import _CHUNK, as_integers, digest_of
-from tests.support import plain_philox
+from sift_core.digest import _CHUNK, _words, as_integers, digest_of
+from tests.support import plain_aes
 from tests.support.builders import GRID, SEED, SHAPES, vectors
 
 MODULUS = 2**64
@@ -27,7 +27,7 @@ def naive(tensors: dict[str, list[int]], seed: int) -> tuple[int, ...]:
     for name, entries in tensors.items():
         for j, x in enumerate(entries):
             for lane in range(LANES):
-                r = (plain_philox.word("digest", seed, name, j) >> 32 * lane) % 2**32 | 1
+                r = (plain_aes.word(seed, name, j) >> 32 * lane) % 2**32 | 1
                 lanes[lane] = (lanes[lane] + r * x) % MODULUS
     return tuple(lanes)
 
@@ -139,8 +139,21 @@ def test_chunks_meet_without_a_seam() -> None:
     for position in (0, _CHUNK - 1, _CHUNK, 2 * _CHUNK, entries.size - 1):
         alone = np.zeros_like(entries)
         alone[position] = 1
-        word = plain_philox.word("digest", DIGEST_SEED, "p", position)
+        word = plain_aes.word(DIGEST_SEED, "p", position)
         assert digest({"p": alone}) == (word % 2**32 | 1, word >> 32 | 1)
+
+
+def test_the_second_opinion_is_aes_as_its_standard_has_it() -> None:
+    key, plain = bytes(range(16)), bytes(0x11 * at for at in range(16))
+    assert plain_aes.block(plain, key).hex() == "69c4e0d86a7b0430d8cdb78070b4c55a"  # §C.1
+
+
+@given(st.integers(0, 2**40), st.integers(0, 9), st.text(max_size=9))
+def test_any_slice_of_the_words_is_that_slice_of_the_whole(
+    start: int, count: int, name: str
+) -> None:
+    expected = [plain_aes.word(DIGEST_SEED, name, start + at) for at in range(count)]
+    assert _words(DIGEST_SEED, name, start, count).tolist() == expected
 
 
 def test_lanes_are_integers_that_fit_an_unsigned_column() -> None:
