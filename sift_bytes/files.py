@@ -47,13 +47,13 @@ class Draft:
         self._path = path
         self.size = 0
         self._flushed = 0
-        self._found = bytearray()
-        """What was read back, in one place: most pieces are of one size."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append bytes, read them back, compare. Raises OSError.
+        """Append bytes. Raises OSError.
 
-        Now and then what was written is flushed, so that the disk is at work while more is made.
+        They are not read back: the system would give them from its memory, whatever the disk did.
+        Flushing says whether the disk has them, and who reads them later hashes them. Now and then
+        what was written is flushed, so that the disk is at work while more is made.
         """
         self.overwrite(self.size, data)
         self.size += len(data)
@@ -62,16 +62,10 @@ class Draft:
             self._flushed = self.size
 
     def overwrite(self, start: int, data: bytes | memoryview) -> None:
-        """Put bytes at a place, read them back, compare. Raises OSError."""
+        """Put bytes at a place. Raises OSError."""
         written = 0
         while written < len(data):
             written += os.pwrite(self._handle, data[written:], start + written)
-        if len(self._found) != len(data):
-            self._found = bytearray(len(data))
-        # Compared as bytearray, which is quick; a memoryview compares byte by byte.
-        found: object = self._found
-        if os.preadv(self._handle, [self._found], start) != len(data) or found != data:
-            raise OSError(f"{self._path} does not give back what was written to it.")
 
     def copy(self, source: Path, left_out: Iterable[tuple[int, int]] = ()) -> None:
         """Append the bytes of another file but those from `start` to `stop` of each pair.

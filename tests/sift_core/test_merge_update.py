@@ -269,16 +269,3 @@ def test_a_state_out_of_range_is_refused(tmp_path: Path, value: int) -> None:
     before = StoredState(*stored_file(tmp_path, data), 1)
     with pytest.raises(GridOverflowError):
         update_state(kind, before, [], [stored(tmp_path, one)], 0, tmp_path / "merge")
-
-
-def test_a_disk_that_loses_what_was_written_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lose(_handle: int, buffers: list[bytearray], _start: int) -> int:
-        buffers[0][:] = b"\1" * len(buffers[0])
-        return len(buffers[0])
-
-    monkeypatch.setattr("os.preadv", lose)
-    with pytest.raises(OSError, match="does not give back"):
-        update_state(KIND, None, [], [], DIGEST_SEED, tmp_path / "merge")
-    assert list((tmp_path / "merge").iterdir()) == []
